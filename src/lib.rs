@@ -1,0 +1,2 @@
+//! The engine of skep.
+pub mod content;
