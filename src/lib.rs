@@ -1,2 +1,6 @@
-//! The engine of skep.
+//! The engine of skep: moves large data between machines over links of every quality, and knows no
+//! screen.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 pub mod content;
+pub mod control;

@@ -1,0 +1,235 @@
+//! What can be asked of an engine, and what it answers.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::content::ContentId;
+
+/// Names a transfer on its node; small numbers, never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TransferId(pub u64);
+
+impl fmt::Display for TransferId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for TransferId {
+    type Err = std::num::ParseIntError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.strip_prefix('#').unwrap_or(text).parse().map(Self)
+    }
+}
+
+/// A rate limit in bytes per second; `None` is unlimited.
+pub type Rate = Option<u64>;
+
+/// In which order pieces are fetched.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PieceOrder {
+    /// The piece that the fewest peers have, first.
+    #[default]
+    Rarest,
+    /// From the first to the last.
+    Sequential,
+    /// Any.
+    Random,
+}
+
+/// What to do if the name where a content should appear is taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnExisting {
+    /// Use it if it is that content already, else refuse.
+    #[default]
+    Refuse,
+    /// Mend it in place: keep the pieces that are right, fetch the others.
+    Repair,
+}
+
+/// A transfer to start.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AddTransfer {
+    /// A `skep://` link, a manifest or Metalink URL; empty if `document` is given.
+    pub link: String,
+    /// A manifest or Metalink itself, where the link was a local file.
+    pub document: Option<String>,
+    /// The folder where it shall appear, absolute; the node's root if none.
+    pub dir: Option<PathBuf>,
+    /// More peers (endpoint URLs).
+    pub peers: Vec<String>,
+    /// More trackers (URLs).
+    pub trackers: Vec<String>,
+    /// Order of pieces.
+    pub order: PieceOrder,
+    /// Goes on seeding when complete.
+    pub seed: bool,
+    /// If the name is taken.
+    pub on_existing: OnExisting,
+    /// Limits for this transfer alone.
+    pub up: Rate,
+    /// Limits for this transfer alone.
+    pub down: Rate,
+    /// Starts paused.
+    pub paused: bool,
+}
+
+/// A path to make available.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ShareRequest {
+    /// File or folder, absolute.
+    pub path: PathBuf,
+    /// Bytes per piece; chosen by size if none.
+    pub piece_length: Option<u64>,
+    /// Trackers to announce to beside this node.
+    pub trackers: Vec<String>,
+    /// Stop seeding at this ratio of bytes up to size.
+    pub ratio: Option<f64>,
+    /// Stop seeding after this many seconds.
+    pub seconds: Option<u64>,
+}
+
+/// What a viewer or a program asks of an engine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum Command {
+    /// Start a transfer → [`Reply::Added`], one id per content (a Metalink may hold several).
+    Add(AddTransfer),
+    /// Share a path → [`Reply::Added`]; its link is in the row once the manifest is made.
+    Share(ShareRequest),
+    /// Stop moving bytes, keep everything.
+    Pause {
+        /// Which.
+        ids: Vec<TransferId>,
+    },
+    /// Go on, or try a failed one again.
+    Resume {
+        /// Which.
+        ids: Vec<TransferId>,
+    },
+    /// Stop for good and drop the partial data; a complete one only stops seeding.
+    Cancel {
+        /// Which.
+        ids: Vec<TransferId>,
+    },
+    /// Forget it.
+    Remove {
+        /// Which.
+        ids: Vec<TransferId>,
+        /// Delete the data too. Never deletes what was shared in place.
+        data: bool,
+    },
+    /// Check the data on disk against the manifest; fetch again what is wrong.
+    Verify {
+        /// Which.
+        ids: Vec<TransferId>,
+    },
+    /// Change limits; `id` none: of the whole node.
+    Limit {
+        /// Which.
+        id: Option<TransferId>,
+        /// Bytes per second up; outer none: unchanged, inner none: unlimited.
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "double_option")]
+        up: Option<Rate>,
+        /// Bytes per second down.
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "double_option")]
+        down: Option<Rate>,
+    },
+    /// Forget a ban.
+    Unban {
+        /// `host:port` as listed.
+        peer: String,
+    },
+    /// How much is logged: an env-filter directive such as `info` or `skep_engine::swarm=debug`.
+    SetLogLevel {
+        /// The directive.
+        filter: String,
+    },
+}
+
+/// What an accepted command answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "snake_case")]
+pub enum Reply {
+    /// Carried out, or on its way: the snapshot tells when it is a fact.
+    Done,
+    /// Transfers that now exist.
+    Added {
+        /// One per content.
+        ids: Vec<TransferId>,
+        /// What they fetch or share, where known already.
+        contents: Vec<ContentId>,
+    },
+}
+
+/// What kind of refusal: decides exit codes and HTTP statuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CommandErrorKind {
+    /// The request itself is wrong.
+    Invalid,
+    /// No such transfer, path or peer.
+    NotFound,
+    /// It does not fit the state of things (a name that is taken, a transfer that ended).
+    Conflict,
+    /// Not allowed: token, read-only, permissions.
+    Refused,
+    /// Data is not what its digest says.
+    Integrity,
+    /// The other side or the network.
+    Unavailable,
+    /// The engine is stopping or failed itself.
+    Internal,
+}
+
+/// Why a command was refused: what failed, on what, what to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct CommandError {
+    /// The kind of refusal.
+    pub kind: CommandErrorKind,
+    /// One line for a person.
+    pub message: String,
+}
+
+impl CommandError {
+    /// A refusal in words.
+    pub fn new(kind: CommandErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+}
+
+/// `Option<Option<T>>` where a missing field and an explicit null differ.
+mod double_option {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &Option<Option<u64>>, s: S) -> Result<S::Ok, S::Error> {
+        value.unwrap_or_default().serialize(s)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Option<u64>>, D::Error> {
+        Option::<u64>::deserialize(d).map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_limit_is_not_unlimited() {
+        for limit in [None, Some(None), Some(Some(5))] {
+            let command = Command::Limit { id: None, up: limit, down: None };
+            let json = serde_json::to_string(&command).unwrap();
+            assert_eq!(serde_json::from_str::<Command>(&json).unwrap(), command, "{json}");
+        }
+    }
+}
