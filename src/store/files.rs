@@ -1,0 +1,244 @@
+//! Reading and writing the bytes of one content where they lie, confined to one folder.
+//!
+//! A content lies at `base/top`: the file itself, or the folder of a tree. Every open goes through
+//! [`cap_std::fs::Dir`], so that neither `..` nor a symbolic link leads outside `base`
+//! (`openat2` with RESOLVE_BENEATH where the kernel has it).
+
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use cap_std::ambient_authority;
+use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
+
+use super::error::{FilesError, FilesErrorKind};
+use super::handles::Handles;
+use crate::content::{ContentId, Layout, Manifest};
+
+/// Open files per content.
+const OPEN_FILES: usize = 64;
+/// With more dirty files than this, one `syncfs` is cheaper than syncing each.
+const SYNC_EACH: usize = 32;
+
+/// Whether files may be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Shared in place: read only, and every read checks that the file is what it was.
+    Shared,
+    /// Fetched by us: written piece by piece.
+    Fetched,
+}
+
+/// The name under which a content grows until it is complete.
+pub fn partial_name(id: &ContentId) -> OsString {
+    format!(".skep-{}.part", &id.to_string()[..24]).into()
+}
+
+/// Size and modification time of a shared file when it was hashed.
+pub(crate) type Stamp = (u64, i128);
+
+/// The files of one content.
+#[derive(Debug)]
+pub struct ContentFiles {
+    pub(super) base: Dir,
+    pub(super) base_path: PathBuf,
+    pub(super) top: RwLock<OsString>,
+    pub(super) manifest: Arc<Manifest>,
+    layout: Layout,
+    place: Place,
+    stamps: Vec<Stamp>,
+    handles: Handles,
+    pub(super) dirty: Mutex<HashSet<usize>>,
+}
+
+impl ContentFiles {
+    /// The files of `manifest` at `base/top`. `stamps` (parallel to the manifest's files) are what
+    /// shared files must still look like; empty: not checked.
+    ///
+    /// # Errors
+    /// `base` cannot be opened.
+    pub fn open(
+        base: &Path,
+        top: &OsStr,
+        manifest: Arc<Manifest>,
+        place: Place,
+        stamps: Vec<(u64, i128)>,
+    ) -> Result<Self, FilesError> {
+        let dir = Dir::open_ambient_dir(base, ambient_authority()).map_err(|e| FilesError::new("open", base, e))?;
+        Ok(Self {
+            base: dir,
+            base_path: base.into(),
+            top: RwLock::new(top.into()),
+            layout: Layout::new(&manifest),
+            manifest,
+            place,
+            stamps,
+            handles: Handles::new(OPEN_FILES),
+            dirty: Mutex::default(),
+        })
+    }
+
+    /// The manifest these files belong to.
+    pub fn manifest(&self) -> &Arc<Manifest> {
+        &self.manifest
+    }
+
+    /// Where the bytes of each piece lie.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Where the content lies now.
+    pub fn path(&self) -> PathBuf {
+        self.base_path.join(&*self.top())
+    }
+
+    pub(super) fn top(&self) -> std::sync::RwLockReadGuard<'_, OsString> {
+        self.top.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Path of an entry below `base`.
+    pub(super) fn entry_path(&self, file: usize) -> Result<PathBuf, FilesError> {
+        let mut path = PathBuf::from(&*self.top());
+        if !self.manifest.is_single_file() {
+            let entry = &self.manifest.files[file];
+            let name = entry.os_path().map_err(|e| FilesError {
+                op: "open",
+                path: entry.path.clone().into(),
+                kind: FilesErrorKind::Escape,
+                source: io::Error::other(e),
+            })?;
+            path.push(name);
+        }
+        Ok(path)
+    }
+
+    /// Fills `buf` from the content's bytes at `offset`. Blocks on the disk.
+    ///
+    /// # Errors
+    /// A file that is gone, shorter than it was or (where shared in place) changed.
+    pub fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), FilesError> {
+        let mut rest = buf;
+        for extent in self.layout.extents(offset..offset + rest.len() as u64) {
+            let (part, tail) = rest.split_at_mut(extent.length as usize);
+            let file = self.handles.get(extent.file, false, || self.open_read(extent.file))?;
+            if let Some(stamp) = self.stamps.get(extent.file)
+                && !self.is_unchanged(&file, stamp)
+            {
+                self.handles.clear();
+                return Err(FilesError::changed(self.entry_path(extent.file)?));
+            }
+            file.read_exact_at(part, extent.offset).map_err(|e| self.read_failed(extent.file, e))?;
+            rest = tail;
+        }
+        if rest.is_empty() { Ok(()) } else { Err(FilesError::changed(self.path())) }
+    }
+
+    fn is_unchanged(&self, file: &File, (size, mtime_ns): &Stamp) -> bool {
+        file.metadata().is_ok_and(|m| {
+            m.len() == *size && i128::from(m.mtime()) * 1_000_000_000 + i128::from(m.mtime_nsec()) == *mtime_ns
+        })
+    }
+
+    fn read_failed(&self, file: usize, error: io::Error) -> FilesError {
+        let path = self.entry_path(file).unwrap_or_default();
+        if error.kind() == io::ErrorKind::UnexpectedEof {
+            FilesError::changed(path)
+        } else {
+            FilesError::new("read", path, error)
+        }
+    }
+
+    fn open_read(&self, file: usize) -> Result<File, FilesError> {
+        let path = self.entry_path(file)?;
+        self.base.open(&path).map(cap_std::fs::File::into_std).map_err(|e| FilesError::new("open", path, e))
+    }
+
+    /// Writes bytes of the content where they belong. Files and folders are made as they are
+    /// needed, private until the content is complete. Blocks on the page cache.
+    ///
+    /// # Errors
+    /// Whatever the disk says; never writes outside `base`.
+    pub fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), FilesError> {
+        debug_assert_eq!(self.place, Place::Fetched, "shared files are never written");
+        let mut rest = data;
+        for extent in self.layout.extents(offset..offset + data.len() as u64) {
+            let (part, tail) = rest.split_at(extent.length as usize);
+            let file = self.handles.get(extent.file, true, || self.open_write(extent.file))?;
+            self.dirty.lock().unwrap_or_else(PoisonError::into_inner).insert(extent.file);
+            file.write_all_at(part, extent.offset)
+                .map_err(|e| FilesError::new("write", self.entry_path(extent.file).unwrap_or_default(), e))?;
+            rest = tail;
+        }
+        Ok(())
+    }
+
+    pub(super) fn open_write(&self, file: usize) -> Result<File, FilesError> {
+        let path = self.entry_path(file)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).mode(0o600);
+        let opened = match self.base.open_with(&path, &options) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                if let Some(parent) = path.parent() {
+                    self.make_folder(parent)?;
+                }
+                self.base.open_with(&path, &options)
+            }
+            other => other,
+        };
+        opened.map(cap_std::fs::File::into_std).map_err(|e| FilesError::new("create", &path, e))
+    }
+
+    pub(super) fn make_folder(&self, path: &Path) -> Result<(), FilesError> {
+        self.base.create_dir_all(path).map_err(|e| FilesError::new("create folder", path, e))
+    }
+
+    /// Puts everything written so far on the disk. Blocks, possibly for seconds.
+    ///
+    /// # Errors
+    /// The disk refused: then nothing written since the last sync may be relied on.
+    pub fn sync(&self) -> Result<(), FilesError> {
+        let dirty = std::mem::take(&mut *self.dirty.lock().unwrap_or_else(PoisonError::into_inner));
+        let failed = |e: rustix::io::Errno| FilesError::new("sync", self.path(), e.into());
+        if dirty.len() > SYNC_EACH {
+            return rustix::fs::syncfs(self.folder_handle()?).map_err(failed);
+        }
+        for file in dirty {
+            let handle = self.handles.get(file, true, || self.open_write(file))?;
+            rustix::fs::fdatasync(&*handle).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// The base folder, opened so that it can be synced (a [`Dir`] may be a mere O_PATH handle).
+    pub(super) fn folder_handle(&self) -> Result<rustix::fd::OwnedFd, FilesError> {
+        use rustix::fs::{Mode, OFlags};
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::openat(&self.base, ".", flags, Mode::empty())
+            .map_err(|e| FilesError::new("open", &self.base_path, e.into()))
+    }
+
+    /// Closes every file.
+    pub(super) fn close(&self) {
+        self.handles.clear();
+    }
+
+    /// Bytes free on the file system.
+    ///
+    /// # Errors
+    /// The file system cannot be asked.
+    pub fn free_space(&self) -> io::Result<u64> {
+        let stat = rustix::fs::fstatvfs(&self.base)?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    /// Bytes of piece `index` within the content.
+    pub fn piece(&self, index: u32) -> Range<u64> {
+        self.layout.piece(index)
+    }
+}

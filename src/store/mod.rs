@@ -1,0 +1,19 @@
+//! What outlives the process: the state database, the confined folder that content lands in, and
+//! the note that tells other processes which node runs here.
+//!
+//! Durable order (design rule 5): data is written, then synced in batches ([`ContentFiles::sync`]),
+//! then recorded ([`State`]). So a record never claims what the disk does not hold, whatever
+//! moment the power fails at. A name appears by rename, after every piece has been verified.
+
+mod error;
+mod files;
+mod handles;
+pub mod instance;
+mod publish;
+mod state;
+#[cfg(test)]
+mod tests;
+
+pub use error::{FilesError, FilesErrorKind};
+pub use files::{ContentFiles, Place, partial_name};
+pub use state::{JobRecord, Phase, ShareRecord, State, StateError, TransferRecord};

@@ -1,0 +1,146 @@
+//! From a complete but private content to its public name: metadata, then one rename.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
+
+use cap_std::fs::PermissionsExt as _;
+use rustix::fs::{AtFlags, RenameFlags, Timespec, Timestamps};
+
+use super::error::FilesError;
+use super::files::ContentFiles;
+use crate::content::{EntryKind, FileEntry, name};
+
+impl ContentFiles {
+    /// Makes what has no bytes (empty files, folders, links), trims files that are too long, sets
+    /// modes and times. Call when every piece is there; blocks.
+    ///
+    /// # Errors
+    /// Whatever the disk says.
+    pub fn finish(&self) -> Result<(), FilesError> {
+        let single = self.manifest.is_single_file();
+        if !single {
+            self.make_folder(Path::new(&*self.top()))?;
+        }
+        // Links last: until then no path can lead through one.
+        for links in [false, true] {
+            for (index, entry) in self.manifest.files.iter().enumerate() {
+                match entry.kind() {
+                    EntryKind::Folder if !links => self.make_folder(&self.entry_path(index)?)?,
+                    EntryKind::File if !links => self.finish_file(index, entry)?,
+                    EntryKind::Symlink if links => self.finish_link(index, entry)?,
+                    _ => {}
+                }
+            }
+        }
+        for (index, entry) in self.manifest.files.iter().enumerate().rev() {
+            if entry.kind() == EntryKind::Folder {
+                self.set_metadata(&self.entry_path(index)?, entry)?;
+            }
+        }
+        self.close();
+        Ok(())
+    }
+
+    fn finish_file(&self, index: usize, entry: &FileEntry) -> Result<(), FilesError> {
+        let path = self.entry_path(index)?;
+        match self.base.symlink_metadata(&path) {
+            Ok(there) if there.is_file() && there.len() == entry.size => {}
+            _ => {
+                let file = self.open_write(index)?;
+                self.dirty.lock().unwrap_or_else(PoisonError::into_inner).insert(index);
+                file.set_len(entry.size).map_err(|e| FilesError::new("set the length of", &path, e))?;
+            }
+        }
+        self.set_metadata(&path, entry)
+    }
+
+    fn finish_link(&self, index: usize, entry: &FileEntry) -> Result<(), FilesError> {
+        let path = self.entry_path(index)?;
+        let target = entry.symlink.as_deref().unwrap_or_default();
+        let target = name::unescape(target).map_err(|e| FilesError::new("link", &path, io::Error::other(e)))?;
+        if self.base.read_link_contents(&path).is_ok_and(|there| there.as_os_str() == target) {
+            return Ok(());
+        }
+        if let Some(parent) = path.parent() {
+            self.make_folder(parent)?;
+        }
+        self.base.symlink_contents(&target, &path).map_err(|e| FilesError::new("link", &path, e))?;
+        self.set_times(&path, entry)
+    }
+
+    fn set_metadata(&self, path: &Path, entry: &FileEntry) -> Result<(), FilesError> {
+        let mode = cap_std::fs::Permissions::from_mode(entry.mode);
+        self.base.set_permissions(path, mode).map_err(|e| FilesError::new("set the mode of", path, e))?;
+        self.set_times(path, entry)
+    }
+
+    fn set_times(&self, path: &Path, entry: &FileEntry) -> Result<(), FilesError> {
+        let Some(mtime) = entry.mtime else { return Ok(()) };
+        // Floored: the nanoseconds of a timespec count upwards, also before 1970.
+        let nanos = mtime.as_nanosecond();
+        let time =
+            Timespec { tv_sec: nanos.div_euclid(1_000_000_000) as i64, tv_nsec: nanos.rem_euclid(1_000_000_000) as _ };
+        let failed = |e: io::Error| FilesError::new("set the time of", path, e);
+        // utimensat resolves every component but the last: that walk must stay beneath the base.
+        let (parent, last) = (path.parent().filter(|p| !p.as_os_str().is_empty()), path.file_name());
+        let times = Timestamps { last_access: time, last_modification: time };
+        let last = last.unwrap_or(path.as_os_str());
+        match parent {
+            Some(parent) => {
+                let dir = self.base.open_dir(parent).map_err(failed)?;
+                rustix::fs::utimensat(&dir, last, &times, AtFlags::SYMLINK_NOFOLLOW)
+            }
+            None => rustix::fs::utimensat(&self.base, last, &times, AtFlags::SYMLINK_NOFOLLOW),
+        }
+        .map_err(|e| failed(e.into()))
+    }
+
+    /// Gives the finished content its name, atomically, and syncs the folder. Refuses to replace
+    /// anything.
+    ///
+    /// # Errors
+    /// [`super::FilesErrorKind::Exists`] if the name is taken; else what the disk says.
+    pub fn publish(&self, name: &OsStr) -> Result<PathBuf, FilesError> {
+        let mut top = self.top.write().unwrap_or_else(PoisonError::into_inner);
+        if *top != name {
+            let rename = |flags| rustix::fs::renameat_with(&self.base, &*top, &self.base, name, flags);
+            let renamed = match rename(RenameFlags::NOREPLACE) {
+                // File systems without RENAME_NOREPLACE (some network ones): look, then rename.
+                Err(rustix::io::Errno::INVAL) if self.base.symlink_metadata(name).is_err() => {
+                    rename(RenameFlags::empty())
+                }
+                other => other,
+            };
+            renamed.map_err(|e| FilesError::new("publish", self.base_path.join(name), e.into()))?;
+            name.clone_into(&mut top);
+        }
+        rustix::fs::fsync(self.folder_handle()?).map_err(|e| FilesError::new("sync", &self.base_path, e.into()))?;
+        Ok(self.base_path.join(name))
+    }
+
+    /// Removes the content from the disk. Not being there is fine.
+    ///
+    /// # Errors
+    /// Whatever the disk says.
+    pub fn delete(&self) -> Result<(), FilesError> {
+        self.close();
+        let top = self.top().clone();
+        let failed = |e| FilesError::new("delete", self.base_path.join(&top), e);
+        match self.base.symlink_metadata(&top) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(e) => Err(failed(e)),
+            Ok(there) if there.is_dir() => {
+                // Folders without write permission could not be emptied.
+                self.base.remove_dir_all(&top).map_err(failed)
+            }
+            Ok(_) => self.base.remove_file(&top).map_err(failed),
+        }
+    }
+
+    /// What stands under `name` in the base folder.
+    pub fn taken(&self, name: &OsStr) -> bool {
+        !matches!(self.base.symlink_metadata(name), Err(e) if e.kind() == io::ErrorKind::NotFound)
+    }
+}
