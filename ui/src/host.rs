@@ -7,12 +7,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::pending::engine::{Engine, EngineConfig, EngineLimits, InFlight, StartError};
+use crate::pending::log::LogRing;
+use crate::pending::rpc::RemoteControl;
 use rustix::io::Errno;
 use rustix::process::Pid;
 use skep_engine::control::{Control, Focus, Snapshot, View};
-use skep_engine::engine::{Engine, EngineConfig, EngineLimits, InFlight, StartError};
-use skep_engine::log::LogRing;
-use skep_engine::rpc::RemoteControl;
 use skep_engine::store::instance::{self, Instance};
 
 use crate::cli::Context;
@@ -111,7 +111,7 @@ pub async fn remote(cx: &Context, url: &str) -> Result<Arc<dyn Control>, Failure
     Ok(Arc::new(control))
 }
 
-fn refused(url: &str, error: skep_engine::rpc::RemoteError) -> Failure {
+fn refused(url: &str, error: crate::pending::rpc::RemoteError) -> Failure {
     let exit = if error.is_unauthorized() { Exit::Refused } else { Exit::Failed };
     let hint = if error.is_unauthorized() { " (its token goes into --token-file)" } else { "" };
     Failure::because(format!("cannot attach to {url}{hint}"), error).with_exit(exit)
@@ -158,10 +158,9 @@ pub async fn open(cx: &Context, listen: SocketAddr, log: &Arc<LogRing>) -> Resul
 /// It does not start; says whether another process holds the state folder.
 pub async fn start(cx: &Context, listen: SocketAddr, log: &Arc<LogRing>) -> Result<Engine, NotStarted> {
     let config = engine_config(cx, listen, log).map_err(|failure| NotStarted { failure, busy: false })?;
-    Engine::start(config).await.map_err(|error| NotStarted {
-        busy: is_busy(&error),
-        failure: Failure::because("cannot start a node", error),
-    })
+    Engine::start(config)
+        .await
+        .map_err(|error| NotStarted { busy: is_busy(&error), failure: Failure::because("cannot start a node", error) })
 }
 
 /// A node that did not start.
@@ -188,7 +187,8 @@ fn engine_config(cx: &Context, listen: SocketAddr, log: &Arc<LogRing>) -> Result
     let settings = cx.settings();
     let token = token(settings)?;
     if !listen.ip().is_loopback() && token.is_none() {
-        let words = format!("{listen} can be reached by others: name a token with --token-file, or listen on 127.0.0.1");
+        let words =
+            format!("{listen} can be reached by others: name a token with --token-file, or listen on 127.0.0.1");
         return Err(Failure::new(Exit::Refused, words));
     }
     let root = settings.root.clone();
@@ -251,7 +251,8 @@ fn read_token(path: &Path) -> Result<String, Failure> {
     io::Read::read_to_string(&mut io::Read::take(file, MAX_TOKEN), &mut text).map_err(fail)?;
     let token = text.trim();
     if token.is_empty() || token.chars().any(|c| !c.is_ascii_graphic()) {
-        let words = format!("{shown} does not hold a token: one line of printable ASCII, such as `openssl rand -hex 32` gives");
+        let words =
+            format!("{shown} does not hold a token: one line of printable ASCII, such as `openssl rand -hex 32` gives");
         return Err(Failure::new(Exit::Refused, words));
     }
     Ok(token.to_owned())
@@ -285,9 +286,11 @@ impl Control for ReadOnly {
     fn command(
         &self,
         _: skep_engine::control::Command,
-    ) -> skep_engine::control::BoxFuture<'_, Result<skep_engine::control::Reply, skep_engine::control::CommandError>> {
+    ) -> skep_engine::control::BoxFuture<'_, Result<skep_engine::control::Reply, skep_engine::control::CommandError>>
+    {
         let kind = skep_engine::control::CommandErrorKind::Refused;
-        let error = skep_engine::control::CommandError::new(kind, "read-only: attach without --read-only to change things");
+        let error =
+            skep_engine::control::CommandError::new(kind, "read-only: attach without --read-only to change things");
         Box::pin(std::future::ready(Err(error)))
     }
 

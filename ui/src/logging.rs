@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use skep_engine::log::LogRing;
+use crate::pending::log::LogRing;
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, fmt};
@@ -44,10 +44,7 @@ pub fn start(settings: &Settings, to_stderr: bool) -> Result<Logging, Failure> {
     };
     let err = to_stderr.then(|| fmt::layer().with_ansi(false).with_target(false).with_writer(std::io::stderr));
     let ring = Arc::new(LogRing::default());
-    let subscriber = tracing_subscriber::registry()
-        .with(skep_engine::log::layer())
-        .with(file.with_filter(filter()?))
-        .with(err.with_filter(filter()?));
+    let subscriber = tracing_subscriber::registry().with(file.with_filter(filter()?)).with(err.with_filter(filter()?));
     // Fails only if this process logs already, as tests do.
     let _ = tracing::subscriber::set_global_default(subscriber);
     Ok(Logging { ring, _writer: guard })

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::context::Context;
 use super::console;
+use super::context::Context;
 use crate::host::{self, ReadOnly};
 use crate::output::{Exit, Failure};
 

@@ -61,7 +61,9 @@ pub(super) async fn run(cx: &Context, mut wanted: Vec<Wanted>, seed: bool) -> Re
                 stop.cleaning_up(Exit::Incomplete, host.close()).await;
                 return Ok(exit.graver(Exit::Incomplete));
             }
-            End::Lost(error) if host.is_gone() => cx.out.say(&format!("the node has ended ({error}): going on without it")),
+            End::Lost(error) if host.is_gone() => {
+                cx.out.say(&format!("the node has ended ({error}): going on without it"))
+            }
             End::Lost(error) => {
                 let words = format!("lost the node: {error}; see `skep ls` once it is back");
                 return Err(Failure::new(Exit::Incomplete, words));
@@ -181,7 +183,8 @@ async fn interrupted(cx: &Context, host: &Host, open: &[(TransferId, Option<Arc<
     }
     let resume = if embedded { resume_command() } else { format!("skep resume {numbers}") };
     for (id, row) in open {
-        let (name, done, size) = row.as_ref().map_or((format!("transfer {id}"), 0, 0), |r| (r.name.clone(), r.done, r.size));
+        let (name, done, size) =
+            row.as_ref().map_or((format!("transfer {id}"), 0, 0), |r| (r.name.clone(), r.done, r.size));
         let had = format!("stopped at {} of {}", human::bytes(done), human::bytes(size));
         let words = format!("{name}: {had}; resume with: {resume}");
         match row {
@@ -193,13 +196,15 @@ async fn interrupted(cx: &Context, host: &Host, open: &[(TransferId, Option<Arc<
 
 /// This process's command line, fit to be pasted into a shell.
 fn resume_command() -> String {
-    let quoted = |arg: std::ffi::OsString| {
-        let arg = arg.to_string_lossy().into_owned();
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+[]".contains(c);
+    shell_line(std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()))
+}
+
+fn shell_line(arguments: impl Iterator<Item = String>) -> String {
+    let quoted = |arg: String| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
         if !arg.is_empty() && arg.chars().all(plain) { arg } else { format!("'{}'", arg.replace('\'', "'\\''")) }
     };
-    let arguments = std::env::args_os().skip(1).map(quoted);
-    std::iter::once("skep".to_owned()).chain(arguments).collect::<Vec<_>>().join(" ")
+    std::iter::once("skep".to_owned()).chain(arguments.map(quoted)).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -208,7 +213,13 @@ mod tests {
 
     #[test]
     fn ends_have_their_exit_codes() {
-        let row = |state, done, integrity_failure| TransferRow { state, done, size: 10, integrity_failure, ..TransferRow::default() };
+        let row = |state, done, integrity_failure| TransferRow {
+            state,
+            done,
+            size: 10,
+            integrity_failure,
+            ..TransferRow::default()
+        };
         for (row, exit) in [
             (row(TransferState::Done, 10, false), Exit::Done),
             (row(TransferState::Seeding, 10, false), Exit::Done),
@@ -233,6 +244,13 @@ mod tests {
             ..TransferRow::default()
         };
         let words = why(&row);
-        assert!(words.starts_with("a.iso: no peer answers") && words.contains("resume with: skep "), "{words}");
+        assert!(words.starts_with("a.iso: no peer answers") && words.contains("resume with: skep"), "{words}");
+    }
+
+    #[test]
+    fn the_hint_can_be_pasted() {
+        let line = |args: &[&str]| shell_line(args.iter().map(ToString::to_string));
+        assert_eq!(line(&["get", "skep://a:1/ff", "-o", "my dir"]), "skep get skep://a:1/ff -o 'my dir'");
+        assert_eq!(line(&["get", "it's", "$(x)", ""]), "skep get 'it'\\''s' '$(x)' ''");
     }
 }

@@ -12,6 +12,7 @@ mod config;
 mod console;
 mod context;
 mod demo;
+mod fetch;
 mod follow;
 mod get;
 mod keys;
@@ -36,7 +37,7 @@ use serde_json::json;
 
 use crate::config::table::GLOBAL;
 use crate::output::{Exit, Failure, Out};
-use context::Context;
+pub use context::{Context, absolute};
 
 const AFTER_HELP: &str = "\
 Exit codes:
@@ -110,7 +111,7 @@ pub fn main() -> ExitCode {
         Ok(matches) => matches,
         Err(error) => return usage(&error, &arguments).into(),
     };
-    let config = match crate::config::load(&matches, &|name| std::env::var_os(name)) {
+    let config = match crate::config::load(&matches, &|name| std::env::var_os(name), needs_settings(&matches)) {
         Ok(config) => config,
         Err(error) => {
             let out = Out::new(wants_json(&arguments), 0, "auto");
@@ -121,6 +122,15 @@ pub fn main() -> ExitCode {
     let out = Out::new(settings.json, settings.verbose, &settings.color);
     let context = Context { config, out };
     ended(&out, dispatch(&matches, &context))
+}
+
+/// False for commands that must work with a broken configuration, if only to mend it.
+fn needs_settings(matches: &ArgMatches) -> bool {
+    match matches.subcommand() {
+        Some(("completions" | "man", _)) => false,
+        Some(("config", inner)) => inner.subcommand_name() == Some("show"),
+        _ => true,
+    }
 }
 
 fn dispatch(matches: &ArgMatches, cx: &Context) -> Result<Exit, Failure> {

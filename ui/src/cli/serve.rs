@@ -11,7 +11,8 @@ use crate::output::{Exit, Failure};
 use crate::signals::Stop;
 
 /// Settings that this command takes as flags.
-pub const FLAGS: &[&str] = &["listen", "root", "name", "trackers", "join", "trusted", "public", "limits.up", "limits.down"];
+pub const FLAGS: &[&str] =
+    &["listen", "root", "name", "trackers", "join", "trusted", "public", "limits.up", "limits.down"];
 
 /// Run a node without a screen
 ///

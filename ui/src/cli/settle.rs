@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use skep_engine::control::{Command, Control, Focus, TransferId, TransferRow};
+use skep_engine::control::{Command, Focus, TransferId, TransferRow};
 
 use super::context::Context;
 use crate::host;
@@ -53,7 +53,9 @@ pub fn settle(
             Ok(Err(_)) => return Err(Failure::failed("the node stopped meanwhile")),
             Err(_) => {
                 let s = PATIENCE.as_secs();
-                return Err(Failure::failed(format!("the node took the command, but {s} s later it is not done: see `skep ls --all`")));
+                return Err(Failure::failed(format!(
+                    "the node took the command, but {s} s later it is not done: see `skep ls --all`"
+                )));
             }
         };
         for id in ids {

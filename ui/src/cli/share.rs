@@ -13,8 +13,18 @@ use crate::output::{Exit, Failure, Out};
 use crate::signals::Stop;
 
 /// Settings that this command takes as flags.
-pub const FLAGS: &[&str] =
-    &["share.piece_length", "trackers", "share.ratio", "share.seed_time", "listen", "root", "name", "trusted", "public", "limits.up"];
+pub const FLAGS: &[&str] = &[
+    "share.piece_length",
+    "trackers",
+    "share.ratio",
+    "share.seed_time",
+    "listen",
+    "root",
+    "name",
+    "trusted",
+    "public",
+    "limits.up",
+];
 
 /// Make files or trees available, print their links
 ///

@@ -87,7 +87,8 @@ fn conclude(cx: &Context, path: &Path, manifest: &Manifest, report: &Option<Repo
     };
     let pieces = manifest.piece_count();
     if cx.out.json {
-        let wrong = report.wrong.iter().map(|w| json!({ "path": printable(&w.path), "problem": w.difference.to_string() }));
+        let wrong =
+            report.wrong.iter().map(|w| json!({ "path": printable(&w.path), "problem": w.difference.to_string() }));
         let mut object = json!({
             "type": "result",
             "path": shown,
@@ -121,7 +122,10 @@ fn verdict(shown: &str, manifest: &Manifest, report: &Report) -> String {
         words.push(format!("{bad} of {} wrong", human::counted(u64::from(manifest.piece_count()), "piece")));
     }
     if !report.missing.is_empty() {
-        words.push(format!("{} missing", human::counted(report.missing.len() as u64, "entry").replace("entrys", "entries")));
+        words.push(format!(
+            "{} missing",
+            human::counted(report.missing.len() as u64, "entry").replace("entrys", "entries")
+        ));
     }
     if !report.wrong.is_empty() {
         words.push(format!("{} of another kind, size or mode", report.wrong.len()));
@@ -155,7 +159,7 @@ fn damaged(manifest: &Manifest, report: &Report) -> Vec<String> {
     let layout = Layout::new(manifest);
     let mut files = std::collections::BTreeSet::new();
     for piece in (0..manifest.piece_count()).filter(|i| !report.good.get(*i)) {
-        files.extend(layout.extents_of_piece(piece).map(|extent| extent.file));
+        files.extend(layout.extents(layout.piece(piece)).map(|extent| extent.file));
     }
     let paths = files.into_iter().filter_map(|index| manifest.files.get(index)).map(|f| f.path.as_str());
     paths.filter(|path| !told.contains(path)).map(printable).collect()

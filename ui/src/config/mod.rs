@@ -130,17 +130,18 @@ pub struct Config {
 /// How [`load`] asks for a variable; a parameter so that tests need no global state.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
-/// Finds every setting's value.
+/// Finds every setting's value. Without `read_file` the configuration file is left alone, for the
+/// commands that help to mend a broken one.
 ///
 /// # Errors
 /// A file or variable that is wrong; flags were checked when they were parsed.
-pub fn load(matches: &ArgMatches, env: Environment<'_>) -> Result<Config, ConfigError> {
+pub fn load(matches: &ArgMatches, env: Environment<'_>, read_file: bool) -> Result<Config, ConfigError> {
     let folders = Folders::find();
     let env = |name: &str| env(name).filter(|v| !v.is_empty());
     let given = flag::<PathBuf>(matches, "config").or_else(|| env("SKEP_CONFIG").map(PathBuf::from));
     let file = given.clone().or_else(|| folders.as_ref().map(Folders::config_file));
-    let found = file.as_deref().map(file::read).transpose()?.flatten();
-    if let (Some(path), None) = (given, &found) {
+    let found = file.as_deref().filter(|_| read_file).map(file::read).transpose()?.flatten();
+    if let (Some(path), None, true) = (given, &found, read_file) {
         return Err(ConfigError::Missing(path));
     }
     let mut entries = Vec::with_capacity(SETTINGS.len());
@@ -157,7 +158,8 @@ pub fn load(matches: &ArgMatches, env: Environment<'_>) -> Result<Config, Config
         entries.push(Entry { setting, value, source });
     }
     let settings = Settings::new(&entries, folders.as_ref());
-    Ok(Config { entries, file_found: found.is_some(), file, folders, settings })
+    let file_found = file.as_deref().is_some_and(Path::is_file);
+    Ok(Config { entries, file_found, file, folders, settings })
 }
 
 /// A variable's value.

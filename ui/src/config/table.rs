@@ -147,7 +147,13 @@ pub const SETTINGS: &[Setting] = &[
         "",
         "Trackers to announce to, beside the node that a link names; can be given several times",
     ),
-    setting("join", flag("join", "ADDR:PORT"), Kind::List, "", "Nodes to know from the start; can be given several times"),
+    setting(
+        "join",
+        flag("join", "ADDR:PORT"),
+        Kind::List,
+        "",
+        "Nodes to know from the start; can be given several times",
+    ),
     setting(
         "trusted",
         flag("trusted", "BOOL"),
@@ -164,7 +170,13 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("workers", None, Kind::Count(1, 64), "2", "Threads that move data"),
     setting("limits.up", flag("up", "RATE"), Kind::Rate, "unlimited", "Upload limit of the whole node, per second"),
-    setting("limits.down", flag("down", "RATE"), Kind::Rate, "unlimited", "Download limit of the whole node, per second"),
+    setting(
+        "limits.down",
+        flag("down", "RATE"),
+        Kind::Rate,
+        "unlimited",
+        "Download limit of the whole node, per second",
+    ),
     setting("limits.transfers", None, Kind::Count(1, 1000), "10", "Transfers that run at once; the others wait"),
     setting(
         "limits.upload_slots",
@@ -180,13 +192,7 @@ pub const SETTINGS: &[Setting] = &[
         "auto",
         "Pieces of a transfer that are asked for at once; auto grows with what the link holds",
     ),
-    setting(
-        "limits.piece_timeout",
-        None,
-        Kind::Duration,
-        "30s",
-        "A piece that takes longer is asked of another peer",
-    ),
+    setting("limits.piece_timeout", None, Kind::Duration, "30s", "A piece that takes longer is asked of another peer"),
     setting("limits.connections", None, Kind::Count(1, 65_535), "1024", "Connections to the node's server at once"),
     setting(
         "share.piece_length",
@@ -195,9 +201,21 @@ pub const SETTINGS: &[Setting] = &[
         "auto",
         "Bytes per piece, from 1KiB to 64MiB; auto: 256KiB, more for large content",
     ),
-    setting("share.ratio", flag("ratio", "RATIO"), Kind::MaybeRatio, "none", "Stop seeding when this many times the size was uploaded"),
+    setting(
+        "share.ratio",
+        flag("ratio", "RATIO"),
+        Kind::MaybeRatio,
+        "none",
+        "Stop seeding when this many times the size was uploaded",
+    ),
     setting("share.seed_time", flag("seed-time", "TIME"), Kind::MaybeDuration, "none", "Stop seeding after this time"),
-    setting("get.dir", short("output-dir", 'o', "DIR"), Kind::Path, "", "Folder that the content appears in. Empty: the current folder"),
+    setting(
+        "get.dir",
+        short("output-dir", 'o', "DIR"),
+        Kind::Path,
+        "",
+        "Folder that the content appears in. Empty: the current folder",
+    ),
     setting(
         "get.order",
         flag("order", "ORDER"),
@@ -213,7 +231,13 @@ pub const SETTINGS: &[Setting] = &[
         "127.0.0.1:0",
         "Where a `get` without a running node listens, so that others can fetch from it meanwhile",
     ),
-    setting("console.theme", flag("theme", "NAME"), Kind::Text, "slate", "Colours of the console: a built-in theme or the path of a TOML file"),
+    setting(
+        "console.theme",
+        flag("theme", "NAME"),
+        Kind::Text,
+        "slate",
+        "Colours of the console: a built-in theme or the path of a TOML file",
+    ),
     setting(
         "console.glyphs",
         flag("glyphs", "SET"),
@@ -221,7 +245,13 @@ pub const SETTINGS: &[Setting] = &[
         "auto",
         "Characters that the console draws with",
     ),
-    setting("console.keys", None, Kind::Path, "", "TOML file of keys that differ from the built-in ones (see skep keys). Empty: none"),
+    setting(
+        "console.keys",
+        None,
+        Kind::Path,
+        "",
+        "TOML file of keys that differ from the built-in ones (see skep keys). Empty: none",
+    ),
     setting("console.mouse", None, Kind::Bool, "true", "Let the console take the mouse"),
     setting("console.fps", None, Kind::Count(1, 30), "4", "Frames per second at most while data changes"),
 ];

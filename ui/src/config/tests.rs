@@ -14,7 +14,7 @@ fn load_with(args: &[&str], env: &[(&str, &str)], file: Option<&str>) -> Result<
         "SKEP_CONFIG" => Some(path.clone().into_os_string()),
         _ => env.iter().find(|(n, _)| *n == name).map(|(_, v)| OsString::from(v)),
     };
-    load(&matches, &find)
+    load(&matches, &find, true)
 }
 
 fn source(config: &Config, key: &str) -> Source {

@@ -97,7 +97,9 @@ impl Kind {
             Self::Address => {
                 Value::Address(text.parse().map_err(|_| format!("{text:?} is not ADDR:PORT such as 127.0.0.1:7070"))?)
             }
-            Self::List => Value::List(text.split(',').map(str::trim).filter(|t| !t.is_empty()).map(Into::into).collect()),
+            Self::List => {
+                Value::List(text.split(',').map(str::trim).filter(|t| !t.is_empty()).map(Into::into).collect())
+            }
         })
     }
 

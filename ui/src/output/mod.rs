@@ -12,7 +12,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use serde_json::{Value, json};
 
 pub use exit::{Exit, Failure};
-pub use progress::{Bar, HashBar, Throttle};
+pub use progress::{Bar, HashBar, Throttle, bars};
 pub use table::{Align, Table};
 pub use transfer::{progress_event, result_event, result_line, state_word};
 

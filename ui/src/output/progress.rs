@@ -85,7 +85,7 @@ fn words(row: &TransferRow) -> String {
 }
 
 /// Several bars on stderr.
-pub(crate) fn bars(out: &Out) -> MultiProgress {
+pub fn bars(out: &Out) -> MultiProgress {
     let target = if out.bars { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
     MultiProgress::with_draw_target(target)
 }
@@ -141,8 +141,7 @@ mod tests {
 
     #[test]
     fn the_bar_templates_are_sound() {
-        for template in
-            ["{prefix:.bold} {bar:24} {percent:>3}% {msg}", "{bar:24} {decimal_bytes_per_sec}, {eta} left"]
+        for template in ["{prefix:.bold} {bar:24} {percent:>3}% {msg}", "{bar:24} {decimal_bytes_per_sec}, {eta} left"]
         {
             assert!(ProgressStyle::with_template(template).is_ok());
         }

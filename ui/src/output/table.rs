@@ -62,7 +62,8 @@ mod tests {
 
     #[test]
     fn columns_line_up_whatever_is_in_them() {
-        let mut table = Table::new(&[("ID", Align::Right), ("NAME", Align::Left), ("NOTE", Align::Left), ("SIZE", Align::Right)]);
+        let mut table =
+            Table::new(&[("ID", Align::Right), ("NAME", Align::Left), ("NOTE", Align::Left), ("SIZE", Align::Right)]);
         table.row(vec!["1".into(), "日本".into(), String::new(), "10 B".into()]);
         table.row(vec!["12".into(), "a".into(), String::new(), "9.99 GB".into()]);
         assert_eq!(table.lines(), ["ID  NAME     SIZE", " 1  日本     10 B", "12  a     9.99 GB"]);

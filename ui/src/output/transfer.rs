@@ -138,9 +138,19 @@ mod tests {
     #[test]
     fn the_result_has_every_promised_field() {
         let result = result_event(&row(), None);
-        for field in
-            ["type", "id", "strategy", "reason", "bytes", "wire_bytes", "duration_s", "rate_bytes_per_s", "pieces", "peers", "verified"]
-        {
+        for field in [
+            "type",
+            "id",
+            "strategy",
+            "reason",
+            "bytes",
+            "wire_bytes",
+            "duration_s",
+            "rate_bytes_per_s",
+            "pieces",
+            "peers",
+            "verified",
+        ] {
             assert!(result.get(field).is_some(), "{field}");
         }
         assert_eq!(result["rate_bytes_per_s"], 1_000_000_000u64);
