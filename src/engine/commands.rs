@@ -87,6 +87,11 @@ impl Core {
         self.handles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The rows now.
+    pub(super) fn rows(&self) -> Vec<TransferRow> {
+        self.lock().values().map(|handle| handle.shared.row()).collect()
+    }
+
     fn handle(&self, id: TransferId) -> Result<Handle, CommandError> {
         let found = self.lock().get(&id).cloned();
         found.ok_or_else(|| error(CommandErrorKind::NotFound, format!("there is no transfer {id}; `skep ls --all` lists them")))

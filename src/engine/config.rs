@@ -9,16 +9,7 @@ use crate::control::Rate;
 use crate::log::LogRing;
 use crate::node::NodeError;
 use crate::store::StateError;
-use crate::swarm::ClientError;
-
-/// Pieces in flight over all peers of a transfer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum InFlight {
-    /// Grows with the measured bandwidth-delay product.
-    Auto,
-    /// Never more than this.
-    Fixed(u32),
-}
+use crate::swarm::{ClientError, InFlight};
 
 /// Limits of a node; the defaults are those of the specification.
 #[derive(Debug, Clone)]
@@ -78,6 +69,10 @@ pub struct EngineConfig {
     pub trusted: bool,
     /// Where log lines for viewers are kept.
     pub log: Arc<LogRing>,
+    /// File that holds `token`, for local commands to find.
+    pub token_file: Option<PathBuf>,
+    /// Goes on with the transfers that were at work when the last node on this state folder ended.
+    pub resume: bool,
     /// URL under which others reach this node, where it differs from the listening address (behind
     /// a forwarded port or a relay).
     pub advertise: Option<String>,
@@ -98,6 +93,8 @@ impl EngineConfig {
             limits: EngineLimits::default(),
             trusted: false,
             log: Arc::new(LogRing::default()),
+            token_file: None,
+            resume: true,
             advertise: None,
         }
     }
@@ -132,6 +129,15 @@ pub enum StartError {
     /// The server cannot listen.
     #[error(transparent)]
     Node(#[from] NodeError),
+    /// More than loopback, and nothing that guards it.
+    #[error(
+        "refusing to listen on {0}, which others can reach, without a token: give one with --token-file (others need \
+         the same), or use 127.0.0.1"
+    )]
+    NoToken(SocketAddr),
+    /// The token cannot be used.
+    #[error("the token cannot be used: {0}")]
+    Token(String),
     /// The client cannot be built.
     #[error(transparent)]
     Client(#[from] ClientError),

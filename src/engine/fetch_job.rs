@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::seeding;
 use super::strategy::{Job, JobEnd, JobError};
 use crate::content::name::printable;
-use crate::content::{Bitmap, ContentId, Manifest, name, verify};
+use crate::content::{Bitmap, ContentId, HashProgress, Manifest, name, verify};
 use crate::control::{OnExisting, TransferRow, TransferState};
 use crate::store::{ContentFiles, FetchRecord, FilesError, FilesErrorKind, JobRecord, Phase, Place, partial_name};
 use crate::swarm::{Announcers, Download, DownloadEnd, DownloadReport, Goal, Held, Reporter};
@@ -39,14 +39,14 @@ pub(super) async fn run(job: Job) -> Result<JobEnd, JobError> {
         check_space(&files, &have)?;
     }
 
-    let held = Arc::new(Held::new(id, manifest.clone(), files.clone(), have.clone(), job.shared.limits.up.clone(),
-        &job.services.swarm));
+    let held = Arc::new(Held::new(id, files.clone(), have.clone(), job.shared.limits.up[0].clone(), job.services.swarm.choker));
     let serving = job.services.swarm.catalog.insert(held.clone());
     let mut announcers = Announcers::start(&job.services.swarm, &held, &fetch.trackers);
     let result = async {
         if !published && download(&job, fetch, &held, &files, have, &mut announcers).await? == DownloadEnd::Stopped {
             return Ok(JobEnd::Stopped);
         }
+        announcers.set_complete();
         complete(&job, &files, name, published).await?;
         if !job.shared.record().seeding {
             return Ok(JobEnd::Complete);
@@ -177,8 +177,8 @@ async fn check(job: &Job, path: PathBuf, manifest: Arc<Manifest>) -> Result<Opti
     let cancel = Arc::new(AtomicBool::new(false));
     let flag = cancel.clone();
     let checking = blocking(move || {
-        let progress = |p: verify::Progress| shared.update(|row| row.done = p.done);
-        verify::verify(&path, &manifest, 0, &progress, &flag).map_err(|e| JobError::Other(e.to_string()))
+        let progress = |p: HashProgress| shared.update(|row| row.done = p.bytes_done);
+        verify(&path, &manifest, 0, &progress, &flag).map_err(|e| JobError::Other(e.to_string()))
     });
     tokio::pin!(checking);
     tokio::select! {
@@ -243,7 +243,7 @@ async fn download(
             Ok(()) = reports.changed() => {
                 let report = reports.borrow_and_update().clone();
                 let up = held.uploaded() - uploaded_before;
-                job.shared.update(|row| show(row, &before, &report, up, held.upload_rate(), started));
+                job.shared.update(|row| show(row, &before, &report, up, held.upload_rows().iter().map(|row| row.rate).sum(), started));
             }
         }
     };

@@ -11,10 +11,12 @@
 mod commands;
 mod config;
 mod fetch_job;
+mod figures;
 mod publisher;
 mod resolve;
 mod seeding;
 mod services;
+mod setup;
 mod share_job;
 mod shared;
 mod strategy;
@@ -25,23 +27,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::commands::Core;
-pub use self::config::{EngineConfig, EngineLimits, InFlight, StartError};
-use self::publisher::Publisher;
+pub use self::config::{EngineConfig, EngineLimits, StartError};
+pub use crate::swarm::InFlight;
 use self::services::Services;
-use self::strategy::Strategies;
-use self::swarm_strategy::SwarmStrategy;
 use crate::content::ContentId;
 use crate::control::{BoxFuture, Command, CommandError, Control, Focus, Reply, View};
-use crate::node::Node;
 use crate::store::instance::{self, Instance};
 use crate::store::{State, StateError};
-use crate::swarm::{Bans, Catalog, Client, Swarm};
-use crate::throttle::Throttle;
 
 /// Longest time that transfers get to record where they stand when the node stops.
 const SHUTDOWN: Duration = Duration::from_secs(20);

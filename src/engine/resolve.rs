@@ -1,7 +1,6 @@
 //! From what an operator typed to contents that can be fetched.
 
-use crate::content::link::{Document, Link, sniff};
-use crate::content::{ContentId, Manifest, metalink};
+use crate::content::{ContentId, Description, Link, Manifest, metalink, sniff};
 use crate::control::{AddTransfer, CommandError, CommandErrorKind};
 use crate::store::FetchRecord;
 use crate::swarm::{Client, ClientError};
@@ -33,9 +32,9 @@ pub(super) async fn resolve(client: &Client, request: &AddTransfer) -> Result<Ve
     if let Some(document) = &request.document {
         return from_document(document.as_bytes(), base);
     }
-    match Link::parse(&request.link).map_err(|e| invalid(e.to_string()))? {
-        Link::Skep { host_port, id } => {
-            let node = format!("http://{host_port}");
+    match request.link.parse::<Link>().map_err(|e| invalid(e.to_string()))? {
+        Link::Node(link) => {
+            let (node, id) = (link.node_url(), link.id);
             base.peers.insert(0, node.clone());
             base.trackers.insert(0, node);
             Ok(vec![Resolved { id, manifest: None, fetch: base }])
@@ -57,13 +56,13 @@ pub(super) async fn resolve(client: &Client, request: &AddTransfer) -> Result<Ve
 
 fn from_document(document: &[u8], base: FetchRecord) -> Result<Vec<Resolved>, CommandError> {
     let invalid = |e: String| CommandError::new(CommandErrorKind::Invalid, e);
-    match sniff(document) {
-        Document::Manifest => {
+    match sniff(document).map_err(|e| invalid(e.to_string()))? {
+        Description::Manifest => {
             let manifest = Manifest::from_json(document).map_err(|e| invalid(e.to_string()))?;
             Ok(vec![Resolved { id: manifest.id(), manifest: Some(manifest), fetch: base }])
         }
-        Document::Metalink => {
-            let files = metalink::parse(document).map_err(|e| invalid(e.to_string()))?;
+        Description::Metalink => {
+            let files = metalink::parse(document, &metalink::Caps::default()).map_err(|e| invalid(e.to_string()))?;
             let resolved = files.into_iter().map(|file| {
                 let manifest = file.to_manifest().map_err(|e| invalid(e.to_string()))?;
                 let mut fetch = base.clone();
@@ -72,7 +71,6 @@ fn from_document(document: &[u8], base: FetchRecord) -> Result<Vec<Resolved>, Co
             });
             resolved.collect()
         }
-        Document::Unknown => Err(invalid("neither a manifest (JSON) nor a Metalink 4 (XML)".into())),
     }
 }
 

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use super::strategy::{Job, JobEnd};
 use crate::control::{Bits, PeerRow, PeerState, TransferDetail, TransferState};
 use crate::content::name::printable;
-use crate::swarm::{Announcers, Goal, Held, Meter, files_shown};
+use crate::swarm::held::Slot;
+use crate::swarm::{Announcers, Flow, Goal, Held, files_shown};
 
 /// How often figures are refreshed while bytes move or somebody looks.
 const TICK: Duration = Duration::from_millis(500);
@@ -14,7 +15,7 @@ const TICK: Duration = Duration::from_millis(500);
 /// Serves `held` (it is in the catalog already) until stop or goal.
 pub(super) async fn seed(job: &Job, held: &Arc<Held>, announcers: &Announcers, goal: Goal) -> JobEnd {
     let started = Instant::now();
-    let mut meter = Meter::new(started);
+    let mut flow = Flow::new(started);
     let before = job.shared.row();
     let first_up = held.uploaded();
     let mut counted = first_up;
@@ -29,10 +30,10 @@ pub(super) async fn seed(job: &Job, held: &Arc<Held>, announcers: &Announcers, g
     loop {
         let now = Instant::now();
         let uploaded = held.uploaded();
-        meter.add(uploaded - counted, now);
+        flow.add(uploaded - counted, now);
         counted = uploaded;
-        let (rate, smooth) = (meter.now(now), meter.smooth(now));
-        let peers = held.uploads().len() as u32;
+        let (rate, smooth) = (flow.now(now), flow.smooth(now));
+        let peers = held.upload_rows().len() as u32;
         job.shared.update(|row| {
             row.rate_up = rate;
             row.smooth_up = smooth;
@@ -62,26 +63,26 @@ pub(super) async fn seed(job: &Job, held: &Arc<Held>, announcers: &Announcers, g
 }
 
 fn detail(job: &Job, held: &Held, announcers: &Announcers, generation: u64) -> TransferDetail {
-    let peers = held.uploads().into_iter().map(|(peer, view)| PeerRow {
-        endpoint: printable(&peer),
+    let peers = held.upload_rows().into_iter().map(|row| PeerRow {
+        endpoint: printable(&row.peer),
         state: PeerState::Connected,
-        choked_by_us: view.choked,
-        optimistic: view.optimistic,
-        interested: view.interested,
-        rate_up: view.rate,
-        bytes_up: view.bytes,
+        choked_by_us: row.slot == Slot::Choked,
+        optimistic: row.slot == Slot::Optimistic,
+        interested: true,
+        rate_up: row.rate,
+        bytes_up: row.bytes,
         ..PeerRow::default()
     });
     TransferDetail {
         id: job.shared.id,
         generation,
-        piece_length: held.manifest.piece_length,
+        piece_length: held.manifest().piece_length,
         have: Bits(held.have()),
         in_flight: Vec::new(),
         failed: Vec::new(),
         availability: Arc::default(),
         peers: peers.collect(),
         trackers: announcers.rows(),
-        files: Arc::new(files_shown(&held.manifest)),
+        files: Arc::new(files_shown(held.manifest())),
     }
 }

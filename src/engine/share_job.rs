@@ -9,9 +9,8 @@ use std::time::Duration;
 use super::fetch_job::blocking;
 use super::seeding;
 use super::strategy::{Job, JobEnd, JobError};
-use crate::content::make::{self, Known, MakeOptions};
 use crate::content::name::printable;
-use crate::content::{Bitmap, Manifest};
+use crate::content::{Bitmap, HashProgress, Known, MakeOptions, Manifest, make};
 use crate::control::{ShareRequest, TransferState};
 use crate::store::{ContentFiles, JobRecord, Place};
 use crate::swarm::{Announcers, Goal, Held};
@@ -36,7 +35,7 @@ pub(super) async fn run(job: Job) -> Result<JobEnd, JobError> {
     let files =
         blocking(move || Ok(Arc::new(ContentFiles::open(&base, &top, open, Place::Shared, stamps)?))).await?;
     let have = Bitmap::full(manifest.piece_count());
-    let held = Arc::new(Held::new(id, manifest.clone(), files, have, job.shared.limits.up.clone(), &job.services.swarm));
+    let held = Arc::new(Held::new(id, files, have, job.shared.limits.up[0].clone(), job.services.swarm.choker));
     let serving = job.services.swarm.catalog.insert(held.clone());
     job.shared.update(|row| {
         row.content = Some(id);
@@ -79,15 +78,15 @@ async fn hash(job: &Job, request: &ShareRequest) -> Result<Option<Hashed>, JobEr
     let hashing = blocking(move || {
         let known: Option<Known> = state.hashed(&path)?;
         let options = MakeOptions { piece_length, threads: 0, known: known.as_ref() };
-        let progress = |p: make::MakeProgress| {
+        let progress = |p: HashProgress| {
             shared.update(|row| {
-                row.done = p.done;
-                row.size = p.total;
+                row.done = p.bytes_done;
+                row.size = p.bytes_total;
             });
         };
-        let made = make::make(&path, &options, &progress, &flag).map_err(|e| JobError::Other(e.to_string()))?;
+        let made = make(&path, &options, &progress, &flag).map_err(|e| JobError::Other(e.to_string()))?;
         for skipped in &made.skipped {
-            tracing::warn!(transfer = shared.id.0, path = %printable(&skipped.path.to_string_lossy()), why = %skipped.why, "not shared");
+            tracing::warn!(transfer = shared.id.0, path = %printable(&skipped.path), why = %skipped.why, "not shared");
         }
         let stamps = made.stamps.iter().map(|stamp| (stamp.size, stamp.mtime_ns)).collect();
         if made.hashed_bytes > 0 || known.is_none() {

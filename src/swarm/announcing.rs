@@ -34,6 +34,7 @@ pub struct Announcers {
     // Kept so that `found` stays open when there are no trackers.
     _found: mpsc::Sender<Found>,
     hungry: watch::Sender<bool>,
+    complete: watch::Sender<bool>,
     rows: Vec<watch::Receiver<TrackerRow>>,
     stop: CancellationToken,
     tasks: JoinSet<()>,
@@ -47,6 +48,7 @@ impl Announcers {
             found,
             _found: found_tx.clone(),
             hungry: watch::Sender::new(true),
+            complete: watch::Sender::new(held.have().is_full()),
             rows: Vec::new(),
             stop: CancellationToken::new(),
             tasks: JoinSet::new(),
@@ -61,6 +63,7 @@ impl Announcers {
                 held: held.clone(),
                 found: found_tx.clone(),
                 hungry: announcers.hungry.subscribe(),
+                complete: announcers.complete.subscribe(),
                 row,
                 stop: announcers.stop.clone(),
             };
@@ -72,6 +75,12 @@ impl Announcers {
     /// More peers would help: asks sooner.
     pub(super) fn set_hungry(&self, wants: bool) {
         self.hungry.send_if_modified(|hungry| std::mem::replace(hungry, wants) != wants);
+    }
+
+    /// Everything is there: the trackers are told.
+    pub fn set_complete(&self) {
+        self.hungry.send_replace(false);
+        self.complete.send_replace(true);
     }
 
     /// How the trackers do.
@@ -95,6 +104,7 @@ struct Announcing {
     found: mpsc::Sender<Found>,
     /// True while more peers would help.
     hungry: watch::Receiver<bool>,
+    complete: watch::Receiver<bool>,
     row: watch::Sender<TrackerRow>,
     stop: CancellationToken,
 }
@@ -121,7 +131,7 @@ impl Announcing {
                     }
                     continue;
                 }
-                () = self.held.completed(), if !complete => {}
+                _ = self.complete.changed(), if !complete => {}
             }
             complete = self.held.have().is_full();
             let event = announcer.event(complete && !was_complete);
@@ -150,7 +160,7 @@ impl Announcing {
     }
 
     fn announcement(&self, event: Event) -> Announce {
-        Announce::new(self.held.id, self.held.layout().size(), &self.held.have(), self.endpoint.clone(), event)
+        Announce::new(self.held.id(), self.held.layout().size(), &self.held.have(), self.endpoint.clone(), event)
     }
 
     fn take(&self, reply: AnnounceReply) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::client::{ChokeWord, Client, ClientError, News};
-use super::leech::PeerKey;
+use super::peers::PeerKey;
 use crate::content::{Bitmap, ContentId};
 
 /// How long one question waits for news.

@@ -1,5 +1,6 @@
 //! What all downloads and uploads of a node share.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
@@ -27,11 +28,14 @@ pub struct Swarm {
     pub leech: LeechConfig,
     /// How it serves.
     pub choker: ChokerConfig,
+    /// Pieces that came and did not match their digest.
+    pub(crate) hash_failures: AtomicU64,
 }
 
 impl Swarm {
-    pub(super) fn leech_config(&self) -> LeechConfig {
-        self.leech.clone()
+    /// Pieces that came and did not match their digest, since the start.
+    pub fn hash_failures(&self) -> u64 {
+        self.hash_failures.load(Ordering::Relaxed)
     }
 }
 
@@ -79,7 +83,7 @@ impl Bans {
 }
 
 /// `host:port` of an endpoint URL.
-fn host_port(endpoint: &str) -> &str {
+pub(super) fn host_port(endpoint: &str) -> &str {
     let rest = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
     rest.split('/').next().unwrap_or(rest)
 }

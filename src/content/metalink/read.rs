@@ -138,12 +138,9 @@ impl Parser<'_> {
     }
 
     fn text(&mut self, text: &str) -> Result<(), MetalinkError> {
-        match self.open.last() {
-            Some(Element::Size | Element::Hash | Element::PieceHash | Element::Url { .. }) => {
-                cap("the length of an element's text", self.text.len() + text.len(), MAX_TEXT)?;
-                self.text.push_str(text);
-            }
-            _ => {}
+        if let Some(Element::Size | Element::Hash | Element::PieceHash | Element::Url { .. }) = self.open.last() {
+            cap("the length of an element's text", self.text.len() + text.len(), MAX_TEXT)?;
+            self.text.push_str(text);
         }
         Ok(())
     }

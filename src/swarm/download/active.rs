@@ -11,10 +11,12 @@ use tokio::task::{AbortHandle, JoinSet};
 use crate::swarm::client::Client;
 use crate::swarm::fetch::{Fetch, FetchEvent, FetchMeter, Lease};
 use crate::swarm::leech::{Leech, RequestId};
+use crate::swarm::peers::PeerKey;
 
 /// One request under way.
 #[derive(Debug)]
 struct ActiveFetch {
+    peer: PeerKey,
     first: u32,
     count: u32,
     in_memory: bool,
@@ -35,13 +37,20 @@ pub(super) struct Active {
 
 impl Active {
     /// Starts a fetch on its own task.
-    pub(super) fn start(&mut self, fetch: Fetch, client: Arc<Client>, events: mpsc::Sender<FetchEvent>, now: Instant) {
+    pub(super) fn start(
+        &mut self,
+        peer: PeerKey,
+        fetch: Fetch,
+        client: Arc<Client>,
+        events: mpsc::Sender<FetchEvent>,
+        now: Instant,
+    ) {
         while self.tasks.try_join_next().is_some() {}
         let (id, first, count, in_memory) = (fetch.id, fetch.first, fetch.count, fetch.in_memory);
         let (lease, meter) = (fetch.lease.clone(), fetch.meter.clone());
         let abort = self.tasks.spawn(fetch.run(client, events));
         let (counted, first_byte_told) = (0, false);
-        let active = ActiveFetch { first, count, in_memory, lease, meter, abort, asked: now, counted, first_byte_told };
+        let active = ActiveFetch { peer, first, count, in_memory, lease, meter, abort, asked: now, counted, first_byte_told };
         self.fetches.insert(id, active);
     }
 
@@ -56,6 +65,11 @@ impl Active {
     /// Forgets a request that has ended; false if it was cancelled before.
     pub(super) fn ended(&mut self, id: RequestId) -> bool {
         self.fetches.remove(&id).is_some()
+    }
+
+    /// Whom it was asked of.
+    pub(super) fn peer(&self, id: RequestId) -> Option<PeerKey> {
+        self.fetches.get(&id).map(|fetch| fetch.peer)
     }
 
     pub(super) fn contains(&self, id: RequestId) -> bool {
@@ -84,10 +98,6 @@ impl Active {
     /// Header bytes of one request.
     pub(super) fn overhead(&self, id: RequestId) -> u64 {
         self.fetches.get(&id).map_or(0, |fetch| fetch.meter.overhead.load(Ordering::Relaxed))
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.fetches.is_empty()
     }
 
     pub(super) fn ids(&self) -> Vec<RequestId> {

@@ -32,10 +32,12 @@ pub use self::report::{DownloadReport, Reporter};
 use super::announcing::{Announcers, Found};
 use super::fetch::{Fetch, FetchError, FetchEvent, FetchMeter, Lease, Source};
 use super::held::Held;
-use super::leech::{Failure, Leech, LeechConfig, PeerKey, PeerKind, PieceSizes, Request, RequestId};
-use super::meter::Meter;
+use super::flow::Flow;
+use super::leech::{Failure, Leech, LeechConfig, PieceSizes, Request, RequestId};
+use super::peers::{PeerKey, PeerKind};
+use super::picker::Order;
 use super::peers_io::{PeerNews, watch_peer};
-use super::services::Swarm;
+use super::services::{Swarm, host_port};
 use crate::content::{Bitmap, Manifest};
 use crate::control::{PieceOrder, TransferId};
 use crate::store::{ContentFiles, FilesError, StateError};
@@ -110,7 +112,7 @@ struct Running {
     endpoints: HashMap<PeerKey, Endpoint>,
     banned_here: HashSet<String>,
     failed: HashSet<u32>,
-    meter: Meter,
+    flow: Flow,
     overhead: u64,
     wasted: u64,
     fetch_events: (mpsc::Sender<FetchEvent>, mpsc::Receiver<FetchEvent>),
@@ -124,6 +126,8 @@ struct Running {
 struct Endpoint {
     source: Source,
     name: Arc<str>,
+    /// `host:port`: how the serving side knows the same peer.
+    id: Arc<str>,
     connected: bool,
     note: String,
 }
@@ -159,8 +163,8 @@ impl Download {
 impl Running {
     fn new(job: Download, now: Instant) -> Self {
         let manifest = job.files.manifest().clone();
-        let sizes = PieceSizes::new(job.files.layout().size(), manifest.piece_length);
-        let config = LeechConfig { order: job.order, ..job.swarm.leech_config() };
+        let sizes = PieceSizes::of(job.files.layout().size(), manifest.piece_length);
+        let config = LeechConfig { order: order(job.order), ..job.swarm.leech };
         let leech = Leech::new(sizes, job.have.clone(), config, job.seed);
         Self {
             started: now,
@@ -171,7 +175,7 @@ impl Running {
             endpoints: HashMap::new(),
             banned_here: HashSet::new(),
             failed: HashSet::new(),
-            meter: Meter::new(now),
+            flow: Flow::new(now),
             overhead: 0,
             wasted: 0,
             fetch_events: mpsc::channel(CHANNEL),
@@ -227,7 +231,7 @@ impl Running {
                 _ = tick.tick() => {
                     let now = Instant::now();
                     let new = self.active.account(&mut self.leech, now);
-                    self.meter.add(new, now);
+                    self.flow.add(new, now);
                     self.on_timeout(now);
                     announcers.set_hungry(self.leech.waiting_reason(now).is_some());
                     self.report(reporter, announcers, now, false);
@@ -247,7 +251,7 @@ impl Running {
             tracing::trace!(transfer = self.job.id.0, first = request.first, count = request.count,
                 peer = %endpoint.name, why = %request.why, "request");
             let fetch = self.fetch(&request, endpoint.source.clone());
-            self.active.start(fetch, self.job.swarm.client.clone(), self.fetch_events.0.clone(), now);
+            self.active.start(request.peer, fetch, self.job.swarm.client.clone(), self.fetch_events.0.clone(), now);
         }
     }
 
@@ -255,7 +259,7 @@ impl Running {
         Fetch {
             id: request.id,
             source,
-            content: self.job.held.id,
+            content: self.job.held.id(),
             first: request.first,
             count: request.count,
             in_memory: request.duplicate,
@@ -284,7 +288,7 @@ impl Running {
 
     fn on_piece(&mut self, id: RequestId, piece: u32, bytes: Option<Vec<u8>>, now: Instant) -> Result<(), DownloadError> {
         let new = self.active.account_one(id, &mut self.leech, now);
-        self.meter.add(new, now);
+        self.flow.add(new, now);
         let range = self.job.files.piece(piece);
         let size = range.end - range.start;
         if self.leech.have().get(piece) {
@@ -295,8 +299,10 @@ impl Running {
             self.active.take_piece(piece);
             self.job.files.write_at(range.start, &bytes)?;
         }
-        if let Some(endpoint) = self.leech.peer_of(id).and_then(|peer| self.endpoints.get(&peer)) {
+        if let Some(endpoint) = self.active.peer(id).and_then(|peer| self.endpoints.get(&peer)) {
             *self.bytes_per_peer.entry(endpoint.name.clone()).or_default() += size;
+            // What a peer gives us earns it an upload slot.
+            self.job.held.received(&endpoint.id, size);
         }
         let losers = self.leech.on_piece(id, piece, now);
         self.failed.remove(&piece);
@@ -308,16 +314,18 @@ impl Running {
 
     fn on_corrupt(&mut self, id: RequestId, piece: u32, now: Instant) {
         let new = self.active.account_one(id, &mut self.leech, now);
-        self.meter.add(new, now);
+        self.flow.add(new, now);
         self.failed.insert(piece);
+        self.job.swarm.hash_failures.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let range = self.job.files.piece(piece);
         self.wasted += range.end - range.start;
-        let (peer, others) = self.leech.on_corrupt(id, piece, now);
+        let Some(peer) = self.active.peer(id) else { return };
+        let (_, others) = self.leech.on_corrupt(id, piece, now);
         self.cancel(&[id]);
         self.cancel(&others);
         if let Some(endpoint) = self.endpoints.get(&peer) {
             let name = endpoint.name.clone();
-            self.job.swarm.bans.ban(&name, &format!("piece {piece} of {} did not match its digest", self.job.held.id.short()));
+            self.job.swarm.bans.ban(&name, &format!("piece {piece} of {} did not match its digest", self.job.held.id().short()));
             self.banned_here.insert(name.to_string());
         }
         self.unwatch(peer);
@@ -325,9 +333,9 @@ impl Running {
 
     fn on_ended(&mut self, id: RequestId, result: Result<(), FetchError>, now: Instant) -> Result<(), DownloadError> {
         let new = self.active.account_one(id, &mut self.leech, now);
-        self.meter.add(new, now);
+        self.flow.add(new, now);
         self.overhead += self.active.overhead(id);
-        let peer = self.leech.peer_of(id);
+        let peer = self.active.peer(id);
         self.active.ended(id);
         let failure = match result {
             Ok(()) => {
@@ -335,11 +343,12 @@ impl Running {
                 return Ok(());
             }
             Err(FetchError::Disk(error)) => return Err(error.into()),
-            Err(FetchError::Revoked | FetchError::Corrupt) => Failure::Cancelled,
+            Err(FetchError::Revoked | FetchError::Corrupt) => return Ok(()),
             Err(FetchError::Choked(retry_after)) => Failure::Choked(retry_after),
             Err(FetchError::Missing) => Failure::Refused,
             Err(FetchError::Status(status)) => Failure::Status(status),
-            Err(FetchError::Length { wanted, got }) => Failure::Length { wanted, got },
+            Err(FetchError::Length { wanted, got }) if got < wanted => Failure::ShortBody,
+            Err(FetchError::Length { .. }) => Failure::LongBody,
             Err(FetchError::Stalled(_)) => Failure::Stall,
             Err(FetchError::Client(_)) => Failure::Connect,
         };
@@ -358,7 +367,7 @@ impl Running {
         match news {
             PeerNews::Bitmap(peer, bitmap) => {
                 self.connected(peer);
-                self.leech.on_bitmap(peer, bitmap, now);
+                self.leech.on_bitmap(peer, &bitmap, now);
             }
             PeerNews::Haves(peer, pieces) => {
                 self.connected(peer);
@@ -406,13 +415,13 @@ impl Running {
             PeerKind::Mirror => (Source::Mirror(name.clone()), true),
             PeerKind::Swarm => {
                 let client = self.job.swarm.client.clone();
-                let (content, pieces) = (self.job.held.id, self.manifest.piece_count());
+                let (content, pieces) = (self.job.held.id(), self.manifest.piece_count());
                 let watching = watch_peer(client, key, name.clone(), content, pieces, self.news.0.clone());
                 self.watchers.insert(key, self.tasks.spawn(watching));
                 (Source::Node(name.clone()), false)
             }
         };
-        self.endpoints.insert(key, Endpoint { source, name, connected, note: String::new() });
+        self.endpoints.insert(key, Endpoint { source, id: host_port(&name).into(), name, connected, note: String::new() });
     }
 
     fn drop_peer(&mut self, peer: PeerKey, now: Instant) {
@@ -473,6 +482,15 @@ impl Running {
             }
         }
         result
+    }
+}
+
+/// The operator's word for it in the picker's.
+fn order(order: PieceOrder) -> Order {
+    match order {
+        PieceOrder::Rarest => Order::RarestFirst,
+        PieceOrder::Sequential => Order::Sequential,
+        PieceOrder::Random => Order::Random,
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a download shows: figures always, details only while somebody looks.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,6 +10,9 @@ use super::Running;
 use crate::control::{Bits, PeerRow, PeerState, TransferDetail};
 use crate::content::name::printable;
 use crate::swarm::announcing::Announcers;
+use crate::swarm::held::Slot;
+use crate::swarm::leech::PeerWord;
+use crate::swarm::peers::{PeerKey, PeerKind};
 
 /// Files listed in a detail.
 const MAX_FILES_SHOWN: usize = 1_000;
@@ -58,15 +62,15 @@ impl Running {
     pub(super) fn report(&mut self, reporter: &Reporter, announcers: &Announcers, now: Instant, last: bool) {
         let have = self.leech.have();
         let mut report = DownloadReport {
-            done: self.job.held.verified_bytes(),
+            done: self.verified_bytes(),
             pieces_done: have.count(),
-            rate: self.meter.now(now),
-            smooth: self.meter.smooth(now),
-            stalled_s: self.meter.idle(now).as_secs(),
+            rate: self.flow.now(now),
+            smooth: self.flow.smooth(now),
+            stalled_s: self.flow.idle(now).as_secs(),
             peers: self.endpoints.values().filter(|e| e.connected).count() as u32,
             peers_known: self.endpoints.len() as u32,
-            seeds: self.leech.seeds(),
-            bytes: self.meter.total(),
+            seeds: self.leech.peer_counts().1,
+            bytes: self.flow.total(),
             overhead: self.overhead,
             reason: self.leech.waiting_reason(now).map(|reason| reason.to_string()).unwrap_or_default(),
             bytes_per_peer: Vec::new(),
@@ -85,36 +89,49 @@ impl Running {
         }
     }
 
+    fn verified_bytes(&self) -> u64 {
+        let (have, sizes) = (self.leech.have(), self.leech.sizes());
+        let last = sizes.count.saturating_sub(1);
+        let short = if have.get(last) { sizes.length - sizes.size(last) } else { 0 };
+        u64::from(have.count()) * sizes.length - short
+    }
+
     fn detail(&self, announcers: &Announcers, now: Instant) -> TransferDetail {
-        let held = &self.job.held;
+        let uploads: HashMap<_, _> =
+            self.job.held.upload_rows().into_iter().map(|row| (row.peer.clone(), row)).collect();
+        let mut in_flight: HashMap<PeerKey, Vec<u32>> = HashMap::new();
+        for piece in self.leech.in_flight() {
+            in_flight.entry(piece.peer).or_default().push(piece.piece);
+        }
         let mut peers: Vec<PeerRow> = self.leech.peers(now).map(|view| {
             let endpoint = self.endpoints.get(&view.key);
-            let banned = self.banned_here.contains(view.endpoint);
+            let banned = self.banned_here.contains(&*view.endpoint);
             let connected = endpoint.is_some_and(|e| e.connected);
-            let upload = held.upload_view(view.endpoint);
+            let upload = endpoint.and_then(|e| uploads.get(&e.id));
+            let note = endpoint.map(|e| printable(&e.note)).filter(|note| !note.is_empty());
             PeerRow {
-                endpoint: printable(view.endpoint),
-                mirror: view.is_mirror,
+                endpoint: printable(&view.endpoint),
+                mirror: view.kind == PeerKind::Mirror,
                 state: match (banned, connected, endpoint.is_some_and(|e| e.note.is_empty())) {
                     (true, ..) => PeerState::Banned,
                     (_, true, _) => PeerState::Connected,
                     (_, _, true) => PeerState::Known,
                     _ => PeerState::Failing,
                 },
-                chokes_us: view.chokes_us,
-                choked_by_us: upload.choked,
-                optimistic: upload.optimistic,
-                interested: upload.interested,
-                rate_down: view.rate,
-                rate_up: upload.rate,
-                bytes_down: view.bytes,
-                bytes_up: upload.bytes,
-                rtt_ms: view.rtt.map(|rtt| rtt.as_secs_f64() * 1e3),
+                chokes_us: matches!(view.word, PeerWord::Choked(_)),
+                choked_by_us: upload.is_some_and(|row| row.slot == Slot::Choked),
+                optimistic: upload.is_some_and(|row| row.slot == Slot::Optimistic),
+                interested: upload.is_some(),
+                rate_down: view.rate_down,
+                rate_up: upload.map_or(0, |row| row.rate),
+                bytes_down: view.bytes_down,
+                bytes_up: upload.map_or(0, |row| row.bytes),
+                rtt_ms: view.window.rtt.map(|rtt| rtt.as_secs_f64() * 1e3),
                 active: view.active,
-                window: view.window,
-                have: view.have.map(Bits),
-                in_flight: view.in_flight,
-                note: endpoint.map(|e| printable(&e.note)).unwrap_or_default(),
+                window: view.window.window,
+                have: self.leech.peer_bitmap(view.key).map(|map| Bits(Arc::new(map))),
+                in_flight: in_flight.get(&view.key).cloned().unwrap_or_default(),
+                note: note.unwrap_or_else(|| format!("{}; {}", view.word, view.window)),
             }
         }).collect();
         peers.sort_by(|a, b| b.bytes_down.cmp(&a.bytes_down).then_with(|| a.endpoint.cmp(&b.endpoint)));
@@ -123,9 +140,9 @@ impl Running {
             generation: now.saturating_duration_since(self.started).as_millis() as u64,
             piece_length: self.manifest.piece_length,
             have: Bits(Arc::new(self.leech.have().clone())),
-            in_flight: self.leech.in_flight(),
+            in_flight: in_flight.into_values().flatten().collect(),
             failed: self.failed.iter().copied().collect(),
-            availability: Arc::new(self.leech.availability()),
+            availability: Arc::new(self.leech.availabilities()),
             peers,
             trackers: announcers.rows(),
             files: Arc::new(files_shown(&self.manifest)),
