@@ -14,7 +14,7 @@ pub fn of(keys: &[&str]) -> Vec<Arg> {
 
 fn argument(setting: &'static Setting) -> Option<Arg> {
     let flag = setting.flag?;
-    let mut arg = Arg::new(setting.key).long(flag.long).help(help(setting));
+    let mut arg = Arg::new(setting.key).long(flag.long).help(summary(setting)).long_help(help(setting));
     if let Some(short) = flag.short {
         arg = arg.short(short);
     }
@@ -41,11 +41,20 @@ fn argument(setting: &'static Setting) -> Option<Arg> {
     })
 }
 
-/// The setting's doc, its default and its other names.
+/// For `-h`: the first sentence.
+fn summary(setting: &Setting) -> String {
+    let end = [". ", "; "].iter().filter_map(|stop| setting.doc.find(stop)).min();
+    format!("{}{}", &setting.doc[..end.unwrap_or(setting.doc.len())], default(setting))
+}
+
+/// For `--help`: everything, and its other names.
 fn help(setting: &Setting) -> String {
-    let default = match setting.default {
-        "" | "false" | "0" => String::new(),
+    format!("{}{} [env: {}]", setting.doc, default(setting), setting.env())
+}
+
+fn default(setting: &Setting) -> String {
+    match setting.default {
+        "" | "false" | "0" | "none" => String::new(),
         default => format!(" [default: {default}]"),
-    };
-    format!("{}{default} [env: {}]", setting.doc, setting.env())
+    }
 }

@@ -14,7 +14,7 @@ use crate::host::with_scheme;
 use crate::output::{Exit, Failure};
 
 /// Settings that this command takes as flags.
-pub const FLAGS: &[&str] = &["get.dir", "trackers", "get.order", "get.seed", "get.listen", "root"];
+pub const FLAGS: &[&str] = &["get.dir", "trackers", "get.order", "get.seed", "get.listen"];
 
 /// Fetch content from many peers at once
 ///

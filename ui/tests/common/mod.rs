@@ -123,7 +123,7 @@ pub struct Process {
 }
 
 impl Process {
-    fn new(mut child: Child) -> Self {
+    pub fn new(mut child: Child) -> Self {
         let out = BufReader::new(child.stdout.take().unwrap());
         Self { child, out, url: None }
     }
