@@ -4,3 +4,5 @@
 
 pub mod content;
 pub mod control;
+pub mod log;
+pub mod rpc;
