@@ -110,9 +110,10 @@ impl BitsPatch {
 
     /// About how many characters it takes on the wire.
     pub fn cost(&self) -> usize {
-        let whole = self.whole.as_ref().map_or(0, |bits| {
-            if bits.is_full() || bits.count() == 0 { 0 } else { encoded(bits.as_bytes().len()) }
-        });
+        let whole = self
+            .whole
+            .as_ref()
+            .map_or(0, |bits| if bits.is_full() || bits.count() == 0 { 0 } else { encoded(bits.as_bytes().len()) });
         whole + self.runs.iter().map(Run::cost).sum::<usize>() + RUN_OVERHEAD
     }
 

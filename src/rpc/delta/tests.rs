@@ -11,20 +11,53 @@ use crate::control::{Bits, Focus, LogLevel, PeerState, Snapshot, TransferDetail}
 /// One thing that happens on a node.
 #[derive(Debug, Clone)]
 enum Event {
-    Add { copies: u8 },
-    Touch { pick: prop::sample::Index, done: u64 },
-    Remove { pick: prop::sample::Index },
-    Log { lines: u8 },
+    Add {
+        copies: u8,
+    },
+    Touch {
+        pick: prop::sample::Index,
+        done: u64,
+    },
+    Remove {
+        pick: prop::sample::Index,
+    },
+    Log {
+        lines: u8,
+    },
     Ban,
-    Node { rate: u64 },
-    Have { pick: prop::sample::Index, piece: u32 },
-    Full { pick: prop::sample::Index },
-    Availability { pick: prop::sample::Index, piece: usize, count: u8 },
-    Peer { pick: prop::sample::Index, endpoint: u8, bitmap: Option<Vec<u8>> },
-    PeersReversed { pick: prop::sample::Index },
-    PeerGone { pick: prop::sample::Index },
-    Misc { pick: prop::sample::Index, piece: u32 },
-    Focus { pick: Option<prop::sample::Index> },
+    Node {
+        rate: u64,
+    },
+    Have {
+        pick: prop::sample::Index,
+        piece: u32,
+    },
+    Full {
+        pick: prop::sample::Index,
+    },
+    Availability {
+        pick: prop::sample::Index,
+        piece: usize,
+        count: u8,
+    },
+    Peer {
+        pick: prop::sample::Index,
+        endpoint: u8,
+        bitmap: Option<Vec<u8>>,
+    },
+    PeersReversed {
+        pick: prop::sample::Index,
+    },
+    PeerGone {
+        pick: prop::sample::Index,
+    },
+    Misc {
+        pick: prop::sample::Index,
+        piece: u32,
+    },
+    Focus {
+        pick: Option<prop::sample::Index>,
+    },
     /// The log starts over, as after a restart behind a proxy.
     LogLost,
     Send,
