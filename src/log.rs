@@ -59,8 +59,10 @@ struct Rings {
 struct Filter {
     gate: Gate,
     /// One per layer: puts a new gate in; false if that layer is gone.
-    layers: Vec<Box<dyn Fn(&Gate) -> bool + Send>>,
+    layers: Vec<Reload>,
 }
+
+type Reload = Box<dyn Fn(&Gate) -> bool + Send>;
 
 impl Logs {
     /// A log that lets through what `filter` names: a level (`info`), directives for targets
