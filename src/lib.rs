@@ -4,4 +4,7 @@
 
 pub mod content;
 pub mod control;
+pub mod node;
 pub mod store;
+pub mod swarm;
+pub mod throttle;
