@@ -46,10 +46,37 @@ impl Layout {
         self.size.div_ceil(self.piece_length) as u32
     }
 
+    /// Files that hold bytes.
+    pub fn file_count(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// The files that hold bytes, in order: (first byte within the content, index in the manifest).
+    pub(super) fn starts(&self) -> &[(u64, usize)] {
+        &self.starts
+    }
+
+    /// Bytes of entry `file` of the manifest.
+    pub fn file_size(&self, file: usize) -> u64 {
+        let range = self.file(file);
+        range.end - range.start
+    }
+
     /// Bytes of the content that piece `index` covers; empty if there is no such piece.
     pub fn piece(&self, index: u32) -> Range<u64> {
         let start = (u64::from(index) * self.piece_length).min(self.size);
         start..(start + self.piece_length).min(self.size)
+    }
+
+    /// Bytes in piece `index`; 0 if there is no such piece.
+    pub fn piece_size(&self, index: u32) -> u64 {
+        let range = self.piece(index);
+        range.end - range.start
+    }
+
+    /// Bytes per piece; the last one may be shorter.
+    pub fn piece_length(&self) -> u64 {
+        self.piece_length
     }
 
     /// Pieces that a run of content bytes touches.

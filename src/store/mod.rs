@@ -16,4 +16,4 @@ mod tests;
 
 pub use error::{FilesError, FilesErrorKind};
 pub use files::{ContentFiles, Place, partial_name};
-pub use state::{JobRecord, Phase, ShareRecord, State, StateError, TransferRecord};
+pub use state::{FetchRecord, JobRecord, Phase, State, StateError, TransferRecord};

@@ -132,7 +132,6 @@ impl ContentFiles {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(e) => Err(failed(e)),
             Ok(there) if there.is_dir() => {
-                // Folders without write permission could not be emptied.
                 self.base.remove_dir_all(&top).map_err(failed)
             }
             Ok(_) => self.base.remove_file(&top).map_err(failed),

@@ -52,6 +52,9 @@ pub enum StateError {
     /// The disk refused.
     #[error("cannot write the state file: {0}")]
     Database(#[from] redb::Error),
+    /// The task that should have written it did not end well.
+    #[error("cannot write the state file: {0}")]
+    Task(String),
 }
 
 macro_rules! from_redb {
@@ -65,11 +68,17 @@ macro_rules! from_redb {
 }
 from_redb!(redb::TransactionError, redb::TableError, redb::StorageError, redb::CommitError);
 
-/// A share and how it was hashed.
+/// A fetch, with what its link was found to mean.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ShareRecord {
+pub struct FetchRecord {
     /// As asked.
-    pub request: ShareRequest,
+    pub request: AddTransfer,
+    /// Nodes to ask.
+    pub peers: Vec<String>,
+    /// Plain HTTP servers of the content's only file.
+    pub mirrors: Vec<String>,
+    /// Trackers to announce to.
+    pub trackers: Vec<String>,
 }
 
 /// What a transfer was asked to do.
@@ -77,9 +86,9 @@ pub struct ShareRecord {
 #[serde(rename_all = "snake_case")]
 pub enum JobRecord {
     /// Fetch a content.
-    Fetch(AddTransfer),
+    Fetch(FetchRecord),
     /// Share a path in place.
-    Share(ShareRecord),
+    Share(ShareRequest),
 }
 
 /// Where a transfer stood when last recorded.
@@ -251,6 +260,17 @@ impl State {
         Ok(bytes.and_then(|bytes| Bitmap::from_bytes(bytes, pieces).ok()))
     }
 
+    /// Forgets what is on the disk of a transfer, so that it is looked at again.
+    ///
+    /// # Errors
+    /// The disk refused.
+    pub fn forget_bitmap(&self, id: TransferId) -> Result<(), StateError> {
+        let tx = self.db.begin_write()?;
+        tx.open_table(BITMAPS)?.remove(id.0)?;
+        tx.commit()?;
+        Ok(())
+    }
+
     /// Forgets a transfer. Its manifest goes too unless another transfer has the same content.
     ///
     /// # Errors
@@ -351,7 +371,7 @@ mod tests {
     fn record(id: u64) -> TransferRecord {
         TransferRecord {
             id: TransferId(id),
-            job: JobRecord::Fetch(AddTransfer::default()),
+            job: JobRecord::Share(ShareRequest::default()),
             phase: Phase::Active,
             seeding: false,
             content: Some(ContentId([3; 32])),

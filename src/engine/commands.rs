@@ -1,0 +1,359 @@
+//! Carrying out commands: each ends in an order to the task of a transfer, or a new transfer.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::publisher::Publisher;
+use super::resolve::{self, Resolved};
+use super::services::Services;
+use super::shared::{Limits, Shared};
+use super::strategy::Strategies;
+use super::transfer::{Order, TransferTask};
+use crate::clock::unix_ms;
+use crate::content::name::printable;
+use crate::control::{
+    AddTransfer, Command, CommandError, CommandErrorKind, Direction, Rate, Reply, ShareRequest, TransferId, TransferRow,
+    TransferState,
+};
+use crate::log::LogRing;
+use crate::store::{JobRecord, Phase, StateError, TransferRecord};
+use crate::throttle::Throttle;
+
+/// Orders that may wait for a transfer's task.
+const ORDERS: usize = 16;
+/// Transfers a node keeps, finished ones included.
+const MAX_TRANSFERS: usize = 10_000;
+
+/// The engine behind its handle.
+pub(super) struct Core {
+    pub services: Arc<Services>,
+    pub publisher: Arc<Publisher>,
+    pub strategies: Arc<Strategies>,
+    pub log: Arc<LogRing>,
+    pub tasks: TaskTracker,
+    pub shutdown: CancellationToken,
+    pub handles: Mutex<BTreeMap<TransferId, Handle>>,
+}
+
+/// How to reach a transfer's task.
+#[derive(Clone)]
+pub(super) struct Handle {
+    pub shared: Arc<Shared>,
+    orders: mpsc::Sender<Order>,
+}
+
+fn error(kind: CommandErrorKind, message: impl Into<String>) -> CommandError {
+    CommandError::new(kind, message)
+}
+
+fn internal(e: &StateError) -> CommandError {
+    error(CommandErrorKind::Internal, e.to_string())
+}
+
+impl Core {
+    pub(super) async fn command(&self, command: Command) -> Result<Reply, CommandError> {
+        if self.shutdown.is_cancelled() {
+            return Err(error(CommandErrorKind::Internal, "the node is stopping"));
+        }
+        match command {
+            Command::Add(request) => self.add(request).await,
+            Command::Share(request) => self.share(request).await,
+            Command::Pause { ids } => self.order(&ids, |_| Order::Pause).await,
+            Command::Resume { ids } => self.order(&ids, |_| Order::Resume).await,
+            Command::Cancel { ids } => self.order(&ids, |_| Order::Cancel).await,
+            Command::Verify { ids } => self.order(&ids, |_| Order::Verify).await,
+            Command::Remove { ids, data } => self.remove(&ids, data).await,
+            Command::Limit { id, up, down } => self.limit(id, up, down).await,
+            Command::Unban { peer } => {
+                if self.services.swarm.bans.lift(&peer) {
+                    self.services.changed.notify_one();
+                    Ok(Reply::Done)
+                } else {
+                    Err(error(CommandErrorKind::NotFound, format!("{peer} is not banned; `skep ban list` shows who is")))
+                }
+            }
+            Command::SetLogLevel { filter } => {
+                self.log.set_filter(&filter).map_err(|e| error(CommandErrorKind::Invalid, e.to_string()))?;
+                Ok(Reply::Done)
+            }
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<TransferId, Handle>> {
+        self.handles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The rows now.
+    pub(super) fn rows(&self) -> Vec<TransferRow> {
+        self.lock().values().map(|handle| handle.shared.row()).collect()
+    }
+
+    fn handle(&self, id: TransferId) -> Result<Handle, CommandError> {
+        let found = self.lock().get(&id).cloned();
+        found.ok_or_else(|| error(CommandErrorKind::NotFound, format!("there is no transfer {id}; `skep ls --all` lists them")))
+    }
+
+    async fn order(&self, ids: &[TransferId], make: impl Fn(TransferId) -> Order) -> Result<Reply, CommandError> {
+        // All of them must exist before any is touched.
+        let handles = ids.iter().map(|id| self.handle(*id)).collect::<Result<Vec<_>, _>>()?;
+        for handle in handles {
+            let order = make(handle.shared.id);
+            refuse_senseless(&handle.shared.row(), &order)?;
+            handle.send(order).await?;
+        }
+        Ok(Reply::Done)
+    }
+
+    async fn remove(&self, ids: &[TransferId], data: bool) -> Result<Reply, CommandError> {
+        for id in ids {
+            let handle = self.handle(*id)?;
+            let (done, answer) = oneshot::channel();
+            handle.send(Order::Remove { data, done }).await?;
+            let result = answer.await.unwrap_or_else(|_| Err("its task has ended".into()));
+            self.lock().remove(id);
+            self.publisher.remove(*id);
+            result.map_err(|e| error(CommandErrorKind::Internal, format!("transfer {id} is removed, but: {e}")))?;
+        }
+        Ok(Reply::Done)
+    }
+
+    async fn limit(&self, id: Option<TransferId>, up: Option<Rate>, down: Option<Rate>) -> Result<Reply, CommandError> {
+        let Some(id) = id else {
+            if let Some(up) = up {
+                self.services.throttle_up.set(up);
+            }
+            if let Some(down) = down {
+                self.services.throttle_down.set(down);
+            }
+            self.services.changed.notify_one();
+            return Ok(Reply::Done);
+        };
+        let shared = self.handle(id)?.shared;
+        if let Some(up) = up {
+            shared.limits.up[0].set(up);
+        }
+        if let Some(down) = down {
+            shared.limits.down[0].set(down);
+        }
+        let (up, down) = (shared.limits.up[0].rate(), shared.limits.down[0].rate());
+        shared.update(|row| (row.limit_up, row.limit_down) = (up, down));
+        let kept = shared.change_record(|record| {
+            if let JobRecord::Fetch(fetch) = &mut record.job {
+                (fetch.request.up, fetch.request.down) = (up, down);
+            }
+        });
+        kept.await.map_err(|e| internal(&e))?;
+        Ok(Reply::Done)
+    }
+
+    async fn add(&self, request: AddTransfer) -> Result<Reply, CommandError> {
+        if let Some(dir) = &request.dir
+            && !dir.is_absolute()
+        {
+            return Err(error(CommandErrorKind::Invalid, format!("the folder {dir:?} must be absolute")));
+        }
+        let dir = request.dir.clone().unwrap_or_else(|| self.services.root.clone());
+        let (mut ids, mut contents) = (Vec::new(), Vec::new());
+        for resolved in resolve::resolve(&self.services.swarm.client, &request).await? {
+            contents.push(resolved.id);
+            ids.push(match self.find_fetch(&resolved, &dir) {
+                Some(handle) => {
+                    if !handle.shared.row().state.is_settled() {
+                        handle.shared.id
+                    } else {
+                        handle.send(Order::Resume).await?;
+                        handle.shared.id
+                    }
+                }
+                None => self.add_one(resolved, &request, dir.clone()).await?,
+            });
+        }
+        Ok(Reply::Added { ids, contents })
+    }
+
+    /// A fetch of the same content to the same folder that is not over.
+    fn find_fetch(&self, resolved: &Resolved, dir: &std::path::Path) -> Option<Handle> {
+        let handles = self.lock();
+        let same = |handle: &&Handle| {
+            let record = handle.shared.record();
+            record.content == Some(resolved.id)
+                && record.dir == dir
+                && matches!(record.job, JobRecord::Fetch(_))
+                && matches!(record.phase, Phase::Active | Phase::Paused | Phase::Failed)
+        };
+        handles.values().find(same).cloned()
+    }
+
+    async fn add_one(&self, resolved: Resolved, request: &AddTransfer, dir: std::path::PathBuf) -> Result<TransferId, CommandError> {
+        let name = resolved.manifest.as_ref().map(|m| m.name.clone()).unwrap_or_default();
+        if let Some(manifest) = resolved.manifest {
+            let (state, id) = (self.services.state.clone(), resolved.id);
+            let kept = tokio::task::spawn_blocking(move || state.put_manifest(&id, &manifest)).await;
+            kept.unwrap_or_else(|e| Err(StateError::Task(e.to_string()))).map_err(|e| internal(&e))?;
+        }
+        let mut fetch = resolved.fetch;
+        fetch.trackers.extend(self.services.trackers.iter().cloned());
+        fetch.trackers.sort();
+        fetch.trackers.dedup();
+        let phase = if request.paused { Phase::Paused } else { Phase::Active };
+        let record = |id| TransferRecord {
+            seeding: request.seed,
+            ..new_record(id, JobRecord::Fetch(fetch), phase, Some(resolved.id), name, dir)
+        };
+        self.begin(record).await
+    }
+
+    async fn share(&self, request: ShareRequest) -> Result<Reply, CommandError> {
+        let given = request.path.clone();
+        let path = tokio::task::spawn_blocking(move || std::fs::canonicalize(&given))
+            .await
+            .map_err(|e| error(CommandErrorKind::Internal, e.to_string()))?
+            .map_err(|e| error(CommandErrorKind::NotFound, format!("cannot share {:?}: {e}", request.path)))?;
+        if let Some(length) = request.piece_length
+            && !(crate::content::manifest::MIN_PIECE_LENGTH..=crate::content::manifest::MAX_PIECE_LENGTH).contains(&length)
+        {
+            return Err(error(CommandErrorKind::Invalid, format!("a piece of {length} bytes: use 1KiB to 64MiB")));
+        }
+        let request = ShareRequest { path: path.clone(), ..request };
+        let again = {
+            let handles = self.lock();
+            let same = |h: &&Handle| matches!(&h.shared.record().job, JobRecord::Share(share) if share.path == path && share.piece_length == request.piece_length);
+            handles.values().find(same).cloned()
+        };
+        if let Some(handle) = again {
+            // Hashed again, which costs nothing where nothing has changed.
+            handle.shared.update(|row| row.state = TransferState::Checking);
+            handle.send(Order::Verify).await?;
+            return Ok(Reply::Added { ids: vec![handle.shared.id], contents: vec![] });
+        }
+        let name = path.file_name().map(crate::content::name::escape).unwrap_or_default();
+        let dir = path.parent().map(Into::into).unwrap_or_default();
+        let id = self.begin(|id| new_record(id, JobRecord::Share(request), Phase::Active, None, name, dir)).await?;
+        Ok(Reply::Added { ids: vec![id], contents: vec![] })
+    }
+
+    /// Records a new transfer and starts its task.
+    async fn begin(&self, record: impl FnOnce(TransferId) -> TransferRecord) -> Result<TransferId, CommandError> {
+        if self.lock().len() >= MAX_TRANSFERS {
+            return Err(error(CommandErrorKind::Conflict, format!("{MAX_TRANSFERS} transfers are kept already: remove some")));
+        }
+        let state = self.services.state.clone();
+        let id = tokio::task::spawn_blocking(move || state.next_id()).await;
+        let id = id.unwrap_or_else(|e| Err(StateError::Task(e.to_string()))).map_err(|e| internal(&e))?;
+        let shared = self.spawn(record(id));
+        shared.change_record(|_| ()).await.map_err(|e| internal(&e))?;
+        Ok(id)
+    }
+
+    /// Starts the task of a transfer.
+    pub(super) fn spawn(&self, record: TransferRecord) -> Arc<Shared> {
+        let (id, row) = (record.id, row_of(&record));
+        let services = &self.services;
+        let limits = Limits {
+            up: Arc::new([Arc::new(Throttle::new(row.limit_up)), services.throttle_up.clone()]),
+            down: Arc::new([Arc::new(Throttle::new(row.limit_down)), services.throttle_down.clone()]),
+        };
+        let (changed, state) = (services.changed.clone(), services.state.clone());
+        let shared = Arc::new(Shared::new(record, row, changed, state, limits));
+        let (orders, receiver) = mpsc::channel(ORDERS);
+        let task = TransferTask {
+            shared: shared.clone(),
+            services: services.clone(),
+            strategies: self.strategies.clone(),
+            orders: receiver,
+            shutdown: self.shutdown.clone(),
+        };
+        self.lock().insert(id, Handle { shared: shared.clone(), orders });
+        self.publisher.add(shared.clone());
+        self.tasks.spawn(task.run());
+        shared
+    }
+}
+
+impl Handle {
+    async fn send(&self, order: Order) -> Result<(), CommandError> {
+        let gone = |_| error(CommandErrorKind::Internal, format!("transfer {} has no task: restart the node", self.shared.id));
+        self.orders.send(order).await.map_err(gone)
+    }
+}
+
+/// Orders that the state of things makes senseless are refused with a reason.
+fn refuse_senseless(row: &TransferRow, order: &Order) -> Result<(), CommandError> {
+    use TransferState as S;
+    let refuse = |why: &str| Err(error(CommandErrorKind::Conflict, format!("transfer {} {why}", row.id)));
+    match (order, row.state) {
+        (Order::Pause, S::Done | S::Cancelled) => refuse("is over: there is nothing to pause"),
+        (Order::Resume, S::Done) => refuse("is complete: there is nothing to resume"),
+        (Order::Cancel, S::Cancelled) => refuse("is cancelled already"),
+        _ => Ok(()),
+    }
+}
+
+fn new_record(
+    id: TransferId,
+    job: JobRecord,
+    phase: Phase,
+    content: Option<crate::content::ContentId>,
+    name: String,
+    dir: std::path::PathBuf,
+) -> TransferRecord {
+    TransferRecord {
+        id,
+        job,
+        phase,
+        seeding: false,
+        content,
+        name,
+        dir,
+        added_ms: unix_ms(),
+        ended_ms: None,
+        error: None,
+        bytes_down: 0,
+        bytes_up: 0,
+        wire_bytes: 0,
+        running_ms: 0,
+    }
+}
+
+/// The row of a transfer before its task has said anything.
+fn row_of(record: &TransferRecord) -> TransferRow {
+    let state = match record.phase {
+        Phase::Active => TransferState::Queued,
+        Phase::Paused => TransferState::Paused,
+        Phase::Complete => TransferState::Done,
+        Phase::Failed => TransferState::Failed,
+        Phase::Cancelled => TransferState::Cancelled,
+    };
+    let (direction, limits, order) = match &record.job {
+        JobRecord::Fetch(fetch) => (Direction::Down, (fetch.request.up, fetch.request.down), fetch.request.order),
+        JobRecord::Share(_) => (Direction::Up, (None, None), Default::default()),
+    };
+    let name = match (&record.job, record.name.is_empty(), &record.content) {
+        (_, true, Some(content)) => content.short(),
+        _ => printable(&record.name),
+    };
+    TransferRow {
+        id: record.id,
+        content: record.content,
+        name,
+        direction,
+        state,
+        error: record.error.clone(),
+        bytes_down: record.bytes_down,
+        bytes_up: record.bytes_up,
+        wire_bytes: record.wire_bytes,
+        duration_s: record.running_ms as f64 / 1e3,
+        limit_up: limits.0,
+        limit_down: limits.1,
+        order,
+        path: record.dir.join(crate::content::name::unescape(&record.name).unwrap_or_default()).display().to_string(),
+        added_ms: record.added_ms,
+        ended_ms: record.ended_ms,
+        verified: record.phase == Phase::Complete,
+        ..TransferRow::default()
+    }
+}

@@ -1,0 +1,326 @@
+//! Fetching a content from a swarm: manifest, what is there already, the download, the name.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::seeding;
+use super::strategy::{Job, JobEnd, JobError};
+use crate::content::name::printable;
+use crate::content::{Bitmap, ContentId, HashProgress, Manifest, name, verify};
+use crate::control::{OnExisting, TransferRow, TransferState};
+use crate::store::{ContentFiles, FetchRecord, FilesError, FilesErrorKind, JobRecord, Phase, Place, partial_name};
+use crate::swarm::{Announcers, Download, DownloadEnd, DownloadReport, Goal, Held, Reporter};
+
+/// Pauses between attempts to get the manifest.
+const MANIFEST_RETRY: [u64; 5] = [1, 2, 5, 10, 30];
+
+/// Fetches `job`'s content.
+pub(super) async fn run(job: Job) -> Result<JobEnd, JobError> {
+    let record = job.shared.record();
+    let JobRecord::Fetch(fetch) = &record.job else {
+        return Err(JobError::Other("internal: not a fetch".into()));
+    };
+    let Some(id) = record.content else {
+        return Err(JobError::Other("the content to fetch is not known; remove this transfer and add it again".into()));
+    };
+    let Some(manifest) = manifest(&job, fetch, &id).await? else { return Ok(JobEnd::Stopped) };
+    let manifest = Arc::new(manifest);
+    show_content(&job, &manifest);
+
+    job.shared.update(|row| row.state = TransferState::Checking);
+    let Some(found) = look(&job, fetch, &id, manifest.clone()).await? else { return Ok(JobEnd::Stopped) };
+    let Found { files, have, name, published } = found;
+    if !published {
+        check_space(&files, &have)?;
+    }
+
+    let held = Arc::new(Held::new(id, files.clone(), have.clone(), job.shared.limits.up[0].clone(), job.services.swarm.choker));
+    let serving = job.services.swarm.catalog.insert(held.clone());
+    let mut announcers = Announcers::start(&job.services.swarm, &held, &fetch.trackers);
+    let result = async {
+        if !published && download(&job, fetch, &held, &files, have, &mut announcers).await? == DownloadEnd::Stopped {
+            return Ok(JobEnd::Stopped);
+        }
+        announcers.set_complete();
+        complete(&job, &files, name, published).await?;
+        if !job.shared.record().seeding {
+            return Ok(JobEnd::Complete);
+        }
+        Ok(seeding::seed(&job, &held, &announcers, Goal::default()).await)
+    }
+    .await;
+    announcers.stop().await;
+    if serving {
+        job.services.swarm.catalog.remove(&held);
+    }
+    result
+}
+
+/// The manifest: kept from before, or asked of the known nodes until one has it.
+async fn manifest(job: &Job, fetch: &FetchRecord, id: &ContentId) -> Result<Option<Manifest>, JobError> {
+    let state = job.services.state.clone();
+    let content = *id;
+    if let Some(kept) = blocking(move || Ok(state.manifest(&content)?)).await? {
+        return Ok(Some(kept));
+    }
+    job.shared.update(|row| row.state = TransferState::Starting);
+    let mut attempt = 0;
+    loop {
+        let mut last = "no node is known to ask; add one with --peer or --tracker".to_owned();
+        for node in fetch.peers.iter().chain(&fetch.trackers).chain(&job.services.join) {
+            let answer = tokio::select! {
+                () = job.stop.cancelled() => return Ok(None),
+                answer = job.services.swarm.client.manifest(node, id) => answer,
+            };
+            match answer {
+                Ok(manifest) => {
+                    let (state, kept) = (job.services.state.clone(), manifest.clone());
+                    blocking(move || Ok(state.put_manifest(&content, &kept)?)).await?;
+                    return Ok(Some(manifest));
+                }
+                Err(error @ (crate::swarm::ClientError::Unauthorized { .. } | crate::swarm::ClientError::Url(_))) => {
+                    return Err(error.into());
+                }
+                Err(error) => last = error.to_string(),
+            }
+        }
+        let Some(pause) = MANIFEST_RETRY.get(attempt) else {
+            return Err(JobError::Other(format!("no node gave the manifest: {last}; start one that has it, then resume")));
+        };
+        job.shared.update(|row| row.reason = printable(&format!("waiting for the manifest: {last}; next try in {pause} s")));
+        attempt += 1;
+        tokio::select! {
+            () = job.stop.cancelled() => return Ok(None),
+            () = tokio::time::sleep(Duration::from_secs(*pause)) => {}
+        }
+    }
+}
+
+fn show_content(job: &Job, manifest: &Manifest) {
+    let path = job.shared.record().dir.join(final_name(manifest));
+    job.shared.update(|row| {
+        row.name = printable(&manifest.name);
+        row.size = manifest.size();
+        row.pieces = manifest.piece_count();
+        row.files = manifest.files.len() as u64;
+        row.path = path.display().to_string();
+        row.reason.clear();
+    });
+}
+
+/// The name under which the content appears. The manifest was checked: it is a single plain name.
+fn final_name(manifest: &Manifest) -> OsString {
+    name::unescape(&manifest.name).unwrap_or_else(|_| OsString::from("content"))
+}
+
+/// Where the content lies now, and what of it is good.
+struct Found {
+    files: Arc<ContentFiles>,
+    have: Bitmap,
+    name: OsString,
+    /// It stands complete under its final name already.
+    published: bool,
+}
+
+/// Finds what is there: the published content, a partial one with or without a record.
+async fn look(job: &Job, fetch: &FetchRecord, id: &ContentId, manifest: Arc<Manifest>) -> Result<Option<Found>, JobError> {
+    let (dir, transfer, id) = (job.shared.record().dir, job.shared.id, *id);
+    let name = final_name(&manifest);
+    let state = job.services.state.clone();
+    let made = dir.clone();
+    blocking(move || {
+        std::fs::create_dir_all(&made).map_err(|e| JobError::Files(FilesError::new("create folder", &made, e)))
+    })
+    .await?;
+    let open = |top: OsString| {
+        let (dir, manifest) = (dir.clone(), manifest.clone());
+        blocking(move || Ok(Arc::new(ContentFiles::open(&dir, &top, manifest, Place::Fetched, vec![])?)))
+    };
+    let partial = open(partial_name(&id)).await?;
+    if partial.taken(&name) {
+        let files = open(name.clone()).await?;
+        let Some(have) = check(job, dir.join(&name), manifest.clone()).await? else { return Ok(None) };
+        if have.is_full() {
+            return Ok(Some(Found { files, have, name, published: true }));
+        }
+        if fetch.request.on_existing == OnExisting::Repair {
+            return Ok(Some(Found { files, have, name, published: false }));
+        }
+        return Err(JobError::Other(format!(
+            "{:?} exists and is not this content ({} of {} pieces match); choose another folder with -o, or --overwrite to mend it in place",
+            dir.join(&name), have.count(), have.len()
+        )));
+    }
+    let pieces = manifest.piece_count();
+    let have = if !partial.taken(&partial_name(&id)) {
+        Bitmap::empty(pieces)
+    } else if let Some(recorded) = blocking(move || Ok(state.bitmap(transfer, pieces)?)).await? {
+        recorded
+    } else {
+        // Left by a transfer whose record is gone: what matches is kept.
+        match check(job, dir.join(partial_name(&id)), manifest).await? {
+            Some(have) => have,
+            None => return Ok(None),
+        }
+    };
+    Ok(Some(Found { files: partial, have, name, published: false }))
+}
+
+/// Which pieces under `path` match; none if stopped meanwhile.
+async fn check(job: &Job, path: PathBuf, manifest: Arc<Manifest>) -> Result<Option<Bitmap>, JobError> {
+    let shared = job.shared.clone();
+    let cancel = Arc::new(AtomicBool::new(false));
+    let flag = cancel.clone();
+    let checking = blocking(move || {
+        let progress = |p: HashProgress| shared.update(|row| row.done = p.bytes_done);
+        verify(&path, &manifest, 0, &progress, &flag).map_err(|e| JobError::Other(e.to_string()))
+    });
+    tokio::pin!(checking);
+    tokio::select! {
+        report = &mut checking => Ok(Some(report?.good)),
+        () = job.stop.cancelled() => {
+            cancel.store(true, Ordering::Relaxed);
+            let _ = checking.await;
+            Ok(None)
+        }
+    }
+}
+
+/// Refuses early what cannot fit.
+fn check_space(files: &ContentFiles, have: &Bitmap) -> Result<(), JobError> {
+    let missing: u64 = have.zeros().map(|piece| { let r = files.piece(piece); r.end - r.start }).sum();
+    match files.free_space() {
+        Ok(free) if free < missing => {
+            let error = std::io::Error::from(std::io::ErrorKind::StorageFull);
+            tracing::error!(free, missing, path = %files.path().display(), "not enough free space");
+            Err(JobError::Files(FilesError { op: "fetch into", path: files.path(), kind: FilesErrorKind::NoSpace, source: error }))
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn download(
+    job: &Job,
+    fetch: &FetchRecord,
+    held: &Arc<Held>,
+    files: &Arc<ContentFiles>,
+    have: Bitmap,
+    announcers: &mut Announcers,
+) -> Result<DownloadEnd, JobError> {
+    let before = job.shared.row();
+    let recorder = job.shared.clone();
+    let started = Instant::now();
+    let figures = watch::Sender::new(DownloadReport::default());
+    let mut reports = figures.subscribe();
+    let mut reporter = Reporter { figures, detail: job.shared.detail.clone(), wanted: job.shared.wanted.subscribe() };
+    let mut peers = fetch.peers.clone();
+    peers.extend(job.services.join.iter().cloned());
+    let download = Download {
+        swarm: job.services.swarm.clone(),
+        id: job.shared.id,
+        held: held.clone(),
+        files: files.clone(),
+        have,
+        order: fetch.request.order,
+        peers,
+        mirrors: fetch.mirrors.clone(),
+        throttles: job.shared.limits.down.clone(),
+        record: Arc::new(move |have| recorder.write(Some(have))),
+        seed: fastrand::u64(..),
+    };
+    job.shared.update(|row| row.state = TransferState::Running);
+    let running = download.run(&mut reporter, announcers, job.stop.clone());
+    tokio::pin!(running);
+    let uploaded_before = held.uploaded();
+    let result = loop {
+        tokio::select! {
+            result = &mut running => break result,
+            Ok(()) = reports.changed() => {
+                let report = reports.borrow_and_update().clone();
+                let up = held.uploaded() - uploaded_before;
+                job.shared.update(|row| show(row, &before, &report, up, held.upload_rows().iter().map(|row| row.rate).sum(), started));
+            }
+        }
+    };
+    let report = reports.borrow().clone();
+    let up = held.uploaded() - uploaded_before;
+    job.shared.update(|row| show(row, &before, &report, up, 0, started));
+    Ok(result?)
+}
+
+/// Puts a download's figures into the row. `before`: the row when this run began.
+fn show(row: &mut TransferRow, before: &TransferRow, report: &DownloadReport, up: u64, up_rate: u64, started: Instant) {
+    row.done = report.done;
+    row.pieces_done = report.pieces_done;
+    (row.rate_down, row.smooth_down) = (report.rate, report.smooth);
+    (row.rate_up, row.smooth_up) = (up_rate, up_rate);
+    row.stalled_s = report.stalled_s;
+    (row.peers, row.peers_known, row.seeds) = (report.peers, report.peers_known, report.seeds);
+    row.bytes_down = before.bytes_down + report.bytes;
+    row.bytes_up = before.bytes_up + up;
+    row.wire_bytes = before.wire_bytes + report.bytes + report.overhead + up;
+    row.reason.clone_from(&report.reason);
+    row.eta_s = (report.smooth > 0).then(|| row.size.saturating_sub(report.done) / report.smooth.max(1));
+    row.duration_s = before.duration_s + started.elapsed().as_secs_f64();
+    if !report.bytes_per_peer.is_empty() {
+        row.bytes_per_peer.clone_from(&report.bytes_per_peer);
+    }
+}
+
+/// Metadata, the name, the record.
+async fn complete(job: &Job, files: &Arc<ContentFiles>, name: OsString, published: bool) -> Result<(), JobError> {
+    if !published {
+        let files = files.clone();
+        blocking(move || {
+            files.finish()?;
+            files.sync()?;
+            publish(&files, &name)
+        })
+        .await?;
+    }
+    let now = crate::clock::unix_ms();
+    let have = Bitmap::full(files.manifest().piece_count());
+    let link = super::link_to(&job.services, job.shared.record().content);
+    job.shared.update(|row| {
+        row.state = TransferState::Done;
+        row.done = row.size;
+        row.pieces_done = row.pieces;
+        row.path = files.path().display().to_string();
+        row.verified = true;
+        row.ended_ms = Some(now);
+        row.eta_s = None;
+        row.link = link;
+        (row.rate_down, row.rate_up, row.smooth_down, row.smooth_up, row.stalled_s) = (0, 0, 0, 0, 0);
+        row.reason.clear();
+    });
+    job.shared.change_record(|record| {
+        record.phase = Phase::Complete;
+        record.ended_ms = Some(now);
+        record.error = None;
+    })
+    .await?;
+    let shared = job.shared.clone();
+    blocking(move || Ok(shared.write(Some(&have))?)).await
+}
+
+fn publish(files: &ContentFiles, name: &OsStr) -> Result<(), JobError> {
+    files.publish(name).map(drop).map_err(|error| match error.kind {
+        FilesErrorKind::Exists => JobError::Other(format!(
+            "{:?} appeared while the content was fetched; move it away, then resume", error.path
+        )),
+        _ => error.into(),
+    })
+}
+
+/// Runs something that blocks off the async threads.
+pub(super) fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, JobError> + Send + 'static,
+) -> impl Future<Output = Result<T, JobError>> {
+    let task = tokio::task::spawn_blocking(work);
+    async move { task.await.unwrap_or_else(|e| Err(JobError::Other(format!("internal: {e}")))) }
+}

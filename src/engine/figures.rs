@@ -1,0 +1,86 @@
+//! Figures of the node itself: for the header of a console and for `/metrics`.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock, Weak};
+
+use super::commands::Core;
+use super::publisher::NodeFigures;
+use crate::control::{BanRow, NodeRow, TransferRow, TransferState};
+use crate::node::{self, EngineFigures};
+use crate::swarm::Swarm;
+use crate::throttle::Throttle;
+
+/// What the node row is made of.
+pub(super) struct Figures {
+    /// What does not change.
+    pub fixed: NodeRow,
+    pub swarm: Arc<Swarm>,
+    pub connections: node::Connections,
+    pub throttle_up: Arc<Throttle>,
+    pub throttle_down: Arc<Throttle>,
+}
+
+impl NodeFigures for Figures {
+    fn node(&self, rows: &[Arc<TransferRow>]) -> NodeRow {
+        let sum = |figure: fn(&TransferRow) -> u64| rows.iter().map(|row| figure(row)).sum();
+        let disk = rustix::fs::statvfs(self.fixed.root.as_str());
+        NodeRow {
+            rate_down: sum(|row| row.rate_down),
+            rate_up: sum(|row| row.rate_up),
+            bytes_down: sum(|row| row.bytes_down),
+            bytes_up: sum(|row| row.bytes_up),
+            limit_up: self.throttle_up.rate(),
+            limit_down: self.throttle_down.rate(),
+            connections: self.connections.open(),
+            disk_free: disk.map_or(0, |disk| disk.f_bavail.saturating_mul(disk.f_frsize)),
+            ..self.fixed.clone()
+        }
+    }
+
+    fn bans(&self) -> Arc<Vec<BanRow>> {
+        Arc::new(self.swarm.bans.rows())
+    }
+}
+
+/// The engine as `/metrics` asks it; set once the engine is there.
+#[derive(Default)]
+pub(super) struct Scraped(pub OnceLock<Weak<Core>>);
+
+impl std::fmt::Debug for Scraped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Scraped")
+    }
+}
+
+impl node::Figures for Scraped {
+    fn figures(&self) -> EngineFigures {
+        let Some(core) = self.0.get().and_then(Weak::upgrade) else { return EngineFigures::default() };
+        let rows = core.rows();
+        let mut states: BTreeMap<&str, u64> = BTreeMap::new();
+        for row in &rows {
+            *states.entry(state_name(row.state)).or_default() += 1;
+        }
+        EngineFigures {
+            bytes_down: rows.iter().map(|row| row.bytes_down).sum(),
+            hash_failures: core.services.swarm.hash_failures(),
+            bans: core.services.swarm.bans.rows().len() as u64,
+            transfers: states.into_iter().map(|(state, count)| (state.to_owned(), count)).collect(),
+        }
+    }
+}
+
+/// The state's name as it is on the wire.
+fn state_name(state: TransferState) -> &'static str {
+    match state {
+        TransferState::Queued => "queued",
+        TransferState::Starting => "starting",
+        TransferState::Checking => "checking",
+        TransferState::Running => "running",
+        TransferState::Pausing => "pausing",
+        TransferState::Paused => "paused",
+        TransferState::Seeding => "seeding",
+        TransferState::Done => "done",
+        TransferState::Failed => "failed",
+        TransferState::Cancelled => "cancelled",
+    }
+}

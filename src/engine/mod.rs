@@ -1,0 +1,153 @@
+//! The engine: owns everything that lives, applies commands, publishes snapshots.
+//!
+//! ```text
+//!  Command ─▶ Core ─Order─▶ TransferTask ─▶ Strategy (fetch_job, share_job) ─▶ swarm, store
+//!  Snapshot ◀─ Publisher ◀─ Shared (row, detail, record) ◀──────┘
+//! ```
+//!
+//! A transfer is owned by one task; everyone else sends it orders and reads its row. The record on
+//! the disk follows the row of facts: what a restart finds is what was true.
+
+mod commands;
+mod config;
+mod fetch_job;
+mod figures;
+mod publisher;
+mod resolve;
+mod seeding;
+mod services;
+mod setup;
+mod share_job;
+mod shared;
+mod strategy;
+mod swarm_strategy;
+mod transfer;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::commands::Core;
+pub use self::config::{EngineConfig, EngineLimits, StartError};
+pub use crate::swarm::InFlight;
+use self::services::Services;
+use crate::content::ContentId;
+use crate::control::{BoxFuture, Command, CommandError, Control, Focus, Reply, View};
+use crate::store::instance::{self, Instance};
+use crate::store::{State, StateError};
+
+/// Longest time that transfers get to record where they stand when the node stops.
+const SHUTDOWN: Duration = Duration::from_secs(20);
+
+/// The link under which others fetch a content from this node.
+pub(crate) fn link_to(services: &Services, content: Option<ContentId>) -> Option<String> {
+    let host_port = services.url.split_once("://")?.1;
+    Some(format!("skep://{}/{}", host_port.trim_end_matches('/'), content?))
+}
+
+/// A running engine with its node. Call [`Engine::shutdown`] to stop it with everything recorded;
+/// dropping it stops it at once, which costs no data but what was not yet durable.
+pub struct Engine {
+    core: Arc<Core>,
+    url: String,
+    state_dir: std::path::PathBuf,
+    stop: CancellationToken,
+    background: TaskTracker,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+fn make_folder(what: &'static str, path: &Path) -> Result<(), StartError> {
+    std::fs::create_dir_all(path).map_err(|source| StartError::Folder { what, path: path.into(), source })
+}
+
+impl Engine {
+    /// Opens the state, starts the node, goes on with every transfer that was at work.
+    ///
+    /// # Errors
+    /// The state folder is in use or damaged, the root cannot be used, the port is taken.
+    pub async fn start(config: EngineConfig) -> Result<Self, StartError> {
+        make_folder("state", &config.state_dir)?;
+        make_folder("root", &config.root)?;
+        let state_path = config.state_dir.join("state.redb");
+        let state = match State::open(&state_path) {
+            Err(StateError::Busy(_)) if instance::find(&config.state_dir).is_some() => {
+                let Instance { pid, url, .. } = instance::find(&config.state_dir).unwrap_or_else(|| Instance {
+                    url: "starting".into(),
+                    pid: 0,
+                    token_file: instance::token_file(&config.state_dir),
+                });
+                return Err(StartError::Busy { pid, url, state_dir: config.state_dir });
+            }
+            other => Arc::new(other?),
+        };
+        let own_token = instance::own_token(&config.state_dir).map_err(|source| StartError::Folder {
+            what: "state",
+            path: config.state_dir.clone(),
+            source,
+        })?;
+        setup::start(config, state, own_token).await
+    }
+
+    /// What takes commands and shows snapshots.
+    pub fn control(&self) -> Arc<dyn Control> {
+        Arc::new(EngineControl { core: self.core.clone() })
+    }
+
+    /// The node's URL as others reach it.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Stops: transfers record where they stand, requests under way finish, the note goes.
+    pub async fn shutdown(self) {
+        self.core.shutdown.cancel();
+        self.core.tasks.close();
+        if tokio::time::timeout(SHUTDOWN, self.core.tasks.wait()).await.is_err() {
+            tracing::error!("some transfers did not stop in time; what they had recorded is kept");
+        }
+        self.stop.cancel();
+        self.background.close();
+        if tokio::time::timeout(SHUTDOWN, self.background.wait()).await.is_err() {
+            tracing::warn!("the server did not finish its requests in time");
+        }
+        instance::remove(&self.state_dir);
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.core.shutdown.cancel();
+        self.stop.cancel();
+    }
+}
+
+/// The engine's side of the seam.
+struct EngineControl {
+    core: Arc<Core>,
+}
+
+impl Control for EngineControl {
+    fn command(&self, command: Command) -> BoxFuture<'_, Result<Reply, CommandError>> {
+        Box::pin(self.core.command(command))
+    }
+
+    fn view(&self, focus: Focus) -> View {
+        self.core.publisher.view(focus)
+    }
+
+    fn target(&self) -> String {
+        "embedded".into()
+    }
+
+    fn is_embedded(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,148 @@
+//! Makes snapshots: rows that changed are copied, the rest is shared; nothing is made while nobody
+//! looks.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::shared::Shared;
+use crate::clock::unix_ms;
+use crate::control::{BanRow, Connection, Focus, NodeRow, Snapshot, TransferDetail, TransferId, TransferRow, View};
+use crate::log::LogRing;
+
+/// Shortest time between snapshots.
+const INTERVAL: Duration = Duration::from_millis(250);
+
+/// Where a snapshot's node row and bans come from.
+pub(super) trait NodeFigures: Send + Sync {
+    fn node(&self, rows: &[Arc<TransferRow>]) -> NodeRow;
+    fn bans(&self) -> Arc<Vec<BanRow>>;
+}
+
+/// Publishes the node's snapshots.
+pub(super) struct Publisher {
+    inner: Mutex<Inner>,
+    snapshots: watch::Sender<Arc<Snapshot>>,
+    changed: Arc<Notify>,
+    log: Arc<LogRing>,
+    figures: Box<dyn NodeFigures>,
+}
+
+#[derive(Default)]
+struct Inner {
+    items: BTreeMap<TransferId, Item>,
+    viewers: Vec<watch::Receiver<Focus>>,
+}
+
+struct Item {
+    shared: Arc<Shared>,
+    rows: watch::Receiver<TransferRow>,
+    row: Arc<TransferRow>,
+}
+
+impl Publisher {
+    pub(super) fn new(changed: Arc<Notify>, log: Arc<LogRing>, figures: Box<dyn NodeFigures>) -> Self {
+        let snapshots = watch::Sender::new(Arc::default());
+        Self { inner: Mutex::default(), snapshots, changed, log, figures }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn add(&self, shared: Arc<Shared>) {
+        let mut rows = shared.rows();
+        let row = Arc::new(rows.borrow_and_update().clone());
+        self.lock().items.insert(shared.id, Item { shared, rows, row });
+        self.changed.notify_one();
+    }
+
+    pub(super) fn remove(&self, id: TransferId) {
+        self.lock().items.remove(&id);
+        self.changed.notify_one();
+    }
+
+    /// A new view; its first snapshot is fresh.
+    pub(super) fn view(self: &Arc<Self>, focus: Focus) -> View {
+        let focus = watch::Sender::new(focus);
+        self.lock().viewers.push(focus.subscribe());
+        self.publish();
+        let mut changes = focus.subscribe();
+        let publisher = self.clone();
+        // Ends when the view is dropped.
+        tokio::spawn(async move {
+            while changes.changed().await.is_ok() {
+                publisher.publish();
+            }
+        });
+        let (connection, connected) = watch::channel(Connection::Live);
+        // Embedded: never lost, so nobody needs the sending end.
+        drop(connection);
+        View { snapshots: self.snapshots.subscribe(), focus, connection: connected }
+    }
+
+    /// Publishes as things change, until `stop`.
+    pub(super) async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let mut log = self.log.changes();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.changed.notified() => {}
+                changed = log.changed() => if changed.is_err() { return },
+            }
+            if self.has_viewers() {
+                self.publish();
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(INTERVAL) => {}
+            }
+        }
+    }
+
+    fn has_viewers(&self) -> bool {
+        let mut inner = self.lock();
+        inner.viewers.retain(|focus| focus.has_changed().is_ok());
+        if inner.viewers.is_empty() {
+            inner.set_wanted(&[]);
+        }
+        !inner.viewers.is_empty()
+    }
+
+    /// Makes and publishes a snapshot now. Costs a look per transfer and a copy per changed row.
+    pub(super) fn publish(&self) {
+        let mut inner = self.lock();
+        inner.viewers.retain(|focus| focus.has_changed().is_ok());
+        let looked_at: Vec<TransferId> = inner.viewers.iter().filter_map(|focus| focus.borrow().transfer).collect();
+        inner.set_wanted(&looked_at);
+        for item in inner.items.values_mut() {
+            if item.rows.has_changed().unwrap_or(false) {
+                item.row = Arc::new(item.rows.borrow_and_update().clone());
+            }
+        }
+        let transfers: Vec<_> = inner.items.values().map(|item| item.row.clone()).collect();
+        let details: BTreeMap<TransferId, Arc<TransferDetail>> = looked_at
+            .iter()
+            .filter_map(|id| Some((*id, inner.items.get(id)?.shared.detail.borrow().clone()?)))
+            .collect();
+        let node = Arc::new(self.figures.node(&transfers));
+        let bans = self.figures.bans();
+        let log = self.log.tail();
+        self.snapshots.send_modify(|last| {
+            let generation = last.generation + 1;
+            *last = Arc::new(Snapshot { generation, time_ms: unix_ms(), node, transfers, details, bans, log });
+        });
+    }
+}
+
+impl Inner {
+    fn set_wanted(&self, looked_at: &[TransferId]) {
+        for (id, item) in &self.items {
+            let wanted = looked_at.contains(id);
+            item.shared.wanted.send_if_modified(|now| std::mem::replace(now, wanted) != wanted);
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! A transfer that is complete serves others until it is told to stop or a goal is met.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::strategy::{Job, JobEnd};
+use crate::control::{Bits, PeerRow, PeerState, TransferDetail, TransferState};
+use crate::content::name::printable;
+use crate::swarm::held::Slot;
+use crate::swarm::{Announcers, Flow, Goal, Held, files_shown};
+
+/// How often figures are refreshed while bytes move or somebody looks.
+const TICK: Duration = Duration::from_millis(500);
+
+/// Serves `held` (it is in the catalog already) until stop or goal.
+pub(super) async fn seed(job: &Job, held: &Arc<Held>, announcers: &Announcers, goal: Goal) -> JobEnd {
+    let started = Instant::now();
+    let mut flow = Flow::new(started);
+    let before = job.shared.row();
+    let first_up = held.uploaded();
+    let mut counted = first_up;
+    let mut wanted = job.shared.wanted.subscribe();
+    let mut generation = before.bytes_up;
+    job.shared.update(|row| {
+        row.state = TransferState::Seeding;
+        row.reason.clear();
+        row.eta_s = None;
+        (row.rate_down, row.smooth_down) = (0, 0);
+    });
+    loop {
+        let now = Instant::now();
+        let uploaded = held.uploaded();
+        flow.add(uploaded - counted, now);
+        counted = uploaded;
+        let (rate, smooth) = (flow.now(now), flow.smooth(now));
+        let peers = held.upload_rows().len() as u32;
+        job.shared.update(|row| {
+            row.rate_up = rate;
+            row.smooth_up = smooth;
+            row.bytes_up = before.bytes_up + uploaded - first_up;
+            row.wire_bytes = before.wire_bytes + uploaded - first_up;
+            row.peers = peers;
+        });
+        let looked_at = *wanted.borrow_and_update();
+        if looked_at {
+            generation += 1;
+            let detail = detail(job, held, announcers, generation);
+            job.shared.detail.send_replace(Some(Arc::new(detail)));
+        }
+        if let Some(reason) = goal.reached(uploaded - first_up, held.layout().size(), started.elapsed()) {
+            job.shared.update(|row| row.reason = reason.to_string());
+            return JobEnd::Complete;
+        }
+        // With nothing moving and nobody looking, the node sleeps.
+        let pause = if rate > 0 || looked_at { TICK } else { goal.time_left(started.elapsed()).unwrap_or(Duration::MAX) };
+        tokio::select! {
+            () = job.stop.cancelled() => return JobEnd::Stopped,
+            () = tokio::time::sleep(pause.min(Duration::from_secs(86_400))) => {}
+            _ = wanted.changed() => {}
+            () = held.uploaded_more(uploaded), if rate == 0 && !looked_at => {}
+        }
+    }
+}
+
+fn detail(job: &Job, held: &Held, announcers: &Announcers, generation: u64) -> TransferDetail {
+    let peers = held.upload_rows().into_iter().map(|row| PeerRow {
+        endpoint: printable(&row.peer),
+        state: PeerState::Connected,
+        choked_by_us: row.slot == Slot::Choked,
+        optimistic: row.slot == Slot::Optimistic,
+        interested: true,
+        rate_up: row.rate,
+        bytes_up: row.bytes,
+        ..PeerRow::default()
+    });
+    TransferDetail {
+        id: job.shared.id,
+        generation,
+        piece_length: held.manifest().piece_length,
+        have: Bits(held.have()),
+        in_flight: Vec::new(),
+        failed: Vec::new(),
+        availability: Arc::default(),
+        peers: peers.collect(),
+        trackers: announcers.rows(),
+        files: Arc::new(files_shown(held.manifest())),
+    }
+}

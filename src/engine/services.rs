@@ -1,0 +1,30 @@
+//! What every transfer of a node shares.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::{Notify, Semaphore};
+
+use crate::store::State;
+use crate::swarm::Swarm;
+use crate::throttle::Throttle;
+
+/// The node's common goods.
+pub(crate) struct Services {
+    pub state: Arc<State>,
+    pub swarm: Arc<Swarm>,
+    /// Where fetched contents appear unless told otherwise.
+    pub root: PathBuf,
+    /// This node's URL as others reach it.
+    pub url: String,
+    /// Trackers for everything, beside those of a link.
+    pub trackers: Vec<String>,
+    /// Nodes that are asked for everything.
+    pub join: Vec<String>,
+    /// Places for transfers that move bytes.
+    pub places: Arc<Semaphore>,
+    pub throttle_up: Arc<Throttle>,
+    pub throttle_down: Arc<Throttle>,
+    /// Rung on every change of any row.
+    pub changed: Arc<Notify>,
+}

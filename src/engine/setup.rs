@@ -1,0 +1,181 @@
+//! Putting an engine together, from its config to its running tasks.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::commands::Core;
+use super::config::{EngineConfig, StartError};
+use super::figures::{Figures, Scraped};
+use super::publisher::Publisher;
+use super::services::Services;
+use super::strategy::Strategies;
+use super::swarm_strategy::SwarmStrategy;
+use super::{Engine, EngineControl};
+use crate::clock::unix_ms;
+use crate::control::NodeRow;
+use crate::node::{self, Node, NodeConfig, Token};
+use crate::store::instance::{self, Instance};
+use crate::store::{JobRecord, Phase, State};
+use crate::swarm::{Bans, Catalog, ChokerConfig, Client, LeechConfig, Swarm};
+use crate::throttle::Throttle;
+
+/// Starts everything on an open state.
+pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: String) -> Result<Engine, StartError> {
+    let token = config.token.clone().unwrap_or(own_token);
+    let catalog = Arc::new(Catalog::default());
+    let throttle_up = Arc::new(Throttle::new(config.limits.up));
+    let throttle_down = Arc::new(Throttle::new(config.limits.down));
+    let scraped = Arc::new(Scraped::default());
+    let node = bind(&config, &token, &catalog, &throttle_up, &scraped).await?;
+    let url = config.advertise.clone().unwrap_or_else(|| format!("http://{}", reachable(node.local_addr())));
+
+    let (bans_changed, bans_bell) = mpsc::channel(1);
+    let swarm = Arc::new(Swarm {
+        client: Arc::new(Client::new(config.token.as_deref(), Some(&url))?),
+        catalog,
+        bans: Bans::new(state.bans()?, bans_changed),
+        endpoint: Some(url.clone()),
+        leech: LeechConfig {
+            in_flight: config.limits.in_flight,
+            piece_timeout: config.limits.piece_timeout,
+            ..LeechConfig::default()
+        },
+        choker: ChokerConfig {
+            slots: config.limits.upload_slots,
+            trusted: config.trusted,
+            ..ChokerConfig::default()
+        },
+        hash_failures: Default::default(),
+    });
+    let changed = Arc::new(Notify::new());
+    let services = Arc::new(Services {
+        state: state.clone(),
+        swarm: swarm.clone(),
+        root: config.root.clone(),
+        url: url.clone(),
+        trackers: config.trackers.clone(),
+        join: config.join.clone(),
+        places: Arc::new(Semaphore::new(config.limits.max_transfers.max(1))),
+        throttle_up: throttle_up.clone(),
+        throttle_down: throttle_down.clone(),
+        changed: changed.clone(),
+    });
+    let fixed = NodeRow {
+        name: config.name.clone(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        endpoint: url.clone(),
+        root: config.root.display().to_string(),
+        pid: std::process::id(),
+        started_ms: unix_ms(),
+        ..NodeRow::default()
+    };
+    let connections = node.connections();
+    let figures = Figures { fixed, swarm: swarm.clone(), connections, throttle_up, throttle_down };
+    let core = Arc::new(Core {
+        services,
+        publisher: Arc::new(Publisher::new(changed, config.log.clone(), Box::new(figures))),
+        strategies: Arc::new(Strategies::new(vec![Arc::new(SwarmStrategy)])),
+        log: config.log.clone(),
+        tasks: TaskTracker::new(),
+        shutdown: CancellationToken::new(),
+        handles: Mutex::new(BTreeMap::new()),
+    });
+    let _ = scraped.0.set(Arc::downgrade(&core));
+    resume(&core, &state, config.resume)?;
+
+    let (stop, background) = (CancellationToken::new(), TaskTracker::new());
+    let control = Arc::new(EngineControl { core: core.clone() });
+    let rpc = crate::rpc::router(control.clone(), control, stop.clone());
+    background.spawn(node.run(rpc, stop.clone()));
+    background.spawn(core.publisher.clone().run(stop.clone()));
+    background.spawn(keep_bans(swarm, state, bans_bell, stop.clone()));
+    let note = Instance { url: url.clone(), pid: std::process::id(), token_file: token_file(&config) };
+    instance::leave(&config.state_dir, &note).map_err(|source| StartError::Folder {
+        what: "state",
+        path: config.state_dir.clone(),
+        source,
+    })?;
+    Ok(Engine { core, url, state_dir: config.state_dir, stop, background })
+}
+
+fn token_file(config: &EngineConfig) -> std::path::PathBuf {
+    config.token_file.clone().unwrap_or_else(|| instance::token_file(&config.state_dir))
+}
+
+async fn bind(
+    config: &EngineConfig,
+    token: &str,
+    catalog: &Arc<Catalog>,
+    up: &Arc<Throttle>,
+    scraped: &Arc<Scraped>,
+) -> Result<Node, StartError> {
+    // The state folder's own token guards `/rpc`; only one that was set on purpose opens more than
+    // loopback.
+    let shared = config.token.is_some();
+    if !config.listen.ip().is_loopback() && !shared && !config.public {
+        return Err(StartError::NoToken(config.listen));
+    }
+    let limits = node::Limits { connections: config.limits.max_connections, ..node::Limits::default() };
+    let node_config = NodeConfig {
+        name: config.name.clone(),
+        listen: config.listen,
+        token: Some(Token::new(token).map_err(|e| StartError::Token(e.to_string()))?),
+        public: config.public,
+        limits,
+    };
+    let services = node::Services { catalog: catalog.clone(), up: up.clone(), figures: scraped.clone() };
+    Ok(Node::bind(node_config, services).await?)
+}
+
+/// An address that others can connect to: an unspecified one is reached here by loopback.
+fn reachable(mut addr: SocketAddr) -> SocketAddr {
+    if addr.ip().is_unspecified() {
+        let loopback: std::net::IpAddr =
+            if addr.is_ipv4() { std::net::Ipv4Addr::LOCALHOST.into() } else { std::net::Ipv6Addr::LOCALHOST.into() };
+        addr.set_ip(loopback);
+    }
+    addr
+}
+
+/// Brings back every transfer that was recorded. `go_on`: those that were at work start again.
+fn resume(core: &Arc<Core>, state: &State, go_on: bool) -> Result<(), StartError> {
+    let (records, unreadable) = state.transfers()?;
+    for id in unreadable {
+        tracing::error!(transfer = id.0, "its record cannot be read: it is left alone");
+    }
+    for mut record in records {
+        if !go_on {
+            // In memory only: the next node that goes on with everything goes on with these too.
+            let is_fetch = matches!(record.job, JobRecord::Fetch(_));
+            record.seeding &= !is_fetch || record.phase != Phase::Complete;
+            if record.phase == Phase::Active {
+                record.phase = Phase::Paused;
+            }
+        }
+        core.spawn(record);
+    }
+    Ok(())
+}
+
+/// Writes the ban list whenever it has changed.
+async fn keep_bans(swarm: Arc<Swarm>, state: Arc<State>, mut bell: mpsc::Receiver<()>, stop: CancellationToken) {
+    loop {
+        let last = tokio::select! {
+            () = stop.cancelled() => true,
+            rung = bell.recv() => rung.is_none(),
+        };
+        let (rows, state) = (swarm.bans.rows(), state.clone());
+        let kept = tokio::task::spawn_blocking(move || state.put_bans(&rows)).await;
+        if let Ok(Err(error)) = kept {
+            tracing::error!(%error, "bans not recorded");
+        }
+        if last {
+            return;
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What the task of a transfer and everyone who watches it hold in common.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{Notify, watch};
+
+use crate::control::{TransferDetail, TransferId, TransferRow};
+use crate::store::{State, StateError, TransferRecord};
+use crate::throttle::Throttle;
+
+/// A transfer as others see it: its row, its details while somebody looks, its record.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub id: TransferId,
+    row: watch::Sender<TransferRow>,
+    /// Rung on every change of any row of the node.
+    changed: Arc<Notify>,
+    pub detail: watch::Sender<Option<Arc<TransferDetail>>>,
+    pub wanted: watch::Sender<bool>,
+    record: Mutex<TransferRecord>,
+    state: Arc<State>,
+    pub limits: Limits,
+}
+
+/// Limits of a transfer, each its own first, then the node's.
+#[derive(Debug)]
+pub(crate) struct Limits {
+    pub up: Arc<[Arc<Throttle>]>,
+    pub down: Arc<[Arc<Throttle>]>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        record: TransferRecord,
+        row: TransferRow,
+        changed: Arc<Notify>,
+        state: Arc<State>,
+        limits: Limits,
+    ) -> Self {
+        Self {
+            id: record.id,
+            row: watch::Sender::new(row),
+            changed,
+            detail: watch::Sender::new(None),
+            wanted: watch::Sender::new(false),
+            record: Mutex::new(record),
+            state,
+            limits,
+        }
+    }
+
+    /// Changes the row; viewers are told only if it differs then.
+    pub(crate) fn update(&self, change: impl FnOnce(&mut TransferRow)) {
+        let changed = self.row.send_if_modified(|row| {
+            let before = row.clone();
+            change(row);
+            *row != before
+        });
+        if changed {
+            self.changed.notify_one();
+        }
+    }
+
+    /// The row now.
+    pub(crate) fn row(&self) -> TransferRow {
+        self.row.borrow().clone()
+    }
+
+    /// The row and its changes.
+    pub(crate) fn rows(&self) -> watch::Receiver<TransferRow> {
+        self.row.subscribe()
+    }
+
+    /// The record as it was written last.
+    pub(crate) fn record(&self) -> TransferRecord {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes the record, in memory and, off the async threads, on the disk.
+    ///
+    /// # Errors
+    /// The disk refused; the change stands in memory.
+    pub(crate) async fn change_record(self: &Arc<Self>, change: impl FnOnce(&mut TransferRecord)) -> Result<(), StateError> {
+        {
+            let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+            change(&mut record);
+        }
+        let shared = self.clone();
+        let written = tokio::task::spawn_blocking(move || shared.write(None)).await;
+        written.unwrap_or_else(|e| Err(StateError::Task(e.to_string())))
+    }
+
+    /// Writes the record, and what of the content is on the disk. Blocks.
+    ///
+    /// # Errors
+    /// The disk refused.
+    pub(crate) fn write(&self, have: Option<&crate::content::Bitmap>) -> Result<(), StateError> {
+        let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        {
+            let row = self.row.borrow();
+            record.bytes_down = row.bytes_down;
+            record.bytes_up = row.bytes_up;
+            record.wire_bytes = row.wire_bytes;
+            record.running_ms = (row.duration_s * 1e3) as u64;
+        }
+        // Held while writing, so that an older record never overwrites a newer one.
+        self.state.put_transfer(&record, have)
+    }
+}

@@ -1,0 +1,120 @@
+//! The ways of moving a content. Each system of the engine is one of them.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::services::Services;
+use super::shared::Shared;
+use crate::content::manifest::ManifestError;
+use crate::control::{BoxFuture, StrategyRow};
+use crate::store::{FilesError, FilesErrorKind, StateError};
+use crate::swarm::{ClientError, DownloadError};
+
+/// One transfer at work: who it is, what it may use, when to stop.
+#[derive(Clone)]
+pub(crate) struct Job {
+    pub shared: Arc<Shared>,
+    pub services: Arc<Services>,
+    /// Cancelled to pause, cancel or shut down: return [`JobEnd::Stopped`] soon, with everything
+    /// done so far recorded.
+    pub stop: CancellationToken,
+}
+
+/// How work ended without an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum JobEnd {
+    /// Everything there, verified and under its name; nothing left to do.
+    Complete,
+    /// Stopped on request.
+    Stopped,
+}
+
+/// Why work stopped by itself.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum JobError {
+    #[error(transparent)]
+    Files(#[from] FilesError),
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    #[error("{0}")]
+    Integrity(String),
+    #[error("{0}")]
+    Other(String),
+}
+
+impl JobError {
+    /// Data is not what its digest says.
+    pub(crate) fn is_integrity(&self) -> bool {
+        matches!(self, Self::Integrity(_)) || matches!(self, Self::Files(e) if e.kind == FilesErrorKind::Changed)
+    }
+}
+
+impl From<DownloadError> for JobError {
+    fn from(error: DownloadError) -> Self {
+        match error {
+            DownloadError::Disk(e) => Self::Files(e),
+            DownloadError::State(e) => Self::State(e),
+            DownloadError::Internal(e) => Self::Other(format!("internal: {e}")),
+        }
+    }
+}
+
+/// A way of moving a content.
+pub(crate) trait Strategy: Send + Sync {
+    /// Stable id, such as `transit-p2p-swarm`.
+    fn id(&self) -> &'static str;
+
+    /// For people.
+    fn name(&self) -> &'static str;
+
+    /// Such as `P2P`, `streaming`, `resumable`.
+    fn capabilities(&self) -> &'static [&'static str];
+
+    /// Whether it can take this job now.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    fn availability(&self, job: &Job) -> Result<(), String>;
+
+    /// Works from the beginning until done or stopped. Publishes rows as it goes.
+    fn start(&self, job: Job) -> BoxFuture<'static, Result<JobEnd, JobError>>;
+
+    /// Works on from what was recorded.
+    fn resume(&self, job: Job) -> BoxFuture<'static, Result<JobEnd, JobError>>;
+}
+
+/// The strategies of this engine, in the order in which they are tried.
+pub(crate) struct Strategies(Vec<Arc<dyn Strategy>>);
+
+impl Strategies {
+    pub(crate) fn new(all: Vec<Arc<dyn Strategy>>) -> Self {
+        Self(all)
+    }
+
+    /// The first that can take the job; else why none can.
+    pub(crate) fn choose(&self, job: &Job) -> Result<Arc<dyn Strategy>, String> {
+        let mut reasons = Vec::new();
+        for strategy in &self.0 {
+            match strategy.availability(job) {
+                Ok(()) => return Ok(strategy.clone()),
+                Err(reason) => reasons.push(format!("{}: {reason}", strategy.id())),
+            }
+        }
+        Err(reasons.join("; "))
+    }
+
+    pub(crate) fn rows(&self) -> Vec<StrategyRow> {
+        let row = |s: &Arc<dyn Strategy>| StrategyRow {
+            id: s.id().into(),
+            name: s.name().into(),
+            capabilities: s.capabilities().iter().map(|c| (*c).to_owned()).collect(),
+            unavailable: None,
+        };
+        self.0.iter().map(row).collect()
+    }
+}

@@ -1,0 +1,41 @@
+//! System 1 as a strategy: `transit-p2p-swarm`.
+
+use super::strategy::{Job, JobEnd, JobError, Strategy};
+use super::{fetch_job, share_job};
+use crate::control::BoxFuture;
+use crate::store::JobRecord;
+
+/// Fetches from and serves to a swarm of nodes and mirrors.
+pub(super) struct SwarmStrategy;
+
+impl Strategy for SwarmStrategy {
+    fn id(&self) -> &'static str {
+        "transit-p2p-swarm"
+    }
+
+    fn name(&self) -> &'static str {
+        "Swarm transfer"
+    }
+
+    fn capabilities(&self) -> &'static [&'static str] {
+        &["P2P", "streaming", "resumable", "p2p", "swarm", "http", "https"]
+    }
+
+    fn availability(&self, job: &Job) -> Result<(), String> {
+        match job.shared.record().job {
+            JobRecord::Fetch(_) | JobRecord::Share(_) => Ok(()),
+        }
+    }
+
+    fn start(&self, job: Job) -> BoxFuture<'static, Result<JobEnd, JobError>> {
+        match job.shared.record().job {
+            JobRecord::Fetch(_) => Box::pin(fetch_job::run(job)),
+            JobRecord::Share(_) => Box::pin(share_job::run(job)),
+        }
+    }
+
+    /// What was recorded is found again by [`fetch_job`] itself: both begin alike.
+    fn resume(&self, job: Job) -> BoxFuture<'static, Result<JobEnd, JobError>> {
+        self.start(job)
+    }
+}

@@ -1,0 +1,293 @@
+//! The task that owns a transfer from its start to its removal.
+//!
+//! ```text
+//!   Active ──strategy runs──▶ Complete / Failed          Pause, Cancel, shutdown: stop the
+//!     ▲                            │                     strategy, wait until it has recorded,
+//!     └────── Resume ◀── Paused ◀──┘                     then show the new state as a fact.
+//! ```
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::services::Services;
+use super::shared::Shared;
+use super::strategy::{Job, JobEnd, JobError, Strategies};
+use crate::content::name::printable;
+use crate::control::TransferState;
+use crate::store::{ContentFiles, JobRecord, Phase, Place, StateError, partial_name};
+
+/// What a transfer's task is asked to do.
+#[derive(Debug)]
+pub(super) enum Order {
+    Pause,
+    Resume,
+    Cancel,
+    /// Check the data against the manifest, fetch what is wrong.
+    Verify,
+    /// Stop for good; answered when nothing runs any more.
+    Remove { data: bool, done: oneshot::Sender<Result<(), String>> },
+}
+
+/// Everything the task needs.
+pub(super) struct TransferTask {
+    pub shared: Arc<Shared>,
+    pub services: Arc<Services>,
+    pub strategies: Arc<Strategies>,
+    pub orders: mpsc::Receiver<Order>,
+    /// The node stops: record everything and end; the transfer goes on after a restart.
+    pub shutdown: CancellationToken,
+}
+
+/// Whether the task goes on after an order.
+enum Next {
+    Go,
+    End,
+}
+
+impl TransferTask {
+    /// Runs until the transfer is removed or the node stops.
+    pub(super) async fn run(mut self) {
+        let mut first = true;
+        loop {
+            let next = if self.shared.record().phase == Phase::Active || (self.shared.record().phase == Phase::Complete && self.shared.record().seeding) {
+                self.work(first).await
+            } else {
+                self.rest().await
+            };
+            first = false;
+            if matches!(next, Next::End) {
+                return;
+            }
+        }
+    }
+
+    /// Waits for an order.
+    async fn rest(&mut self) -> Next {
+        let order = tokio::select! {
+            () = self.shutdown.cancelled() => return Next::End,
+            order = self.orders.recv() => order,
+        };
+        match order {
+            None => Next::End,
+            Some(Order::Pause) => {
+                if self.shared.record().phase == Phase::Failed {
+                    self.settle(Phase::Paused, TransferState::Paused, None).await;
+                }
+                Next::Go
+            }
+            Some(Order::Resume) => {
+                self.activate().await;
+                Next::Go
+            }
+            Some(Order::Verify) => {
+                self.forget_bitmap().await;
+                self.activate().await;
+                Next::Go
+            }
+            Some(Order::Cancel) => self.cancel().await,
+            Some(Order::Remove { data, done }) => self.remove(data, done).await,
+        }
+    }
+
+    async fn activate(&self) {
+        self.shared.update(|row| {
+            row.state = TransferState::Queued;
+            row.error = None;
+            row.integrity_failure = false;
+            row.ended_ms = None;
+        });
+        self.keep(self.shared.change_record(|record| {
+            record.phase = Phase::Active;
+            record.error = None;
+            record.ended_ms = None;
+        }).await);
+    }
+
+    /// Runs the strategy, taking orders meanwhile.
+    async fn work(&mut self, first: bool) -> Next {
+        let stop = self.shutdown.child_token();
+        let job = Job { shared: self.shared.clone(), services: self.services.clone(), stop: stop.clone() };
+        let working = work(job, self.strategies.clone(), first);
+        tokio::pin!(working);
+        let mut wanted: Option<Order> = None;
+        let result = loop {
+            tokio::select! {
+                result = &mut working => break result,
+                order = self.orders.recv() => {
+                    match &order {
+                        None | Some(Order::Resume) => continue,
+                        Some(Order::Pause) if wanted.is_none() => {
+                            self.shared.update(|row| row.state = TransferState::Pausing);
+                        }
+                        Some(_) => {}
+                    }
+                    // A removal or cancellation outweighs a pause that is under way.
+                    if !matches!(wanted, Some(Order::Remove { .. })) {
+                        wanted = order;
+                    }
+                    stop.cancel();
+                }
+            }
+        };
+        if let (Err(error), false) = (&result, matches!(wanted, Some(Order::Remove { .. } | Order::Cancel))) {
+            self.fail(error).await;
+            if wanted.is_none() {
+                return Next::Go;
+            }
+        }
+        match wanted {
+            Some(Order::Pause) => {
+                self.settle(Phase::Paused, TransferState::Paused, None).await;
+                Next::Go
+            }
+            Some(Order::Cancel) => self.cancel().await,
+            Some(Order::Verify) => {
+                self.forget_bitmap().await;
+                self.activate().await;
+                Next::Go
+            }
+            Some(Order::Remove { data, done }) => self.remove(data, done).await,
+            Some(Order::Resume) | None if self.shutdown.is_cancelled() => {
+                self.keep(self.shared.change_record(|_| ()).await);
+                Next::End
+            }
+            Some(Order::Resume) | None => {
+                if matches!(result, Ok(JobEnd::Complete)) {
+                    // A fetch recorded this itself; a share ends here when its goal is met.
+                    self.shared.update(|row| row.link = None);
+                    self.keep(self.shared.change_record(|record| record.seeding = false).await);
+                    self.settle(Phase::Complete, TransferState::Done, None).await;
+                }
+                Next::Go
+            }
+        }
+    }
+
+    async fn fail(&self, error: &JobError) {
+        let message = printable(&error.to_string());
+        tracing::error!(transfer = self.shared.id.0, error = %message, "transfer failed");
+        self.shared.update(|row| row.integrity_failure = error.is_integrity());
+        self.settle(Phase::Failed, TransferState::Failed, Some(message)).await;
+    }
+
+    async fn settle(&self, phase: Phase, state: TransferState, error: Option<String>) {
+        let now = crate::clock::unix_ms();
+        let ended = (phase != Phase::Paused).then_some(now);
+        self.keep(self.shared.change_record(|record| {
+            record.phase = phase;
+            record.error.clone_from(&error);
+            record.ended_ms = record.ended_ms.or(ended);
+        }).await);
+        self.shared.update(|row| {
+            row.state = state;
+            row.error = error;
+            row.ended_ms = row.ended_ms.or(ended);
+            row.reason.clear();
+            row.eta_s = None;
+            (row.rate_down, row.rate_up, row.smooth_down, row.smooth_up) = (0, 0, 0, 0);
+            (row.peers, row.stalled_s) = (0, 0);
+        });
+    }
+
+    /// Drops partial data; what is complete stays.
+    async fn cancel(&mut self) -> Next {
+        if self.shared.record().phase == Phase::Complete {
+            self.keep(self.shared.change_record(|record| record.seeding = false).await);
+            self.settle(Phase::Complete, TransferState::Done, None).await;
+        } else {
+            if let Err(error) = self.delete_partial().await {
+                tracing::warn!(transfer = self.shared.id.0, %error, "partial data is left");
+            }
+            self.shared.update(|row| {
+                if row.direction == crate::control::Direction::Down {
+                    (row.done, row.pieces_done) = (0, 0);
+                }
+            });
+            self.settle(Phase::Cancelled, TransferState::Cancelled, None).await;
+        }
+        Next::Go
+    }
+
+    async fn remove(&mut self, data: bool, done: oneshot::Sender<Result<(), String>>) -> Next {
+        let record = self.shared.record();
+        let result = match record.phase {
+            Phase::Complete if data => self.delete_published().await,
+            Phase::Complete => Ok(()),
+            _ => self.delete_partial().await,
+        };
+        let state = self.services.state.clone();
+        let forgotten = tokio::task::spawn_blocking(move || state.remove_transfer(record.id, None)).await;
+        let result = result.and(match forgotten {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(error) => Err(error.to_string()),
+        });
+        let _ = done.send(result);
+        Next::End
+    }
+
+    async fn delete_partial(&self) -> Result<(), String> {
+        let Some(id) = self.shared.record().content else { return Ok(()) };
+        self.delete(partial_name(&id)).await
+    }
+
+    async fn delete_published(&self) -> Result<(), String> {
+        let name = crate::content::name::unescape(&self.shared.record().name).map_err(|e| e.to_string())?;
+        self.delete(name).await
+    }
+
+    /// Deletes what was fetched; what is shared in place is never touched.
+    async fn delete(&self, top: std::ffi::OsString) -> Result<(), String> {
+        let record = self.shared.record();
+        let (JobRecord::Fetch(_), Some(id)) = (&record.job, record.content) else { return Ok(()) };
+        let state = self.services.state.clone();
+        let deleted = tokio::task::spawn_blocking(move || {
+            let Some(manifest) = state.manifest(&id).map_err(|e| e.to_string())? else { return Ok(()) };
+            if !record.dir.exists() {
+                return Ok(());
+            }
+            let files = ContentFiles::open(&record.dir, &top, Arc::new(manifest), Place::Fetched, vec![]);
+            files.and_then(|files| files.delete()).map_err(|e| e.to_string())
+        });
+        deleted.await.map_err(|e| e.to_string())?
+    }
+
+    /// The next run checks everything on the disk instead of believing the record.
+    async fn forget_bitmap(&self) {
+        let (state, id) = (self.services.state.clone(), self.shared.id);
+        let forgotten = tokio::task::spawn_blocking(move || state.forget_bitmap(id)).await;
+        self.keep(forgotten.unwrap_or_else(|e| Err(StateError::Task(e.to_string()))));
+    }
+
+    /// A record that cannot be written is no reason to stop what works, but to say so.
+    fn keep(&self, result: Result<(), StateError>) {
+        if let Err(error) = result {
+            tracing::error!(transfer = self.shared.id.0, %error, "state not recorded");
+        }
+    }
+}
+
+/// Waits for a place, then lets the strategy work.
+async fn work(job: Job, strategies: Arc<Strategies>, first: bool) -> Result<JobEnd, JobError> {
+    let strategy = strategies.choose(&job).map_err(JobError::Other)?;
+    job.shared.update(|row| row.strategy = strategy.id().to_owned());
+    let is_fetch = matches!(job.shared.record().job, JobRecord::Fetch(_)) && job.shared.record().phase != Phase::Complete;
+    let _place = if is_fetch {
+        let places = job.services.places.clone();
+        match places.clone().try_acquire_owned() {
+            Ok(place) => Some(place),
+            Err(_) => {
+                job.shared.update(|row| row.reason = "waiting for a place: as many transfers run as are allowed".into());
+                tokio::select! {
+                    () = job.stop.cancelled() => return Ok(JobEnd::Stopped),
+                    place = places.acquire_owned() => place.ok(),
+                }
+            }
+        }
+    } else {
+        None
+    };
+    if first { strategy.resume(job).await } else { strategy.start(job).await }
+}

@@ -1,0 +1,177 @@
+//! Keeping trackers informed about one content, and hearing of peers from them.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::announce::{Announce, AnnounceReply, Event};
+use super::announcer::Announcer;
+use super::client::Client;
+use super::held::Held;
+use super::services::Swarm;
+use crate::control::TrackerRow;
+
+/// Peers that one answer may bring.
+const MAX_PEERS: usize = 200;
+/// Answers that may wait to be read.
+const FOUND: usize = 16;
+/// Time for a farewell when the work stops.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// What one tracker's answer brought.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// Endpoints of peers.
+    pub peers: Vec<String>,
+}
+
+/// The trackers of one content. All are used; a dead one costs nothing but a row that says so.
+pub struct Announcers {
+    pub(super) found: mpsc::Receiver<Found>,
+    // Kept so that `found` stays open when there are no trackers.
+    _found: mpsc::Sender<Found>,
+    hungry: watch::Sender<bool>,
+    complete: watch::Sender<bool>,
+    rows: Vec<watch::Receiver<TrackerRow>>,
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+impl Announcers {
+    /// Starts announcing `held` to every tracker.
+    pub fn start(swarm: &Swarm, held: &Arc<Held>, trackers: &[String]) -> Self {
+        let (found_tx, found) = mpsc::channel(FOUND);
+        let mut announcers = Self {
+            found,
+            _found: found_tx.clone(),
+            hungry: watch::Sender::new(true),
+            complete: watch::Sender::new(held.have().is_full()),
+            rows: Vec::new(),
+            stop: CancellationToken::new(),
+            tasks: JoinSet::new(),
+        };
+        for tracker in trackers {
+            let row = watch::Sender::new(TrackerRow { url: tracker.clone(), ..TrackerRow::default() });
+            announcers.rows.push(row.subscribe());
+            let announcing = Announcing {
+                client: swarm.client.clone(),
+                tracker: tracker.clone(),
+                endpoint: swarm.endpoint.clone(),
+                held: held.clone(),
+                found: found_tx.clone(),
+                hungry: announcers.hungry.subscribe(),
+                complete: announcers.complete.subscribe(),
+                row,
+                stop: announcers.stop.clone(),
+            };
+            announcers.tasks.spawn(announcing.run());
+        }
+        announcers
+    }
+
+    /// More peers would help: asks sooner.
+    pub(super) fn set_hungry(&self, wants: bool) {
+        self.hungry.send_if_modified(|hungry| std::mem::replace(hungry, wants) != wants);
+    }
+
+    /// Everything is there: the trackers are told.
+    pub fn set_complete(&self) {
+        self.hungry.send_replace(false);
+        self.complete.send_replace(true);
+    }
+
+    /// How the trackers do.
+    pub fn rows(&self) -> Vec<TrackerRow> {
+        self.rows.iter().map(|row| row.borrow().clone()).collect()
+    }
+
+    /// Says goodbye to the trackers; bounded by [`FAREWELL`].
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+/// Announces `held` to one tracker until `stop`; then says goodbye.
+struct Announcing {
+    client: Arc<Client>,
+    tracker: String,
+    endpoint: Option<String>,
+    held: Arc<Held>,
+    found: mpsc::Sender<Found>,
+    /// True while more peers would help.
+    hungry: watch::Receiver<bool>,
+    complete: watch::Receiver<bool>,
+    row: watch::Sender<TrackerRow>,
+    stop: CancellationToken,
+}
+
+impl Announcing {
+    async fn run(mut self) {
+        let mut announcer = Announcer::new(Instant::now());
+        let mut complete = self.held.have().is_full();
+        loop {
+            let now = Instant::now();
+            let next = announcer.next_at(*self.hungry.borrow_and_update(), now);
+            let row = TrackerRow {
+                next_ms: crate::clock::unix_ms() + next.saturating_duration_since(now).as_millis() as u64,
+                ..self.row.borrow().clone()
+            };
+            self.row.send_replace(row);
+            let was_complete = complete;
+            tokio::select! {
+                () = self.stop.cancelled() => break,
+                () = tokio::time::sleep_until(next.into()) => {}
+                changed = self.hungry.changed() => {
+                    if changed.is_err() {
+                        break;
+                    }
+                    continue;
+                }
+                _ = self.complete.changed(), if !complete => {}
+            }
+            complete = self.held.have().is_full();
+            let event = announcer.event(complete && !was_complete);
+            let announce = self.announcement(event);
+            let answer = tokio::select! {
+                () = self.stop.cancelled() => break,
+                answer = self.client.announce(&self.tracker, &announce) => answer,
+            };
+            let now = Instant::now();
+            match answer {
+                Ok(reply) => {
+                    announcer.on_reply(Duration::from_secs(reply.interval_s), now);
+                    self.take(reply);
+                }
+                Err(error) => {
+                    announcer.on_failure(now);
+                    tracing::debug!(tracker = %self.tracker, %error, "announce failed");
+                    self.row.send_modify(|row| row.error = Some(error.to_string()));
+                }
+            }
+        }
+        if announcer.has_announced() {
+            let farewell = self.announcement(Event::Stopped);
+            let _ = tokio::time::timeout(FAREWELL, self.client.announce(&self.tracker, &farewell)).await;
+        }
+    }
+
+    fn announcement(&self, event: Event) -> Announce {
+        Announce::new(self.held.id(), self.held.layout().size(), &self.held.have(), self.endpoint.clone(), event)
+    }
+
+    fn take(&self, reply: AnnounceReply) {
+        let own = self.endpoint.as_deref();
+        let peers: Vec<String> =
+            reply.peers.into_iter().map(|p| p.endpoint).filter(|p| Some(p.as_str()) != own).take(MAX_PEERS).collect();
+        self.row.send_modify(|row| {
+            row.error = None;
+            row.peers = peers.len() as u32;
+        });
+        // Nobody listens while seeding: the peers come to us.
+        let _ = self.found.try_send(Found { peers });
+    }
+}

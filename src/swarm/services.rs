@@ -1,0 +1,89 @@
+//! What all downloads and uploads of a node share.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::mpsc;
+
+use super::bans::BanList;
+use super::catalog::Catalog;
+use super::choker::ChokerConfig;
+use super::client::Client;
+use super::leech::LeechConfig;
+use crate::clock::unix_ms;
+use crate::control::BanRow;
+
+/// Node-wide services of the swarm.
+#[derive(Debug)]
+pub struct Swarm {
+    /// Asks other nodes.
+    pub client: Arc<Client>,
+    /// What this node has.
+    pub catalog: Arc<Catalog>,
+    /// Whom it does not talk to.
+    pub bans: Bans,
+    /// Where others reach it; none: it only fetches.
+    pub endpoint: Option<String>,
+    /// How it fetches.
+    pub leech: LeechConfig,
+    /// How it serves.
+    pub choker: ChokerConfig,
+    /// Pieces that came and did not match their digest.
+    pub(crate) hash_failures: AtomicU64,
+}
+
+impl Swarm {
+    /// Pieces that came and did not match their digest, since the start.
+    pub fn hash_failures(&self) -> u64 {
+        self.hash_failures.load(Ordering::Relaxed)
+    }
+}
+
+/// The ban list, and a bell for whoever keeps it on the disk.
+#[derive(Debug)]
+pub struct Bans {
+    list: Mutex<BanList>,
+    /// Rung on every change; one ring waiting is enough.
+    changed: mpsc::Sender<()>,
+}
+
+impl Bans {
+    /// With the bans that were kept. `changed` (capacity 1 is enough) is rung on every change.
+    pub fn new(kept: Vec<BanRow>, changed: mpsc::Sender<()>) -> Self {
+        Self { list: Mutex::new(BanList::from_rows(kept, unix_ms())), changed }
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut BanList) -> T) -> T {
+        act(&mut self.list.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Bans a peer by its endpoint URL.
+    pub fn ban(&self, endpoint: &str, reason: &str) {
+        tracing::warn!(peer = endpoint, reason, "banned");
+        self.with(|list| list.ban(host_port(endpoint), reason, unix_ms()));
+        let _ = self.changed.try_send(());
+    }
+
+    /// Is this endpoint banned now?
+    pub fn is_banned(&self, endpoint: &str) -> bool {
+        self.with(|list| list.is_banned(host_port(endpoint), unix_ms()))
+    }
+
+    /// Forgets a ban; false if there was none.
+    pub fn lift(&self, peer: &str) -> bool {
+        let lifted = self.with(|list| list.lift(host_port(peer)));
+        let _ = self.changed.try_send(());
+        lifted
+    }
+
+    /// Bans in force.
+    pub fn rows(&self) -> Vec<BanRow> {
+        self.with(|list| list.rows(unix_ms()))
+    }
+}
+
+/// `host:port` of an endpoint URL.
+pub(super) fn host_port(endpoint: &str) -> &str {
+    let rest = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
+    rest.split('/').next().unwrap_or(rest)
+}
