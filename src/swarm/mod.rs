@@ -1,0 +1,3 @@
+//! Swarm.
+pub mod peer_set;
+pub mod picker;
