@@ -17,7 +17,7 @@ pub struct EngineLimits {
     /// Transfers that move bytes at once.
     pub max_transfers: usize,
     /// Peers of a content that are served at once, beside one optimistic slot.
-    pub upload_slots: usize,
+    pub upload_slots: u32,
     /// Pieces in flight.
     pub in_flight: InFlight,
     /// Time for one piece.

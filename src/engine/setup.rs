@@ -57,6 +57,7 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
         state: state.clone(),
         swarm: swarm.clone(),
         root: config.root.clone(),
+        name: config.name.clone(),
         url: url.clone(),
         trackers: config.trackers.clone(),
         join: config.join.clone(),
@@ -74,7 +75,7 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
         started_ms: unix_ms(),
         ..NodeRow::default()
     };
-    let connections = node.connections();
+    let connections = node.metrics();
     let figures = Figures { fixed, swarm: swarm.clone(), connections, throttle_up, throttle_down };
     let core = Arc::new(Core {
         services,
@@ -91,7 +92,7 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
     let (stop, background) = (CancellationToken::new(), TaskTracker::new());
     let control = Arc::new(EngineControl { core: core.clone() });
     let rpc = crate::rpc::router(control.clone(), control, stop.clone());
-    background.spawn(node.run(rpc, stop.clone()));
+    background.spawn(node.with_rpc(rpc).run(stop.clone()));
     background.spawn(core.publisher.clone().run(stop.clone()));
     background.spawn(keep_bans(swarm, state, bans_bell, stop.clone()));
     let note = Instance { url: url.clone(), pid: std::process::id(), token_file: token_file(&config) };

@@ -139,6 +139,32 @@ impl ContentFiles {
         if rest.is_empty() { Ok(()) } else { Err(FilesError::changed(self.path())) }
     }
 
+    /// Reads from `offset` on what the page cache holds, without waiting for a disk: fit for an async
+    /// thread. Tells how many bytes of `buf` it filled; for the rest use [`Self::read_at`], also
+    /// where the file is not open yet or the file system cannot tell (Linux: `RWF_NOWAIT`).
+    ///
+    /// # Errors
+    /// As [`Self::read_at`].
+    pub fn read_cached_at(&self, offset: u64, buf: &mut [u8]) -> Result<usize, FilesError> {
+        let mut filled = 0;
+        for extent in self.layout.extents(offset..offset + buf.len() as u64) {
+            let Some(file) = self.handles.peek(extent.file) else { break };
+            if let Some(stamp) = self.stamps.get(extent.file)
+                && !self.is_unchanged(&file, stamp)
+            {
+                self.handles.clear();
+                return Err(FilesError::changed(self.entry_path(extent.file)?));
+            }
+            let part = &mut buf[filled..filled + extent.length as usize];
+            let count = read_nowait(&file, part, extent.offset);
+            filled += count;
+            if count < extent.length as usize {
+                break;
+            }
+        }
+        Ok(filled)
+    }
+
     fn is_unchanged(&self, file: &File, (size, mtime_ns): &Stamp) -> bool {
         file.metadata().is_ok_and(|m| {
             m.len() == *size && i128::from(m.mtime()) * 1_000_000_000 + i128::from(m.mtime_nsec()) == *mtime_ns
@@ -241,4 +267,25 @@ impl ContentFiles {
     pub fn piece(&self, index: u32) -> Range<u64> {
         self.layout.piece(index)
     }
+}
+
+/// Fills `buf` as far as the page cache reaches. Errors count as "not cached": the read that
+/// follows tells them better.
+#[cfg(target_os = "linux")]
+fn read_nowait(file: &File, buf: &mut [u8], offset: u64) -> usize {
+    let mut filled = 0;
+    while filled < buf.len() {
+        let at = offset + filled as u64;
+        let mut rest = [io::IoSliceMut::new(&mut buf[filled..])];
+        match rustix::io::preadv2(file, &mut rest, at, rustix::io::ReadWriteFlags::NOWAIT) {
+            Ok(0) | Err(_) => break,
+            Ok(count) => filled += count,
+        }
+    }
+    filled
+}
+
+#[cfg(not(target_os = "linux"))]
+fn read_nowait(_file: &File, _buf: &mut [u8], _offset: u64) -> usize {
+    0
 }

@@ -65,6 +65,11 @@ impl Handles {
         Some(slot.file.clone())
     }
 
+    /// The file `index` if it is open.
+    pub(super) fn peek(&self, index: usize) -> Option<Arc<File>> {
+        self.find(index, false)
+    }
+
     /// Closes all of them (those in use stay open until their users are done).
     pub(super) fn clear(&self) {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).open.clear();

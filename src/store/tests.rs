@@ -104,3 +104,19 @@ fn deleting_what_is_gone_is_fine() {
     files.delete().unwrap();
     assert!(!dir.path().join("x").exists());
 }
+
+#[test]
+fn a_cached_read_never_opens_and_never_lies() {
+    let dir = tempfile::tempdir().unwrap();
+    let m = manifest(vec![entry("a", 1500), entry("b", 700)]);
+    let files = ContentFiles::open(dir.path(), OsStr::new("t"), m, Place::Fetched, vec![]).unwrap();
+    let bytes: Vec<u8> = (0..2200).map(|i| (i * 7) as u8).collect();
+    files.write_at(0, &bytes).unwrap();
+    files.close();
+    let mut buf = vec![0; 2000];
+    assert_eq!(files.read_cached_at(100, &mut buf).unwrap(), 0, "nothing is open");
+    files.read_at(0, &mut [0]).unwrap();
+    let count = files.read_cached_at(100, &mut buf).unwrap();
+    assert!(count <= 1400, "b is not open");
+    assert_eq!(buf[..count], bytes[100..100 + count]);
+}

@@ -17,6 +17,7 @@
 mod active;
 mod durable;
 mod report;
+pub(crate) use report::files_shown;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -93,7 +94,7 @@ pub enum DownloadError {
 }
 
 /// How a download ended.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DownloadEnd {
     /// Every piece is verified, synced and recorded.
     Complete,
@@ -348,9 +349,9 @@ impl Running {
             Err(FetchError::Missing) => Failure::Refused,
             Err(FetchError::Status(status)) => Failure::Status(status),
             Err(FetchError::Length { wanted, got }) if got < wanted => Failure::ShortBody,
-            Err(FetchError::Length { .. }) => Failure::LongBody,
+            Err(FetchError::Length { .. }) => Failure::TooMuch,
             Err(FetchError::Stalled(_)) => Failure::Stall,
-            Err(FetchError::Client(_)) => Failure::Connect,
+            Err(FetchError::Client(_)) => Failure::Broken,
         };
         if let (Some(peer), Err(error)) = (peer, &result)
             && !matches!(error, FetchError::Choked(_) | FetchError::Revoked)

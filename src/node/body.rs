@@ -1,0 +1,188 @@
+//! Sending bytes of a content: from the page cache through a reused buffer into the socket.
+//!
+//! One chunk is on its way out while the next is read. What the page cache holds is read at once
+//! on the connection's own thread, hot in its cache when it is written; only what is not there
+//! costs a trip to a blocking thread, and is then read one chunk ahead. Under a rate limit a chunk
+//! leaves in slices. Bytes count as sent when the connection asks for the next ones.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::stream;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinHandle;
+
+use super::metrics::Metrics;
+use super::pool::{BodyGuard, Buffer, BufferPool};
+use crate::store::FilesError;
+use crate::swarm::Held;
+use crate::throttle::{self, Throttle};
+
+/// Why a body cannot be sent, or ends early.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// The file cannot be read; the pieces have been withdrawn.
+    #[error(transparent)]
+    Files(#[from] FilesError),
+    /// The runtime is going down.
+    #[error("the node is stopping")]
+    Stopping,
+}
+
+/// A run of a content's bytes on its way to a peer.
+#[derive(Debug)]
+pub struct Sender {
+    held: Arc<Held>,
+    peer: Arc<str>,
+    metrics: Arc<Metrics>,
+    throttles: [Arc<Throttle>; 2],
+    pool: Arc<BufferPool>,
+    /// Bytes of the content not read yet.
+    rest: Range<u64>,
+    /// Being read on a blocking thread.
+    ahead: Option<(Range<u64>, JoinHandle<Result<Buffer, FilesError>>)>,
+    /// Read, not handed over yet.
+    chunk: Bytes,
+    /// Handed over, not known to be sent.
+    handed: u64,
+    /// Pieces to count when all is sent.
+    pieces: u32,
+    _body: BodyGuard,
+    _slots: Vec<OwnedSemaphorePermit>,
+}
+
+/// What [`Sender`] needs of the node.
+#[derive(Debug)]
+pub struct Means {
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Buffers.
+    pub pool: Arc<BufferPool>,
+    /// The node's upload limit.
+    pub up: Arc<Throttle>,
+    /// Given back when the body is done.
+    pub slots: Vec<OwnedSemaphorePermit>,
+}
+
+impl Sender {
+    /// Prepares to send `range`, which must lie within the content, and reads the first chunk: so a
+    /// file that is gone is answered properly instead of with a torn body.
+    ///
+    /// # Errors
+    /// The first chunk cannot be read.
+    pub async fn open(
+        held: Arc<Held>,
+        peer: Arc<str>,
+        range: Range<u64>,
+        pieces: u32,
+        means: Means,
+    ) -> Result<Self, SendError> {
+        let mut sender = Self {
+            throttles: [held.throttle().clone(), means.up],
+            held,
+            peer,
+            metrics: means.metrics,
+            _body: means.pool.body(),
+            pool: means.pool,
+            rest: range,
+            ahead: None,
+            chunk: Bytes::new(),
+            handed: 0,
+            pieces,
+            _slots: means.slots,
+        };
+        sender.chunk = sender.read().await?;
+        Ok(sender)
+    }
+
+    /// The body. Its length is that of the range.
+    pub fn into_body(self) -> Body {
+        Body::from_stream(stream::unfold(Some(self), |sender| async move {
+            let mut sender = sender?;
+            match sender.next().await {
+                Ok(bytes) if bytes.is_empty() => None,
+                Ok(bytes) => Some((Ok(bytes), Some(sender))),
+                Err(error) => Some((Err(error), None)),
+            }
+        }))
+    }
+
+    /// The next bytes to hand over; empty at the end.
+    async fn next(&mut self) -> Result<Bytes, SendError> {
+        self.count_handed();
+        if self.chunk.is_empty() {
+            self.chunk = self.read().await?;
+        }
+        let quantum = throttle::quantum(&self.throttles);
+        let count = usize::try_from(quantum).unwrap_or(usize::MAX).min(self.chunk.len());
+        let bytes = self.chunk.split_to(count);
+        throttle::acquire(&self.throttles, bytes.len() as u64).await;
+        self.handed = bytes.len() as u64;
+        Ok(bytes)
+    }
+
+    fn count_handed(&mut self) {
+        let bytes = std::mem::take(&mut self.handed);
+        if bytes > 0 {
+            self.metrics.bytes_up.inc_by(bytes);
+            self.held.sent(&self.peer, bytes);
+        }
+    }
+
+    /// The next chunk; empty at the end.
+    async fn read(&mut self) -> Result<Bytes, SendError> {
+        let (range, read) = match self.ahead.take() {
+            Some((range, task)) => (range, task.await.map_err(|_| SendError::Stopping)?),
+            None => {
+                let range = self.take_range();
+                if range.is_empty() {
+                    return Ok(Bytes::new());
+                }
+                let mut buffer = self.pool.take((range.end - range.start) as usize);
+                match self.held.files().read_cached_at(range.start, buffer.as_mut_slice()) {
+                    Ok(count) if count == buffer.as_ref().len() => return Ok(buffer.freeze()),
+                    Ok(count) => {
+                        let task = self.spawn(range.start, buffer, count);
+                        (range, task.await.map_err(|_| SendError::Stopping)?)
+                    }
+                    Err(error) => (range, Err(error)),
+                }
+            }
+        };
+        let buffer = read.inspect_err(|error| self.held.unreadable(&range, error))?;
+        // Once a disk is in the way, the next chunk is fetched while this one is sent.
+        let next = self.take_range();
+        if !next.is_empty() {
+            let ahead = self.pool.take((next.end - next.start) as usize);
+            self.ahead = Some((next.clone(), self.spawn(next.start, ahead, 0)));
+        }
+        Ok(buffer.freeze())
+    }
+
+    fn take_range(&mut self) -> Range<u64> {
+        let start = self.rest.start;
+        self.rest.start = (start + self.pool.chunk_length() as u64).min(self.rest.end);
+        start..self.rest.start
+    }
+
+    /// Fills `buffer` from its byte `filled` on, on a blocking thread.
+    fn spawn(&self, start: u64, mut buffer: Buffer, filled: usize) -> JoinHandle<Result<Buffer, FilesError>> {
+        let held = self.held.clone();
+        tokio::task::spawn_blocking(move || {
+            held.files().read_at(start + filled as u64, &mut buffer.as_mut_slice()[filled..])?;
+            Ok(buffer)
+        })
+    }
+}
+
+impl Drop for Sender {
+    /// hyper does not ask again once it has what the head promised.
+    fn drop(&mut self) {
+        if self.rest.is_empty() && self.ahead.is_none() && self.chunk.is_empty() {
+            self.count_handed();
+            self.metrics.pieces_served.inc_by(u64::from(self.pieces));
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The server: binds, accepts, stops.
+
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::auth::Gate;
+use super::caps::Caps;
+use super::config::NodeConfig;
+use super::conn::Connections;
+use super::error::NodeError;
+use super::health::Health;
+use super::metrics::Metrics;
+use super::peer::Ends;
+use super::pool::BufferPool;
+use super::problem::Problem;
+use super::routes;
+use super::services::Services;
+
+/// Pause after a failed accept that says the process is out of descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What every route can see.
+#[derive(Debug)]
+pub struct Shared {
+    /// Settings.
+    pub config: NodeConfig,
+    /// The engine's side.
+    pub services: Services,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Load and latency.
+    pub health: Health,
+    /// Who may do what.
+    pub gate: Gate,
+    /// Buffers for bodies.
+    pub pool: Arc<BufferPool>,
+    /// One permit per body being sent.
+    pub bodies: Arc<Semaphore>,
+    /// One permit per file body being sent.
+    pub files: Arc<Semaphore>,
+    /// Set when the node stops: who waits, answers.
+    pub drain: CancellationToken,
+}
+
+/// A node's server, bound and ready to run.
+#[derive(Debug)]
+pub struct Node {
+    listener: TcpListener,
+    local: SocketAddr,
+    shared: Arc<Shared>,
+    rpc: Option<Router>,
+}
+
+impl Node {
+    /// Binds the address. Nothing is answered before [`Self::run`].
+    ///
+    /// # Errors
+    /// The address is taken, not ours, or open to others without a token.
+    pub async fn bind(config: NodeConfig, services: Services) -> Result<Self, NodeError> {
+        let addr = config.listen;
+        if config.token.is_none() && !addr.ip().to_canonical().is_loopback() {
+            return Err(NodeError::TokenNeeded { addr });
+        }
+        let failed = |source| NodeError::Bind { addr, source };
+        let listener = TcpListener::bind(addr).await.map_err(failed)?;
+        let local = listener.local_addr().map_err(failed)?;
+        let shared = Shared {
+            gate: Gate::new(local, config.token.as_ref(), config.public),
+            metrics: Arc::new(Metrics::new(services.figures.clone())),
+            health: Health::default(),
+            pool: BufferPool::new(),
+            bodies: Arc::new(Semaphore::new(config.limits.bodies)),
+            files: Arc::new(Semaphore::new(config.limits.files)),
+            drain: CancellationToken::new(),
+            config,
+            services,
+        };
+        Ok(Self { listener, local, shared: Arc::new(shared), rpc: None })
+    }
+
+    /// Also serves `rpc`, whose routes must lie at `/rpc`: they ask for the control token.
+    pub fn with_rpc(mut self, rpc: Router) -> Self {
+        self.rpc = Some(rpc);
+        self
+    }
+
+    /// Where it listens; the port is the real one.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// `http://ADDR:PORT`.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.local)
+    }
+
+    /// The server's counters, for as long as anybody wants them.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        self.shared.metrics.clone()
+    }
+
+    /// Serves until `shutdown`, then lets running requests end, ten seconds at most (see
+    /// [`Limits::drain_timeout`](super::Limits)).
+    pub async fn run(self, shutdown: CancellationToken) {
+        let limits = self.shared.config.limits.clone();
+        let caps = Caps::new(limits.connections, limits.connections_per_source, self.shared.metrics.clone());
+        let connections = Connections {
+            router: routes::router(self.shared.clone(), self.rpc),
+            limits: Arc::new(limits),
+            metrics: self.shared.metrics.clone(),
+            drain: self.shared.drain.clone(),
+            cut: CancellationToken::new(),
+        };
+        let tasks = TaskTracker::new();
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                accepted = self.listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, remote)) => {
+                    let Some(permit) = caps.admit(remote.ip()) else {
+                        turn_away(stream);
+                        continue;
+                    };
+                    let ends = Ends { remote, local: stream.local_addr().unwrap_or(self.local) };
+                    tasks.spawn(connections.clone().serve(stream, ends, permit));
+                }
+                Err(error) if is_about_one_connection(&error) => {}
+                Err(error) => {
+                    tracing::warn!(target: "node", "cannot accept connections: {error}");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+        drop(self.listener);
+        tasks.close();
+        connections.drain.cancel();
+        if tokio::time::timeout(connections.limits.drain_timeout, tasks.wait()).await.is_err() {
+            tracing::info!(target: "node", "cutting {} connections that did not end in time", tasks.len());
+            connections.cut.cancel();
+            tasks.wait().await;
+        }
+    }
+}
+
+/// Errors that say nothing about the listener (see accept(2)).
+fn is_about_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(error.kind(), Kind::ConnectionAborted | Kind::ConnectionReset | Kind::ConnectionRefused)
+}
+
+/// Answers 503 as far as the empty socket buffer takes it (all of it), without waiting for anything.
+fn turn_away(stream: TcpStream) {
+    let body = Problem::busy("too many connections", Duration::from_secs(1)).to_json();
+    let head = format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: {}\r\ncontent-length: {}\r\nretry-after: 1\r\n\
+         connection: close\r\n\r\n",
+        super::problem::MEDIA_TYPE,
+        body.len()
+    );
+    // The standard library's handle: tokio's knows only after a turn of its driver that it may write.
+    if let Ok(mut stream) = stream.into_std() {
+        let _ = stream.write(&[head.as_bytes(), &body].concat());
+    }
+}

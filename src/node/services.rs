@@ -1,0 +1,53 @@
+//! What the server needs from the engine.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::swarm::Catalog;
+use crate::throttle::Throttle;
+
+/// What the engine counts, for `/metrics`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EngineFigures {
+    /// Payload received, in bytes.
+    pub bytes_down: u64,
+    /// Pieces that did not match their digest.
+    pub hash_failures: u64,
+    /// Bans in force.
+    pub bans: u64,
+    /// Transfers by the name of their state.
+    pub transfers: Vec<(String, u64)>,
+}
+
+/// Asked at each scrape.
+pub trait Figures: fmt::Debug + Send + Sync + 'static {
+    /// The figures now.
+    fn figures(&self) -> EngineFigures;
+}
+
+/// A node without an engine: nothing but zeros.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoFigures;
+
+impl Figures for NoFigures {
+    fn figures(&self) -> EngineFigures {
+        EngineFigures::default()
+    }
+}
+
+/// What the server works on.
+#[derive(Debug, Clone)]
+pub struct Services {
+    /// Contents that are served, and the tracker.
+    pub catalog: Arc<Catalog>,
+    /// The upload limit of the whole node.
+    pub up: Arc<Throttle>,
+    /// For `/metrics`.
+    pub figures: Arc<dyn Figures>,
+}
+
+impl Default for Services {
+    fn default() -> Self {
+        Self { catalog: Arc::default(), up: Arc::default(), figures: Arc::new(NoFigures) }
+    }
+}

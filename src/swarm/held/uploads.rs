@@ -1,0 +1,183 @@
+//! Who gets uploads of one content, and how much went to whom: the choker with its counters. Pure,
+//! the clock is passed in.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::swarm::choker::{Choker, ChokerConfig, Decision};
+use crate::swarm::rate::Meter;
+
+/// Peers whose uploads are counted; the one not served for longest makes room.
+const MAX_PEERS: usize = 1000;
+/// Memory of the shown rates.
+const RATE_MEMORY: Duration = Duration::from_secs(3);
+
+/// May a peer have a piece now?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// Yes.
+    Serve,
+    /// No; it may ask again after this.
+    Choked {
+        /// How long to wait.
+        retry_after: Duration,
+    },
+}
+
+/// How a peer stands with us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slot {
+    /// Has a slot, or would get one at once.
+    Unchoked,
+    /// Has the optimistic slot.
+    Optimistic,
+    /// Has to wait.
+    Choked,
+}
+
+impl fmt::Display for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unchoked => "unchoked",
+            Self::Optimistic => "optimistic",
+            Self::Choked => "choked",
+        })
+    }
+}
+
+/// A peer that we serve, for the console.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UploadRow {
+    /// Its `host:port`, or its address.
+    pub peer: Arc<str>,
+    /// Payload sent to it, in bytes.
+    pub bytes: u64,
+    /// Payload per second, smoothed.
+    pub rate: u64,
+    /// How it stands.
+    pub slot: Slot,
+}
+
+#[derive(Debug)]
+struct Peer {
+    bytes: u64,
+    meter: Meter,
+    used: Instant,
+    /// The slot it was told of last.
+    told: Option<Slot>,
+}
+
+/// The choker of one content and what it has to know.
+#[derive(Debug)]
+pub struct Uploads {
+    choker: Choker,
+    rng: fastrand::Rng,
+    peers: HashMap<Arc<str>, Peer>,
+    changed: bool,
+}
+
+impl Uploads {
+    /// Nobody served yet.
+    pub fn new(config: ChokerConfig, seed: u64) -> Self {
+        Self {
+            choker: Choker::new(config),
+            rng: fastrand::Rng::with_seed(seed),
+            peers: HashMap::new(),
+            changed: false,
+        }
+    }
+
+    /// Everything is here: slots go by how fast peers take, not by what they give.
+    pub fn set_seeding(&mut self, seeding: bool) {
+        self.choker.set_seeding(seeding);
+    }
+
+    /// `peer` asks for a piece.
+    pub fn admit(&mut self, peer: &Arc<str>, now: Instant) -> Admission {
+        self.tick(now);
+        self.choker.on_interest(peer, now);
+        let decision = self.choker.allow(peer, now);
+        let slot = self.slot(peer);
+        let entry = self.peer(peer, now);
+        entry.told = Some(slot);
+        match decision {
+            Decision::Serve => Admission::Serve,
+            Decision::Choked { retry_after } => Admission::Choked { retry_after },
+        }
+    }
+
+    /// Payload went to `peer`.
+    pub fn sent(&mut self, peer: &Arc<str>, bytes: u64, now: Instant) {
+        self.choker.on_uploaded(peer, bytes, now);
+        let entry = self.peer(peer, now);
+        entry.bytes += bytes;
+        entry.meter.add(bytes, now);
+    }
+
+    /// Payload came from `peer`.
+    pub fn received(&mut self, peer: &Arc<str>, bytes: u64, now: Instant) {
+        self.choker.on_downloaded(peer, bytes, now);
+    }
+
+    /// How `peer` stands; it has been told then.
+    pub fn tell(&mut self, peer: &Arc<str>, now: Instant) -> Slot {
+        let slot = self.slot(peer);
+        self.peer(peer, now).told = Some(slot);
+        slot
+    }
+
+    /// True if `peer` was told something else than what is so now.
+    pub fn is_news(&self, peer: &Arc<str>) -> bool {
+        let told = self.peers.get(peer).and_then(|entry| entry.told);
+        told.is_some_and(|told| told != self.slot(peer))
+    }
+
+    /// Runs rounds that are due; tells when the next one is.
+    pub fn tick(&mut self, now: Instant) -> Option<Instant> {
+        if self.choker.next_tick().is_some_and(|at| at <= now) && !self.choker.tick(now, &mut self.rng).is_empty() {
+            self.changed = true;
+        }
+        self.choker.next_tick()
+    }
+
+    /// True once after slots changed hands.
+    pub fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// The peers served, those with the most bytes first.
+    pub fn rows(&self, now: Instant) -> Vec<UploadRow> {
+        let row = |(peer, entry): (&Arc<str>, &Peer)| UploadRow {
+            peer: peer.clone(),
+            bytes: entry.bytes,
+            rate: entry.meter.rate(now),
+            slot: self.slot(peer),
+        };
+        let mut rows: Vec<_> = self.peers.iter().map(row).collect();
+        rows.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.peer.cmp(&b.peer)));
+        rows
+    }
+
+    fn slot(&self, peer: &Arc<str>) -> Slot {
+        self.choker.slot(peer)
+    }
+
+    fn peer(&mut self, peer: &Arc<str>, now: Instant) -> &mut Peer {
+        if self.peers.len() >= MAX_PEERS
+            && !self.peers.contains_key(peer)
+            && let Some(oldest) = self.peers.iter().min_by_key(|(_, entry)| entry.used).map(|(peer, _)| peer.clone())
+        {
+            self.peers.remove(&oldest);
+        }
+        let entry = self.peers.entry(peer.clone()).or_insert_with(|| Peer {
+            bytes: 0,
+            meter: Meter::new(RATE_MEMORY),
+            used: now,
+            told: None,
+        });
+        entry.used = entry.used.max(now);
+        entry
+    }
+}
