@@ -7,16 +7,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::pending::engine::{Engine, EngineConfig, EngineLimits, InFlight, StartError};
-use crate::pending::log::LogRing;
-use crate::pending::rpc::RemoteControl;
 use rustix::io::Errno;
 use rustix::process::Pid;
 use skep_engine::control::{Control, Focus, Snapshot, View};
+use skep_engine::engine::{Engine, EngineConfig, EngineLimits, InFlight, StartError};
+use skep_engine::rpc::{RemoteControl, RemoteError};
+use skep_engine::store::StateError;
 use skep_engine::store::instance::{self, Instance};
 
 use crate::cli::Context;
 use crate::config::Settings;
+use crate::logging::Logging;
 use crate::output::{Exit, Failure};
 
 /// Longest wait for a node's first snapshot.
@@ -88,11 +89,11 @@ pub async fn running(cx: &Context) -> Result<Option<Running>, Failure> {
         Some(token) => Some(token),
         None => Some(read_token(&instance.token_file)?),
     };
-    match RemoteControl::connect(&instance.url, token).await {
+    match RemoteControl::connect_once(&instance.url, token).await {
         Ok(control) => Ok(Some(Running { control: Arc::new(control), instance })),
         // A note left by a killed process whose number another one has now, or a node that is just ending.
-        Err(error) if error.is_unreachable() => Ok(None),
-        Err(error) => Err(refused(&instance.url, error)),
+        Err(RemoteError::Unreachable { .. }) => Ok(None),
+        Err(error) => Err(refused(error)),
     }
 }
 
@@ -107,14 +108,17 @@ pub async fn remote(cx: &Context, url: &str) -> Result<Arc<dyn Control>, Failure
         (None, Some(instance)) => Some(read_token(&instance.token_file)?),
         (None, None) => None,
     };
-    let control = RemoteControl::connect(url, token).await.map_err(|e| refused(url, e))?;
+    let control = RemoteControl::connect_once(url, token).await.map_err(refused)?;
     Ok(Arc::new(control))
 }
 
-fn refused(url: &str, error: crate::pending::rpc::RemoteError) -> Failure {
-    let exit = if error.is_unauthorized() { Exit::Refused } else { Exit::Failed };
-    let hint = if error.is_unauthorized() { " (its token goes into --token-file)" } else { "" };
-    Failure::because(format!("cannot attach to {url}{hint}"), error).with_exit(exit)
+fn refused(error: RemoteError) -> Failure {
+    let exit = match error {
+        RemoteError::Refused { .. } => Exit::Refused,
+        RemoteError::Url { .. } | RemoteError::Tls { .. } => Exit::Usage,
+        RemoteError::Unreachable { .. } => Exit::Failed,
+    };
+    Failure::because("cannot attach", error).with_exit(exit)
 }
 
 /// The node that runs on the state folder.
@@ -129,11 +133,22 @@ pub async fn require(cx: &Context) -> Result<Running, Failure> {
     running(cx).await?.ok_or_else(none)
 }
 
-/// The running node, or an embedded one that listens at `listen`.
+/// How a node of our own starts.
+#[derive(Clone, Copy)]
+pub struct Start<'a> {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Goes on with every transfer of the state folder, not only with those that it is asked for.
+    pub resume: bool,
+    /// Where it logs.
+    pub logging: &'a Logging,
+}
+
+/// The running node, or an embedded one.
 ///
 /// # Errors
 /// The node that runs does not let us in; ours does not start.
-pub async fn open(cx: &Context, listen: SocketAddr, log: &Arc<LogRing>) -> Result<Host, Failure> {
+pub async fn open(cx: &Context, with: Start<'_>) -> Result<Host, Failure> {
     let mut last = None;
     for attempt in 0..ATTEMPTS {
         if attempt > 0 {
@@ -142,7 +157,7 @@ pub async fn open(cx: &Context, listen: SocketAddr, log: &Arc<LogRing>) -> Resul
         if let Some(node) = running(cx).await? {
             return Ok(Host::Running(node));
         }
-        match start(cx, listen, log).await {
+        match start(cx, with).await {
             Ok(engine) => return Ok(Host::Embedded(engine)),
             // Another process was faster: it will be found next time, or be gone.
             Err(failure) if failure.busy => last = Some(failure.failure),
@@ -156,8 +171,8 @@ pub async fn open(cx: &Context, listen: SocketAddr, log: &Arc<LogRing>) -> Resul
 ///
 /// # Errors
 /// It does not start; says whether another process holds the state folder.
-pub async fn start(cx: &Context, listen: SocketAddr, log: &Arc<LogRing>) -> Result<Engine, NotStarted> {
-    let config = engine_config(cx, listen, log).map_err(|failure| NotStarted { failure, busy: false })?;
+pub async fn start(cx: &Context, with: Start<'_>) -> Result<Engine, NotStarted> {
+    let config = engine_config(cx, with).map_err(|failure| NotStarted { failure, busy: false })?;
     Engine::start(config)
         .await
         .map_err(|error| NotStarted { busy: is_busy(&error), failure: Failure::because("cannot start a node", error) })
@@ -179,14 +194,15 @@ impl From<NotStarted> for Failure {
 }
 
 fn is_busy(error: &StartError) -> bool {
-    matches!(error, StartError::Busy { .. })
+    matches!(error, StartError::Busy { .. } | StartError::State(StateError::Busy(_)))
 }
 
 /// The settings as the engine takes them.
-fn engine_config(cx: &Context, listen: SocketAddr, log: &Arc<LogRing>) -> Result<EngineConfig, Failure> {
+fn engine_config(cx: &Context, with: Start<'_>) -> Result<EngineConfig, Failure> {
     let settings = cx.settings();
+    let Start { listen, resume, logging } = with;
     let token = token(settings)?;
-    if !listen.ip().is_loopback() && token.is_none() {
+    if !listen.ip().is_loopback() && token.is_none() && !settings.public {
         let words =
             format!("{listen} can be reached by others: name a token with --token-file, or listen on 127.0.0.1");
         return Err(Failure::new(Exit::Refused, words));
@@ -194,16 +210,19 @@ fn engine_config(cx: &Context, listen: SocketAddr, log: &Arc<LogRing>) -> Result
     let root = settings.root.clone();
     let root = root.ok_or_else(|| Failure::usage("no home folder for content: name one with --root"))?;
     let config = EngineConfig::new(crate::cli::absolute(cx.state_dir()?)?, crate::cli::absolute(&root)?);
+    let name = if settings.name.is_empty() { host_name() } else { settings.name.clone() };
     Ok(EngineConfig {
-        name: if settings.name.is_empty() { host_name() } else { settings.name.clone() },
+        log: Arc::new(logging.logs.ring(&name)),
+        name,
         listen,
         token,
+        token_file: settings.token_file.as_deref().map(crate::cli::absolute).transpose()?,
+        resume,
         public: settings.public,
         trackers: settings.trackers.iter().map(|t| with_scheme(t)).collect(),
         join: settings.join.iter().map(|j| with_scheme(j)).collect(),
         limits: limits(settings),
         trusted: settings.trusted,
-        log: log.clone(),
         ..config
     })
 }

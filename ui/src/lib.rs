@@ -7,7 +7,6 @@
 pub mod cli;
 pub mod config;
 pub mod host;
-mod logging;
+pub mod logging;
 pub mod output;
-mod pending;
 mod signals;

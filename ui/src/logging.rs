@@ -2,12 +2,12 @@
 //! Never the screen that the console draws on.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use crate::pending::log::LogRing;
-use tracing_appender::non_blocking::WorkerGuard;
+use skep_engine::log::Logs;
+use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::{EnvFilter, Layer as _, fmt};
+use tracing_subscriber::{Layer as _, fmt};
 
 use crate::config::Settings;
 use crate::output::Failure;
@@ -15,11 +15,10 @@ use crate::output::Failure;
 /// Daily logs that are kept.
 const KEPT: usize = 7;
 
-/// Keeps the log's writer alive: dropping it writes what is left.
-#[derive(Debug)]
+/// The log of this process. Dropping it writes what is left.
 pub struct Logging {
-    /// What the console's log pane shows.
-    pub ring: Arc<LogRing>,
+    /// Gives each node its ring, which the console's log pane shows.
+    pub logs: Logs,
     _writer: Option<WorkerGuard>,
 }
 
@@ -33,26 +32,24 @@ pub fn start(settings: &Settings, to_stderr: bool) -> Result<Logging, Failure> {
         2 => "debug",
         _ => "trace",
     };
-    let filter = || {
-        EnvFilter::builder().parse(level).map_err(|e| {
-            Failure::because(format!("log_level {level:?} is not a filter such as info or skep_engine=debug"), e)
-        })
-    };
+    let wrong = || format!("log_level {level:?} is not a filter such as info or info,skep_engine::swarm=debug");
+    let targets: Targets = level.parse().map_err(|e| Failure::because(wrong(), anyhow::Error::from(e)))?;
+    let logs = Logs::new(level).map_err(|e| Failure::because(wrong(), anyhow::anyhow!("{e}")))?;
     let (file, guard) = match writer(settings)? {
         Some((writer, guard)) => (Some(fmt::layer().with_ansi(false).with_writer(writer)), Some(guard)),
         None => (None, None),
     };
     let err = to_stderr.then(|| fmt::layer().with_ansi(false).with_target(false).with_writer(std::io::stderr));
-    let ring = Arc::new(LogRing::default());
-    let subscriber = tracing_subscriber::registry().with(file.with_filter(filter()?)).with(err.with_filter(filter()?));
+    let subscriber = tracing_subscriber::registry()
+        .with(logs.layer())
+        .with(file.with_filter(targets.clone()))
+        .with(err.with_filter(targets));
     // Fails only if this process logs already, as tests do.
     let _ = tracing::subscriber::set_global_default(subscriber);
-    Ok(Logging { ring, _writer: guard })
+    Ok(Logging { logs, _writer: guard })
 }
 
-type Writer = (tracing_appender::non_blocking::NonBlocking, WorkerGuard);
-
-fn writer(settings: &Settings) -> Result<Option<Writer>, Failure> {
+fn writer(settings: &Settings) -> Result<Option<(NonBlocking, WorkerGuard)>, Failure> {
     if let Some(path) = &settings.log_file {
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let file = std::fs::create_dir_all(folder)

@@ -11,7 +11,7 @@ use skep_engine::control::{AddTransfer, Command, Reply, TransferId, TransferRow,
 
 use super::context::Context;
 use super::follow::{End, Fate, Follow};
-use crate::host::{self, Host};
+use crate::host::{self, Host, Start};
 use crate::logging;
 use crate::output::{Exit, Failure, human, result_event, result_line};
 use crate::signals::Stop;
@@ -46,7 +46,7 @@ pub(super) async fn run(cx: &Context, mut wanted: Vec<Wanted>, seed: bool) -> Re
     let logging = logging::start(cx.settings(), false)?;
     let mut exit = Exit::Done;
     for _ in 0..TAKEOVERS {
-        let host = host::open(cx, cx.settings().get.listen, &logging.ring).await?;
+        let host = host::open(cx, Start { listen: cx.settings().get.listen, resume: false, logging: &logging }).await?;
         let end = fetch_all(cx, &host, &mut wanted, &mut exit, &mut stop).await;
         match end {
             End::Finished => {

@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 use serde_json::json;
 
 use super::context::Context;
-use crate::host;
+use crate::host::{self, Start};
 use crate::logging;
 use crate::output::{Exit, Failure};
 use crate::signals::Stop;
@@ -27,7 +27,7 @@ pub(super) fn run(cx: &Context, _args: &Args) -> Result<Exit, Failure> {
         let mut stop = Stop::listen()?;
         let to_stderr = cx.out.verbose > 0 || (std::io::stderr().is_terminal() && !cx.out.json);
         let logging = logging::start(cx.settings(), to_stderr)?;
-        let engine = host::start(cx, cx.settings().listen, &logging.ring).await?;
+        let engine = host::start(cx, Start { listen: cx.settings().listen, resume: true, logging: &logging }).await?;
         let url = engine.url().to_owned();
         cx.out.result(|| json!({ "type": "listening", "url": url }), || format!("listening on {url}"));
         let signal = stop.wait().await;

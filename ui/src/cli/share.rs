@@ -7,7 +7,7 @@ use skep_engine::control::{Command, Reply, ShareRequest, TransferId, TransferRow
 
 use super::context::{Context, absolute};
 use super::follow::{End, Fate, Follow};
-use crate::host::{self, Host, with_scheme};
+use crate::host::{self, Host, Start, with_scheme};
 use crate::logging;
 use crate::output::{Exit, Failure, Out};
 use crate::signals::Stop;
@@ -83,7 +83,7 @@ async fn through_running(cx: &Context, requests: Vec<ShareRequest>) -> Result<Ex
 async fn with_node(cx: &Context, requests: Vec<ShareRequest>) -> Result<Exit, Failure> {
     let mut stop = Stop::listen()?;
     let logging = logging::start(cx.settings(), false)?;
-    let host = host::open(cx, cx.settings().listen, &logging.ring).await?;
+    let host = host::open(cx, Start { listen: cx.settings().listen, resume: false, logging: &logging }).await?;
     let shared = share(cx, &host, requests, &mut stop).await;
     let Host::Embedded(engine) = &host else { return shared.map(|(exit, _)| exit) };
     let exit = match shared {
