@@ -1,0 +1,13 @@
+//! The parts of the program `skep` as a library, so that tests, examples and benches reach them.
+//!
+//! [`cli`] is the command line, [`config`] its settings, [`output`] what it prints; [`host`] finds or
+//! starts the node that carries a command out.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod cli;
+pub mod config;
+pub mod host;
+mod logging;
+pub mod output;
+mod pending;
+mod signals;
