@@ -15,7 +15,7 @@ pub(super) struct Figures {
     /// What does not change.
     pub fixed: NodeRow,
     pub swarm: Arc<Swarm>,
-    pub connections: Arc<node::Metrics>,
+    pub connections: node::Connections,
     pub throttle_up: Arc<Throttle>,
     pub throttle_down: Arc<Throttle>,
 }
@@ -31,7 +31,7 @@ impl NodeFigures for Figures {
             bytes_up: sum(|row| row.bytes_up),
             limit_up: self.throttle_up.rate(),
             limit_down: self.throttle_down.rate(),
-            connections: self.connections.connections.get() as u32,
+            connections: self.connections.open(),
             disk_free: disk.map_or(0, |disk| disk.f_bavail.saturating_mul(disk.f_frsize)),
             ..self.fixed.clone()
         }

@@ -32,12 +32,12 @@ use tokio_util::task::TaskTracker;
 
 use self::commands::Core;
 pub use self::config::{EngineConfig, EngineLimits, StartError};
-pub use crate::swarm::InFlight;
 use self::services::Services;
 use crate::content::ContentId;
 use crate::control::{BoxFuture, Command, CommandError, Control, Focus, NodeInfo, Reply, View};
 use crate::store::instance::{self, Instance};
 use crate::store::{State, StateError};
+pub use crate::swarm::InFlight;
 
 /// Longest time that transfers get to record where they stand when the node stops.
 const SHUTDOWN: Duration = Duration::from_secs(20);

@@ -18,6 +18,7 @@ use super::metrics::Metrics;
 use super::pool::{BodyGuard, Buffer, BufferPool};
 use crate::store::FilesError;
 use crate::swarm::Held;
+use crate::swarm::held::Serving;
 use crate::throttle::{self, Throttle};
 
 /// Why a body cannot be sent, or ends early.
@@ -49,6 +50,7 @@ pub struct Sender {
     handed: u64,
     /// Pieces to count when all is sent.
     pieces: u32,
+    _serving: Serving,
     _body: BodyGuard,
     _slots: Vec<OwnedSemaphorePermit>,
 }
@@ -80,6 +82,7 @@ impl Sender {
         means: Means,
     ) -> Result<Self, SendError> {
         let mut sender = Self {
+            _serving: held.serving(&peer),
             throttles: [held.throttle().clone(), means.up],
             held,
             peer,
