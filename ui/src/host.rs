@@ -212,7 +212,7 @@ fn engine_config(cx: &Context, with: Start<'_>) -> Result<EngineConfig, Failure>
     let config = EngineConfig::new(crate::cli::absolute(cx.state_dir()?)?, crate::cli::absolute(&root)?);
     let name = if settings.name.is_empty() { host_name() } else { settings.name.clone() };
     Ok(EngineConfig {
-        log: Arc::new(logging.logs.ring(&name)),
+        logs: logging.logs.clone(),
         name,
         listen,
         token,
@@ -232,7 +232,7 @@ fn limits(settings: &Settings) -> EngineLimits {
     let limits = &settings.limits;
     EngineLimits {
         max_transfers: limits.transfers,
-        upload_slots: limits.upload_slots,
+        upload_slots: u32::try_from(limits.upload_slots).unwrap_or(u32::MAX),
         in_flight: match limits.in_flight {
             None => InFlight::Auto,
             Some(n) => InFlight::Fixed(u32::try_from(n).unwrap_or(u32::MAX)),
