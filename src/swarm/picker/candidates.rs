@@ -64,6 +64,11 @@ impl Candidates {
         (wanted as usize / SHARE).max(SMALL)
     }
 
+    /// Adds a piece that a scan met; the scan sees to the room.
+    pub(super) fn note(&mut self, key: u32, piece: u32) {
+        self.heap.push(Reverse((key, self.shuffled(piece))));
+    }
+
     /// Adds a piece. `live` tells if an older entry still counts.
     pub(super) fn push(&mut self, key: u32, piece: u32, wanted: u32, live: impl Fn(u32) -> bool) {
         self.heap.push(Reverse((key, self.shuffled(piece))));

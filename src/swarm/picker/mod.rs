@@ -49,7 +49,9 @@ pub enum Order {
 /// Pieces at the front of the order that a choice looks at before it turns to the candidates.
 const GLANCE: u32 = 64;
 /// A scan for candidates goes on until it found one per this many pieces.
-const PACE: u32 = 512;
+const PACE: u64 = 512;
+/// Pieces that are looked at for the peers that need it alone, before others ride along.
+const ALONE: u64 = 16 << 10;
 /// Ready peers whose candidates are compared in one choice.
 const COMPARED: usize = 32;
 /// Random places tried for a random piece.
@@ -95,7 +97,7 @@ impl Picker {
             self.candidates.resize_with(seats, Candidates::default);
             self.counts.resize(seats, 0);
         }
-        self.candidates[usize::from(slot)] = Candidates::known(self.salt ^ u32::from(slot) << 16);
+        self.candidates[usize::from(slot)] = Candidates::known(self.salt_of(slot));
         self.counts[usize::from(slot)] = 0;
     }
 
@@ -106,23 +108,27 @@ impl Picker {
             return;
         }
         self.forget(slot);
-        self.candidates[usize::from(slot)] = Candidates::known(self.salt ^ u32::from(slot) << 16);
+        self.candidates[usize::from(slot)] = Candidates::known(self.salt_of(slot));
         self.counts[usize::from(slot)] = bitmap.count();
         if bitmap.is_full() {
             self.full.insert(slot);
             self.open.insert(slot);
             return;
         }
-        let scarce = bitmap.count() as usize <= Candidates::limit(self.wanted.count()) / 2;
-        if !scarce {
-            self.candidates[usize::from(slot)].horizon = 0;
-        }
+        let room = Candidates::limit(self.wanted.count()) / 2;
+        let mut useful = 0;
         for piece in bitmap.ones() {
             self.holders.set(piece, slot);
             self.wanted.rise(piece);
-            if scarce && self.wanted.contains(piece) {
-                self.push(slot, piece);
+            if self.wanted.contains(piece) {
+                useful += 1;
+                if useful <= room {
+                    self.push(slot, piece);
+                }
             }
+        }
+        if useful > room {
+            self.candidates[usize::from(slot)] = Candidates::unknown(self.salt_of(slot));
         }
         self.note(slot);
     }
@@ -175,6 +181,10 @@ impl Picker {
         self.counts[usize::from(slot)] = 0;
         self.open.remove(slot);
         self.stocked.remove(slot);
+    }
+
+    fn salt_of(&self, slot: u16) -> u32 {
+        self.salt ^ u32::from(slot) << 16
     }
 
     fn forget(&mut self, slot: u16) {
@@ -246,6 +256,16 @@ impl Picker {
         if self.wanted.count() == 0 || ready.is_empty() {
             return None;
         }
+        let few = ready.len() as usize <= COMPARED && !ready.intersects(&self.full);
+        if few && ready.minus(&self.stocked).is_empty() {
+            // Sparse peers: what was found for them earlier is often all it takes.
+            let best = self.first_candidate(&ready, rng);
+            if let Some((key, piece)) = best
+                && self.behind(&ready, key).is_empty()
+            {
+                return Some(piece);
+            }
+        }
         if ready.intersects(&self.open) {
             let all = ready.intersects(&self.full);
             let (holders, mut left, mut found) = (&self.holders, GLANCE, None);
@@ -285,10 +305,7 @@ impl Picker {
         for _ in 0..4 {
             best = self.first_candidate(ready, rng);
             let limit = best.map_or(DONE, |(key, _)| key);
-            let mut behind = PeerSet::EMPTY;
-            for slot in ready.and(&self.open).iter() {
-                behind.put(slot, self.candidates[usize::from(slot)].horizon < limit);
-            }
+            let behind = self.behind(ready, limit);
             if behind.is_empty() {
                 break;
             }
@@ -318,38 +335,91 @@ impl Picker {
         best
     }
 
-    /// Scans on for the peers in `behind` up to `limit`, from the nearest of their horizons.
+    /// Those of the ready peers whose unseen pieces may come before `key`.
+    fn behind(&self, ready: &PeerSet, key: u32) -> PeerSet {
+        let mut behind = PeerSet::EMPTY;
+        for slot in ready.and(&self.open).iter() {
+            behind.put(slot, self.candidates[usize::from(slot)].horizon < key);
+        }
+        behind
+    }
+
+    /// Scans on for the peers in `behind` up to `limit`, from the nearest of their horizons. If that takes
+    /// long, other peers ride along: what is sparse for one is likely to be sparse for many, and a row
+    /// shows all of them.
     fn collect(&mut self, behind: &PeerSet, limit: u32, rng: &mut fastrand::Rng) {
         let horizon = |slot: u16| self.candidates[usize::from(slot)].horizon;
         let from = behind.iter().map(horizon).min().unwrap_or(DONE);
-        let horizons: Vec<u32> = self.candidates.iter().map(|c| c.horizon).collect();
-        let (mut looked, mut found) = (0, Vec::new());
-        let holders = &self.holders;
-        let end = self.wanted.scan(from, rng, |key, piece| {
-            if key >= limit {
+        if self.collect_for(behind, &PeerSet::EMPTY, from..limit, ALONE, rng) {
+            return;
+        }
+        let mut riders = PeerSet::EMPTY;
+        for slot in self.open.minus(&self.full).minus(behind).iter() {
+            riders.put(slot, self.candidates[usize::from(slot)].horizon >= from);
+        }
+        self.collect_for(behind, &riders, from..limit, u64::MAX, rng);
+    }
+
+    /// False if `longest` pieces were looked at and that was not enough; then nothing has changed but
+    /// that some candidates may be noted twice.
+    fn collect_for(
+        &mut self,
+        behind: &PeerSet,
+        riders: &PeerSet,
+        keys: std::ops::Range<u32>,
+        longest: u64,
+        rng: &mut fastrand::Rng,
+    ) -> bool {
+        let room = Candidates::limit(self.wanted.count()) as u32;
+        let (mut looked, mut found, mut early) = (0u64, 0u64, false);
+        let mut added = vec![0u32; self.candidates.len()];
+        let mut aboard = riders.or(behind);
+        let (holders, candidates) = (&self.holders, &mut self.candidates);
+        let end = self.wanted.scan(keys.start, rng, |key, piece| {
+            if key >= keys.end {
                 return ControlFlow::Break(());
             }
             looked += 1;
-            for slot in holders.row(piece).and(behind).iter().filter(|slot| key >= horizons[usize::from(*slot)]) {
-                found.push((slot, piece));
+            for slot in holders.row(piece).and(&aboard).iter() {
+                let at = usize::from(slot);
+                if key < candidates[at].horizon {
+                    continue;
+                }
+                candidates[at].note(key, piece);
+                added[at] += 1;
+                if behind.contains(slot) {
+                    found += 1;
+                } else if added[at] > room {
+                    // Not sparse at all.
+                    aboard.remove(slot);
+                }
             }
-            let enough = !found.is_empty() && found.len() as u64 * u64::from(PACE) >= looked;
-            if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            let enough = found > 0 && found * PACE >= looked;
+            early = !enough && looked >= longest;
+            if enough || early { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
+        if early {
+            // The second, longer scan starts from the front again.
+            for slot in behind.iter() {
+                self.note(slot);
+            }
+            return false;
+        }
         let reached = match end {
             ControlFlow::Break(key) => key,
             ControlFlow::Continue(()) => DONE,
         };
-        for slot in behind.iter() {
-            let horizon = &mut self.candidates[usize::from(slot)].horizon;
-            *horizon = reached.max(*horizon);
-        }
-        for (slot, piece) in found {
-            self.push(slot, piece);
-        }
-        for slot in behind.iter() {
+        for slot in riders.or(behind).iter() {
+            let salt = self.salt_of(slot);
+            let candidates = &mut self.candidates[usize::from(slot)];
+            if aboard.contains(slot) {
+                candidates.horizon = reached.max(candidates.horizon);
+            } else {
+                *candidates = Candidates::unknown(salt);
+            }
             self.note(slot);
         }
+        true
     }
 
     /// The run of pieces around `piece`, at most `max` long, that one request can carry: wanted, at the
