@@ -149,14 +149,12 @@ impl Gate {
         if self.data_key.is_some_and(|key| same(&key, &shown)) {
             return match area {
                 Area::Health | Area::Data => Ok(()),
-                Area::Control | Area::Metrics => {
-                    Err(Problem::new(
-                        StatusCode::FORBIDDEN,
-                        "forbidden",
-                        "Forbidden",
-                        "the data key opens data routes only; this needs the control token",
-                    ))
-                }
+                Area::Control | Area::Metrics => Err(Problem::new(
+                    StatusCode::FORBIDDEN,
+                    "forbidden",
+                    "Forbidden",
+                    "the data key opens data routes only; this needs the control token",
+                )),
             };
         }
         Err(unauthorized("that is not this node's token"))

@@ -38,7 +38,7 @@ const MAX_STREAMS: u32 = 64;
 
 /// What every connection is served with.
 #[derive(Debug, Clone)]
-pub struct Connections {
+pub struct Serving {
     /// The routes.
     pub router: Router,
     /// Caps and timeouts.
@@ -51,7 +51,7 @@ pub struct Connections {
     pub cut: CancellationToken,
 }
 
-impl Connections {
+impl Serving {
     /// Serves a connection until it ends.
     pub async fn serve(self, stream: TcpStream, ends: Ends, permit: Permit) {
         // Small answers must not wait for acknowledgements of earlier ones.

@@ -30,9 +30,7 @@ impl Ends {
         let source = self.source();
         let claimed = headers.get(SKEP_PEER).and_then(|value| claimed(value.to_str().ok()?));
         match claimed {
-            Some(at) if at.ip() == source || (at.ip().is_loopback() && source.is_loopback()) => {
-                at.to_string().into()
-            }
+            Some(at) if at.ip() == source || (at.ip().is_loopback() && source.is_loopback()) => at.to_string().into(),
             _ => source.to_string().into(),
         }
     }
@@ -83,8 +81,7 @@ mod tests {
 
     #[test]
     fn the_host_is_what_the_client_said_if_it_is_one() {
-        let ends =
-            Ends { remote: "127.0.0.1:1".parse().unwrap(), local: "[::ffff:127.0.0.1]:7070".parse().unwrap() };
+        let ends = Ends { remote: "127.0.0.1:1".parse().unwrap(), local: "[::ffff:127.0.0.1]:7070".parse().unwrap() };
         let host = |value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert("host", value.parse().unwrap());

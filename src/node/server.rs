@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use super::auth::Gate;
 use super::caps::Caps;
 use super::config::NodeConfig;
-use super::conn::Connections;
+use super::conn::Serving;
 use super::error::NodeError;
 use super::health::Health;
 use super::metrics::Metrics;
@@ -56,7 +56,17 @@ pub struct Node {
     listener: TcpListener,
     local: SocketAddr,
     shared: Arc<Shared>,
-    rpc: Option<Router>,
+}
+
+/// The number of open connections, for as long as anybody wants it.
+#[derive(Debug, Clone)]
+pub struct Connections(Arc<Metrics>);
+
+impl Connections {
+    /// Connections open now, upgraded ones (WebSocket) included.
+    pub fn open(&self) -> u32 {
+        u32::try_from(self.0.connections.get()).unwrap_or(u32::MAX)
+    }
 }
 
 impl Node {
@@ -83,13 +93,7 @@ impl Node {
             config,
             services,
         };
-        Ok(Self { listener, local, shared: Arc::new(shared), rpc: None })
-    }
-
-    /// Also serves `rpc`, whose routes must lie at `/rpc`: they ask for the control token.
-    pub fn with_rpc(mut self, rpc: Router) -> Self {
-        self.rpc = Some(rpc);
-        self
+        Ok(Self { listener, local, shared: Arc::new(shared) })
     }
 
     /// Where it listens; the port is the real one.
@@ -107,13 +111,19 @@ impl Node {
         self.shared.metrics.clone()
     }
 
-    /// Serves until `shutdown`, then lets running requests end, ten seconds at most (see
+    /// How many connections are open.
+    pub fn connections(&self) -> Connections {
+        Connections(self.shared.metrics.clone())
+    }
+
+    /// Serves until `shutdown`, and `rpc` too if there is one: its routes must lie at `/rpc`, where
+    /// the control token is asked for. Then lets running requests end, ten seconds at most (see
     /// [`Limits::drain_timeout`](super::Limits)).
-    pub async fn run(self, shutdown: CancellationToken) {
+    pub async fn run(self, rpc: impl Into<Option<Router>>, shutdown: CancellationToken) {
         let limits = self.shared.config.limits.clone();
         let caps = Caps::new(limits.connections, limits.connections_per_source, self.shared.metrics.clone());
-        let connections = Connections {
-            router: routes::router(self.shared.clone(), self.rpc),
+        let serving = Serving {
+            router: routes::router(self.shared.clone(), rpc.into()),
             limits: Arc::new(limits),
             metrics: self.shared.metrics.clone(),
             drain: self.shared.drain.clone(),
@@ -133,7 +143,7 @@ impl Node {
                         continue;
                     };
                     let ends = Ends { remote, local: stream.local_addr().unwrap_or(self.local) };
-                    tasks.spawn(connections.clone().serve(stream, ends, permit));
+                    tasks.spawn(serving.clone().serve(stream, ends, permit));
                 }
                 Err(error) if is_about_one_connection(&error) => {}
                 Err(error) => {
@@ -144,10 +154,10 @@ impl Node {
         }
         drop(self.listener);
         tasks.close();
-        connections.drain.cancel();
-        if tokio::time::timeout(connections.limits.drain_timeout, tasks.wait()).await.is_err() {
+        serving.drain.cancel();
+        if tokio::time::timeout(serving.limits.drain_timeout, tasks.wait()).await.is_err() {
             tracing::info!(target: "node", "cutting {} connections that did not end in time", tasks.len());
-            connections.cut.cancel();
+            serving.cut.cancel();
             tasks.wait().await;
         }
     }

@@ -1,12 +1,13 @@
 //! Everything a node serves, and the tracker it runs.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::Held;
-use super::announce::{Announce, AnnounceReply};
-use super::tracker::{AnnounceError, TrackerConfig, TrackerTable};
+use super::announce::{Announce, AnnounceError, AnnounceReply};
+use super::tracker::{TrackerConfig, TrackerTable};
 use crate::content::ContentId;
 
 /// Contents by id, and the table of who else has them. Shared by the engine, which adds and
@@ -38,14 +39,25 @@ impl Catalog {
         }
     }
 
-    /// Serves a content; gives back what was served under its id before.
-    pub fn insert(&self, held: Arc<Held>) -> Option<Arc<Held>> {
-        self.contents.write().unwrap_or_else(PoisonError::into_inner).insert(held.id(), held)
+    /// Serves a content; false (and nothing changes) if one with its id is served already.
+    pub fn insert(&self, held: Arc<Held>) -> bool {
+        match self.contents.write().unwrap_or_else(PoisonError::into_inner).entry(held.id()) {
+            Entry::Vacant(place) => {
+                place.insert(held);
+                true
+            }
+            Entry::Occupied(_) => false,
+        }
     }
 
-    /// Stops serving a content. Bodies under way are finished.
-    pub fn remove(&self, id: &ContentId) -> Option<Arc<Held>> {
-        self.contents.write().unwrap_or_else(PoisonError::into_inner).remove(id)
+    /// Stops serving this very content, not another with the same id. Bodies under way are finished.
+    pub fn remove(&self, held: &Arc<Held>) -> bool {
+        let mut contents = self.contents.write().unwrap_or_else(PoisonError::into_inner);
+        let served = contents.get(&held.id()).is_some_and(|other| Arc::ptr_eq(other, held));
+        if served {
+            contents.remove(&held.id());
+        }
+        served
     }
 
     /// The content with this id.

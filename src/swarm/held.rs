@@ -24,8 +24,8 @@ use tokio::sync::Notify;
 
 pub use have::Changes;
 use have::Have;
-pub use uploads::{Admission, Slot, UploadRow};
 use uploads::Uploads;
+pub use uploads::{Admission, Slot, UploadRow};
 
 use super::choker::ChokerConfig;
 use crate::content::{Bitmap, ContentId, FileEntry, Layout, Manifest};
@@ -51,6 +51,7 @@ pub struct Held {
     pieces_changed: Notify,
     uploads: Mutex<Uploads>,
     slots_changed: Notify,
+    sent_more: Notify,
     watchers: AtomicU32,
     uploaded: AtomicU64,
     trouble: Mutex<Option<Arc<str>>>,
@@ -106,6 +107,7 @@ impl Held {
             pieces_changed: Notify::new(),
             uploads: Mutex::new(uploads),
             slots_changed: Notify::new(),
+            sent_more: Notify::new(),
             watchers: AtomicU32::new(0),
             uploaded: AtomicU64::new(0),
             trouble: Mutex::default(),
@@ -251,6 +253,31 @@ impl Held {
     pub fn sent(&self, peer: &Arc<str>, bytes: u64) {
         self.uploaded.fetch_add(bytes, Ordering::Relaxed);
         lock(&self.uploads).sent(peer, bytes, now());
+        self.sent_more.notify_waiters();
+    }
+
+    /// Waits until [`Self::uploaded`] is more than `before`.
+    pub async fn uploaded_more(&self, before: u64) {
+        loop {
+            let more = self.sent_more.notified();
+            tokio::pin!(more);
+            more.as_mut().enable();
+            if self.uploaded() > before {
+                return;
+            }
+            more.await;
+        }
+    }
+
+    /// Something is being sent to a peer until the guard is dropped: its slot is not idle.
+    pub fn serving(self: &Arc<Self>, peer: &Arc<str>) -> Serving {
+        lock(&self.uploads).serving(peer, now());
+        Serving { held: self.clone(), peer: peer.clone() }
+    }
+
+    /// A peer is gone, or has everything: its slot is free at once.
+    pub fn gone(&self, peer: &str) {
+        lock(&self.uploads).gone(peer);
     }
 
     /// Payload came from a peer: what it gives is what earns it a slot.
@@ -349,6 +376,19 @@ impl Held {
         let steps = (self.watchers.load(Ordering::Relaxed) / WATCHERS_PER_STEP).max(1);
         let gather = (GATHER.start * steps).min(GATHER.end);
         Some(have.first_change(generation).map_or(at_once, |first| first + gather))
+    }
+}
+
+/// A body under way to a peer.
+#[derive(Debug)]
+pub struct Serving {
+    held: Arc<Held>,
+    peer: Arc<str>,
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        lock(&self.held.uploads).served(&self.peer, now());
     }
 }
 

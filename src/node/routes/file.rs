@@ -124,7 +124,8 @@ fn etag(held: &Held, path: &str) -> String {
 /// RFC 6266: a plain name for old clients, the true one in UTF-8.
 fn disposition(name: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || " ._-+()".contains(c) { c } else { '_' };
-    let mut text = format!("attachment; filename=\"{}\"; filename*=UTF-8''", name.chars().map(plain).collect::<String>());
+    let mut text =
+        format!("attachment; filename=\"{}\"; filename*=UTF-8''", name.chars().map(plain).collect::<String>());
     for byte in name.bytes() {
         if byte.is_ascii_alphanumeric() || b"._-".contains(&byte) {
             text.push(char::from(byte));
@@ -142,9 +143,6 @@ mod tests {
 
     #[test]
     fn no_name_breaks_out_of_the_header() {
-        assert_eq!(
-            disposition("a\"b\r\né"),
-            "attachment; filename=\"a_b___\"; filename*=UTF-8''a%22b%0D%0A%C3%A9"
-        );
+        assert_eq!(disposition("a\"b\r\né"), "attachment; filename=\"a_b___\"; filename*=UTF-8''a%22b%0D%0A%C3%A9");
     }
 }

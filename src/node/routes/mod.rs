@@ -52,9 +52,7 @@ pub fn router(shared: Arc<Shared>, rpc: Option<Router>) -> Router {
         None => routes,
     };
     routes
-        .fallback(async |request: Request| {
-            Problem::not_found(format!("there is no route {}", request.uri().path()))
-        })
+        .fallback(async |request: Request| Problem::not_found(format!("there is no route {}", request.uri().path())))
         .method_not_allowed_fallback(async |request: Request| {
             let detail = format!("{} cannot be used on {}", request.method(), request.uri().path());
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", "Method not allowed", detail)

@@ -73,9 +73,9 @@ pub async fn sink(State(shared): State<Arc<Shared>>, request: Request) -> Result
     let mut bytes = 0u64;
     let mut chunks: body::BodyDataStream = request.into_body().into_data_stream();
     loop {
-        let chunk = tokio::time::timeout(shared.config.limits.stall_timeout, chunks.next()).await.map_err(|_| {
-            Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", "Request timeout", "the body stalled")
-        })?;
+        let chunk = tokio::time::timeout(shared.config.limits.stall_timeout, chunks.next())
+            .await
+            .map_err(|_| Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", "Request timeout", "the body stalled"))?;
         match chunk {
             Some(Ok(chunk)) => bytes += chunk.len() as u64,
             Some(Err(_)) => return Err(Problem::bad_request("the body broke off")),

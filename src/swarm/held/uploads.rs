@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::swarm::choker::{Choker, ChokerConfig, Decision};
+use crate::swarm::choker::{self, Choker, ChokerConfig, Decision};
 use crate::swarm::rate::Meter;
 
 /// Peers whose uploads are counted; the one not served for longest makes room.
@@ -66,7 +66,7 @@ struct Peer {
     meter: Meter,
     used: Instant,
     /// The slot it was told of last.
-    told: Option<Slot>,
+    told: Option<choker::Slot>,
 }
 
 /// The choker of one content and what it has to know.
@@ -81,12 +81,7 @@ pub struct Uploads {
 impl Uploads {
     /// Nobody served yet.
     pub fn new(config: ChokerConfig, seed: u64) -> Self {
-        Self {
-            choker: Choker::new(config),
-            rng: fastrand::Rng::with_seed(seed),
-            peers: HashMap::new(),
-            changed: false,
-        }
+        Self { choker: Choker::new(config), rng: fastrand::Rng::with_seed(seed), peers: HashMap::new(), changed: false }
     }
 
     /// Everything is here: slots go by how fast peers take, not by what they give.
@@ -97,11 +92,8 @@ impl Uploads {
     /// `peer` asks for a piece.
     pub fn admit(&mut self, peer: &Arc<str>, now: Instant) -> Admission {
         self.tick(now);
-        self.choker.on_interest(peer, now);
         let decision = self.choker.allow(peer, now);
-        let slot = self.slot(peer);
-        let entry = self.peer(peer, now);
-        entry.told = Some(slot);
+        self.tell(peer, now);
         match decision {
             Decision::Serve => Admission::Serve,
             Decision::Choked { retry_after } => Admission::Choked { retry_after },
@@ -110,7 +102,7 @@ impl Uploads {
 
     /// Payload went to `peer`.
     pub fn sent(&mut self, peer: &Arc<str>, bytes: u64, now: Instant) {
-        self.choker.on_uploaded(peer, bytes, now);
+        self.choker.on_uploaded(peer, bytes);
         let entry = self.peer(peer, now);
         entry.bytes += bytes;
         entry.meter.add(bytes, now);
@@ -123,15 +115,30 @@ impl Uploads {
 
     /// How `peer` stands; it has been told then.
     pub fn tell(&mut self, peer: &Arc<str>, now: Instant) -> Slot {
-        let slot = self.slot(peer);
-        self.peer(peer, now).told = Some(slot);
-        slot
+        self.peer(peer, now).told = Some(self.choker.slot(peer));
+        self.slot(peer)
     }
 
-    /// True if `peer` was told something else than what is so now.
+    /// True if `peer` got or lost a slot since it was told how it stands. A free slot that anybody
+    /// may take is no news, or all who wait would come running for it.
     pub fn is_news(&self, peer: &Arc<str>) -> bool {
         let told = self.peers.get(peer).and_then(|entry| entry.told);
-        told.is_some_and(|told| told != self.slot(peer))
+        told.is_some_and(|told| told != self.choker.slot(peer))
+    }
+
+    /// Something is being sent to `peer`: its slot is not idle.
+    pub fn serving(&mut self, peer: &Arc<str>, now: Instant) {
+        self.choker.on_serving(peer, now);
+    }
+
+    /// It was sent, or given up.
+    pub fn served(&mut self, peer: &Arc<str>, now: Instant) {
+        self.choker.on_served(peer, now);
+    }
+
+    /// `peer` is gone, or has everything: its slot is free.
+    pub fn gone(&mut self, peer: &str) {
+        self.choker.on_gone(peer);
     }
 
     /// Runs rounds that are due; tells when the next one is.
@@ -161,7 +168,11 @@ impl Uploads {
     }
 
     fn slot(&self, peer: &Arc<str>) -> Slot {
-        self.choker.slot(peer)
+        match self.choker.slot(peer) {
+            choker::Slot::Optimistic => Slot::Optimistic,
+            choker::Slot::None if !self.choker.has_room() => Slot::Choked,
+            choker::Slot::None | choker::Slot::Regular => Slot::Unchoked,
+        }
     }
 
     fn peer(&mut self, peer: &Arc<str>, now: Instant) -> &mut Peer {
