@@ -1,10 +1,18 @@
 //! The engine of skep: moves large data between machines over links of every quality, and knows no
 //! screen.
+//!
+//! Start one with [`engine::Engine::start`]; steer it through [`control::Control`]. Bottom up:
+//! [`content`] (what is moved), [`control`] (the seam), [`store`] (what outlives the process),
+//! [`swarm`] (system 1), [`node`] (the HTTP server), [`rpc`] (control over the network), [`engine`].
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod clock;
 pub mod content;
 pub mod control;
+pub mod engine;
+pub mod log;
 pub mod node;
+pub mod rpc;
 pub mod store;
 pub mod swarm;
 pub mod throttle;

@@ -10,9 +10,7 @@ use std::path::Path;
 use common::hostile::{self, Vice};
 use common::{TestNode, noise, noise_file};
 use skep_engine::content::Manifest;
-use skep_engine::control::{
-    AddTransfer, Command, CommandErrorKind, Focus, OnExisting, PieceOrder, TransferState,
-};
+use skep_engine::control::{AddTransfer, Command, CommandErrorKind, Focus, OnExisting, PieceOrder, TransferState};
 
 async fn manifest_of(node: &TestNode, link: &str) -> Manifest {
     let id = link.rsplit_once('/').unwrap().1;
@@ -329,7 +327,8 @@ async fn a_mirror_named_in_a_metalink_is_a_peer_and_is_checked_like_one() {
     let source = noise_file(seeder.dir.path(), "data", 800_000);
     let link = seeder.share(&source).await;
     let id = link.rsplit_once('/').unwrap().1;
-    let metalink = String::from_utf8(reqwest_get(&format!("{}/swarm/manifest/{id}?format=metalink", seeder.url())).await).unwrap();
+    let metalink =
+        String::from_utf8(reqwest_get(&format!("{}/swarm/manifest/{id}?format=metalink", seeder.url())).await).unwrap();
     let leecher = TestNode::start().await;
     let request = AddTransfer { document: Some(metalink), ..AddTransfer::default() };
     let id = leecher.added(Command::Add(request)).await;

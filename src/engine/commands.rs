@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::{Instrument as _, Span};
 
 use super::publisher::Publisher;
 use super::resolve::{self, Resolved};
@@ -16,10 +17,10 @@ use super::transfer::{Order, TransferTask};
 use crate::clock::unix_ms;
 use crate::content::name::printable;
 use crate::control::{
-    AddTransfer, Command, CommandError, CommandErrorKind, Direction, Rate, Reply, ShareRequest, TransferId, TransferRow,
-    TransferState,
+    AddTransfer, Command, CommandError, CommandErrorKind, Direction, Rate, Reply, ShareRequest, TransferId,
+    TransferRow, TransferState,
 };
-use crate::log::LogRing;
+use crate::log::Logs;
 use crate::store::{JobRecord, Phase, StateError, TransferRecord};
 use crate::throttle::Throttle;
 
@@ -33,7 +34,9 @@ pub(super) struct Core {
     pub services: Arc<Services>,
     pub publisher: Arc<Publisher>,
     pub strategies: Arc<Strategies>,
-    pub log: Arc<LogRing>,
+    pub logs: Logs,
+    /// Every task of the engine runs in it, so that its log lines find their ring.
+    pub span: Span,
     pub tasks: TaskTracker,
     pub shutdown: CancellationToken,
     pub handles: Mutex<BTreeMap<TransferId, Handle>>,
@@ -73,11 +76,14 @@ impl Core {
                     self.services.changed.notify_one();
                     Ok(Reply::Done)
                 } else {
-                    Err(error(CommandErrorKind::NotFound, format!("{peer} is not banned; `skep ban list` shows who is")))
+                    Err(error(
+                        CommandErrorKind::NotFound,
+                        format!("{peer} is not banned; `skep ban list` shows who is"),
+                    ))
                 }
             }
             Command::SetLogLevel { filter } => {
-                self.log.set_filter(&filter).map_err(|e| error(CommandErrorKind::Invalid, e.to_string()))?;
+                self.logs.set_filter(&filter).map_err(|e| error(CommandErrorKind::Invalid, e.to_string()))?;
                 Ok(Reply::Done)
             }
         }
@@ -94,7 +100,9 @@ impl Core {
 
     fn handle(&self, id: TransferId) -> Result<Handle, CommandError> {
         let found = self.lock().get(&id).cloned();
-        found.ok_or_else(|| error(CommandErrorKind::NotFound, format!("there is no transfer {id}; `skep ls --all` lists them")))
+        found.ok_or_else(|| {
+            error(CommandErrorKind::NotFound, format!("there is no transfer {id}; `skep ls --all` lists them"))
+        })
     }
 
     async fn order(&self, ids: &[TransferId], make: impl Fn(TransferId) -> Order) -> Result<Reply, CommandError> {
@@ -188,7 +196,12 @@ impl Core {
         handles.values().find(same).cloned()
     }
 
-    async fn add_one(&self, resolved: Resolved, request: &AddTransfer, dir: std::path::PathBuf) -> Result<TransferId, CommandError> {
+    async fn add_one(
+        &self,
+        resolved: Resolved,
+        request: &AddTransfer,
+        dir: std::path::PathBuf,
+    ) -> Result<TransferId, CommandError> {
         let name = resolved.manifest.as_ref().map(|m| m.name.clone()).unwrap_or_default();
         if let Some(manifest) = resolved.manifest {
             let (state, id) = (self.services.state.clone(), resolved.id);
@@ -214,7 +227,8 @@ impl Core {
             .map_err(|e| error(CommandErrorKind::Internal, e.to_string()))?
             .map_err(|e| error(CommandErrorKind::NotFound, format!("cannot share {:?}: {e}", request.path)))?;
         if let Some(length) = request.piece_length
-            && !(crate::content::manifest::MIN_PIECE_LENGTH..=crate::content::manifest::MAX_PIECE_LENGTH).contains(&length)
+            && !(crate::content::manifest::MIN_PIECE_LENGTH..=crate::content::manifest::MAX_PIECE_LENGTH)
+                .contains(&length)
         {
             return Err(error(CommandErrorKind::Invalid, format!("a piece of {length} bytes: use 1KiB to 64MiB")));
         }
@@ -239,7 +253,10 @@ impl Core {
     /// Records a new transfer and starts its task.
     async fn begin(&self, record: impl FnOnce(TransferId) -> TransferRecord) -> Result<TransferId, CommandError> {
         if self.lock().len() >= MAX_TRANSFERS {
-            return Err(error(CommandErrorKind::Conflict, format!("{MAX_TRANSFERS} transfers are kept already: remove some")));
+            return Err(error(
+                CommandErrorKind::Conflict,
+                format!("{MAX_TRANSFERS} transfers are kept already: remove some"),
+            ));
         }
         let state = self.services.state.clone();
         let id = tokio::task::spawn_blocking(move || state.next_id()).await;
@@ -269,14 +286,15 @@ impl Core {
         };
         self.lock().insert(id, Handle { shared: shared.clone(), orders });
         self.publisher.add(shared.clone());
-        self.tasks.spawn(task.run());
+        self.tasks.spawn(task.run().instrument(self.span.clone()));
         shared
     }
 }
 
 impl Handle {
     async fn send(&self, order: Order) -> Result<(), CommandError> {
-        let gone = |_| error(CommandErrorKind::Internal, format!("transfer {} has no task: restart the node", self.shared.id));
+        let gone =
+            |_| error(CommandErrorKind::Internal, format!("transfer {} has no task: restart the node", self.shared.id));
         self.orders.send(order).await.map_err(gone)
     }
 }

@@ -2,11 +2,10 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::control::Rate;
-use crate::log::LogRing;
+use crate::log::Logs;
 use crate::node::NodeError;
 use crate::store::StateError;
 use crate::swarm::{ClientError, InFlight};
@@ -17,7 +16,7 @@ pub struct EngineLimits {
     /// Transfers that move bytes at once.
     pub max_transfers: usize,
     /// Peers of a content that are served at once, beside one optimistic slot.
-    pub upload_slots: usize,
+    pub upload_slots: u32,
     /// Pieces in flight.
     pub in_flight: InFlight,
     /// Time for one piece.
@@ -45,7 +44,7 @@ impl Default for EngineLimits {
 }
 
 /// How an engine is set up.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct EngineConfig {
     /// Holds the state database, the token, the note for other processes.
     pub state_dir: PathBuf,
@@ -67,8 +66,8 @@ pub struct EngineConfig {
     pub limits: EngineLimits,
     /// Peers are trusted: nobody is choked.
     pub trusted: bool,
-    /// Where log lines for viewers are kept.
-    pub log: Arc<LogRing>,
+    /// The process's log; the engine keeps a ring of its own lines for viewers.
+    pub logs: Logs,
     /// File that holds `token`, for local commands to find.
     pub token_file: Option<PathBuf>,
     /// Goes on with the transfers that were at work when the last node on this state folder ended.
@@ -92,7 +91,7 @@ impl EngineConfig {
             join: Vec::new(),
             limits: EngineLimits::default(),
             trusted: false,
-            log: Arc::new(LogRing::default()),
+            logs: Logs::default(),
             token_file: None,
             resume: true,
             advertise: None,

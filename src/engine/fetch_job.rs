@@ -14,7 +14,7 @@ use crate::content::name::printable;
 use crate::content::{Bitmap, ContentId, HashProgress, Manifest, name, verify};
 use crate::control::{OnExisting, TransferRow, TransferState};
 use crate::store::{ContentFiles, FetchRecord, FilesError, FilesErrorKind, JobRecord, Phase, Place, partial_name};
-use crate::swarm::{Announcers, Download, DownloadEnd, DownloadReport, Goal, Held, Reporter};
+use crate::swarm::{Announcers, Download, DownloadEnd, DownloadReport, Held, Reporter, SeedGoal};
 
 /// Pauses between attempts to get the manifest.
 const MANIFEST_RETRY: [u64; 5] = [1, 2, 5, 10, 30];
@@ -39,7 +39,13 @@ pub(super) async fn run(job: Job) -> Result<JobEnd, JobError> {
         check_space(&files, &have)?;
     }
 
-    let held = Arc::new(Held::new(id, files.clone(), have.clone(), job.shared.limits.up[0].clone(), job.services.swarm.choker));
+    let held = Arc::new(Held::new(
+        id,
+        files.clone(),
+        have.clone(),
+        job.shared.limits.up[0].clone(),
+        job.services.swarm.choker,
+    ));
     let serving = job.services.swarm.catalog.insert(held.clone());
     let mut announcers = Announcers::start(&job.services.swarm, &held, &fetch.trackers);
     let result = async {
@@ -51,7 +57,7 @@ pub(super) async fn run(job: Job) -> Result<JobEnd, JobError> {
         if !job.shared.record().seeding {
             return Ok(JobEnd::Complete);
         }
-        Ok(seeding::seed(&job, &held, &announcers, Goal::default()).await)
+        Ok(seeding::seed(&job, &held, &announcers, SeedGoal::default()).await)
     }
     .await;
     announcers.stop().await;
@@ -90,9 +96,12 @@ async fn manifest(job: &Job, fetch: &FetchRecord, id: &ContentId) -> Result<Opti
             }
         }
         let Some(pause) = MANIFEST_RETRY.get(attempt) else {
-            return Err(JobError::Other(format!("no node gave the manifest: {last}; start one that has it, then resume")));
+            return Err(JobError::Other(format!(
+                "no node gave the manifest: {last}; start one that has it, then resume"
+            )));
         };
-        job.shared.update(|row| row.reason = printable(&format!("waiting for the manifest: {last}; next try in {pause} s")));
+        job.shared
+            .update(|row| row.reason = printable(&format!("waiting for the manifest: {last}; next try in {pause} s")));
         attempt += 1;
         tokio::select! {
             () = job.stop.cancelled() => return Ok(None),
@@ -128,7 +137,12 @@ struct Found {
 }
 
 /// Finds what is there: the published content, a partial one with or without a record.
-async fn look(job: &Job, fetch: &FetchRecord, id: &ContentId, manifest: Arc<Manifest>) -> Result<Option<Found>, JobError> {
+async fn look(
+    job: &Job,
+    fetch: &FetchRecord,
+    id: &ContentId,
+    manifest: Arc<Manifest>,
+) -> Result<Option<Found>, JobError> {
     let (dir, transfer, id) = (job.shared.record().dir, job.shared.id, *id);
     let name = final_name(&manifest);
     let state = job.services.state.clone();
@@ -153,7 +167,9 @@ async fn look(job: &Job, fetch: &FetchRecord, id: &ContentId, manifest: Arc<Mani
         }
         return Err(JobError::Other(format!(
             "{:?} exists and is not this content ({} of {} pieces match); choose another folder with -o, or --overwrite to mend it in place",
-            dir.join(&name), have.count(), have.len()
+            dir.join(&name),
+            have.count(),
+            have.len()
         )));
     }
     let pieces = manifest.piece_count();
@@ -193,12 +209,23 @@ async fn check(job: &Job, path: PathBuf, manifest: Arc<Manifest>) -> Result<Opti
 
 /// Refuses early what cannot fit.
 fn check_space(files: &ContentFiles, have: &Bitmap) -> Result<(), JobError> {
-    let missing: u64 = have.zeros().map(|piece| { let r = files.piece(piece); r.end - r.start }).sum();
+    let missing: u64 = have
+        .zeros()
+        .map(|piece| {
+            let r = files.piece(piece);
+            r.end - r.start
+        })
+        .sum();
     match files.free_space() {
         Ok(free) if free < missing => {
             let error = std::io::Error::from(std::io::ErrorKind::StorageFull);
             tracing::error!(free, missing, path = %files.path().display(), "not enough free space");
-            Err(JobError::Files(FilesError { op: "fetch into", path: files.path(), kind: FilesErrorKind::NoSpace, source: error }))
+            Err(JobError::Files(FilesError {
+                op: "fetch into",
+                path: files.path(),
+                kind: FilesErrorKind::NoSpace,
+                source: error,
+            }))
         }
         _ => Ok(()),
     }
@@ -298,12 +325,13 @@ async fn complete(job: &Job, files: &Arc<ContentFiles>, name: OsString, publishe
         (row.rate_down, row.rate_up, row.smooth_down, row.smooth_up, row.stalled_s) = (0, 0, 0, 0, 0);
         row.reason.clear();
     });
-    job.shared.change_record(|record| {
-        record.phase = Phase::Complete;
-        record.ended_ms = Some(now);
-        record.error = None;
-    })
-    .await?;
+    job.shared
+        .change_record(|record| {
+            record.phase = Phase::Complete;
+            record.ended_ms = Some(now);
+            record.error = None;
+        })
+        .await?;
     let shared = job.shared.clone();
     blocking(move || Ok(shared.write(Some(&have))?)).await
 }
@@ -311,7 +339,8 @@ async fn complete(job: &Job, files: &Arc<ContentFiles>, name: OsString, publishe
 fn publish(files: &ContentFiles, name: &OsStr) -> Result<(), JobError> {
     files.publish(name).map(drop).map_err(|error| match error.kind {
         FilesErrorKind::Exists => JobError::Other(format!(
-            "{:?} appeared while the content was fetched; move it away, then resume", error.path
+            "{:?} appeared while the content was fetched; move it away, then resume",
+            error.path
         )),
         _ => error.into(),
     })

@@ -32,12 +32,12 @@ use tokio_util::task::TaskTracker;
 
 use self::commands::Core;
 pub use self::config::{EngineConfig, EngineLimits, StartError};
-pub use crate::swarm::InFlight;
 use self::services::Services;
 use crate::content::ContentId;
-use crate::control::{BoxFuture, Command, CommandError, Control, Focus, Reply, View};
+use crate::control::{BoxFuture, Command, CommandError, Control, Focus, NodeInfo, Reply, View};
 use crate::store::instance::{self, Instance};
 use crate::store::{State, StateError};
+pub use crate::swarm::InFlight;
 
 /// Longest time that transfers get to record where they stand when the node stops.
 const SHUTDOWN: Duration = Duration::from_secs(20);
@@ -132,6 +132,20 @@ impl Drop for Engine {
 /// The engine's side of the seam.
 struct EngineControl {
     core: Arc<Core>,
+}
+
+impl crate::rpc::NodeInfoSource for EngineControl {
+    fn info(&self) -> NodeInfo {
+        let services = &self.core.services;
+        NodeInfo {
+            name: services.name.clone(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            capabilities: vec!["transfer".into(), "swarm".into(), "tracker".into()],
+            bandwidth_monitors: 0,
+            current_sync_mode: "unknown".into(),
+            strategies: self.core.strategies.rows(),
+        }
+    }
 }
 
 impl Control for EngineControl {

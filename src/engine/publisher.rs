@@ -27,7 +27,7 @@ pub(super) struct Publisher {
     inner: Mutex<Inner>,
     snapshots: watch::Sender<Arc<Snapshot>>,
     changed: Arc<Notify>,
-    log: Arc<LogRing>,
+    log: LogRing,
     figures: Box<dyn NodeFigures>,
 }
 
@@ -44,7 +44,7 @@ struct Item {
 }
 
 impl Publisher {
-    pub(super) fn new(changed: Arc<Notify>, log: Arc<LogRing>, figures: Box<dyn NodeFigures>) -> Self {
+    pub(super) fn new(changed: Arc<Notify>, log: LogRing, figures: Box<dyn NodeFigures>) -> Self {
         let snapshots = watch::Sender::new(Arc::default());
         Self { inner: Mutex::default(), snapshots, changed, log, figures }
     }
@@ -86,7 +86,7 @@ impl Publisher {
 
     /// Publishes as things change, until `stop`.
     pub(super) async fn run(self: Arc<Self>, stop: CancellationToken) {
-        let mut log = self.log.changes();
+        let mut log = self.log.subscribe();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,

@@ -48,9 +48,9 @@ pub(super) async fn resolve(client: &Client, request: &AddTransfer) -> Result<Ve
             }
             from_document(&document, base)
         }
-        Link::File(path) => Err(invalid(format!(
-            "{path:?} is a file on your side: send what it holds (`skep get` does), not its name"
-        ))),
+        Link::File(path) => {
+            Err(invalid(format!("{path:?} is a file on your side: send what it holds (`skep get` does), not its name")))
+        }
     }
 }
 

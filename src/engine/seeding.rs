@@ -4,16 +4,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::strategy::{Job, JobEnd};
-use crate::control::{Bits, PeerRow, PeerState, TransferDetail, TransferState};
 use crate::content::name::printable;
+use crate::control::{Bits, PeerRow, PeerState, TransferDetail, TransferState};
 use crate::swarm::held::Slot;
-use crate::swarm::{Announcers, Flow, Goal, Held, files_shown};
+use crate::swarm::{Announcers, Flow, Held, SeedGoal, files_shown};
 
 /// How often figures are refreshed while bytes move or somebody looks.
 const TICK: Duration = Duration::from_millis(500);
 
 /// Serves `held` (it is in the catalog already) until stop or goal.
-pub(super) async fn seed(job: &Job, held: &Arc<Held>, announcers: &Announcers, goal: Goal) -> JobEnd {
+pub(super) async fn seed(job: &Job, held: &Arc<Held>, announcers: &Announcers, goal: SeedGoal) -> JobEnd {
     let started = Instant::now();
     let mut flow = Flow::new(started);
     let before = job.shared.row();
@@ -47,12 +47,14 @@ pub(super) async fn seed(job: &Job, held: &Arc<Held>, announcers: &Announcers, g
             let detail = detail(job, held, announcers, generation);
             job.shared.detail.send_replace(Some(Arc::new(detail)));
         }
-        if let Some(reason) = goal.reached(uploaded - first_up, held.layout().size(), started.elapsed()) {
-            job.shared.update(|row| row.reason = reason.to_string());
+        let verdict = goal.judge(uploaded - first_up, held.layout().size(), started.elapsed());
+        if verdict.stops() {
+            job.shared.update(|row| row.reason = verdict.to_string());
             return JobEnd::Complete;
         }
         // With nothing moving and nobody looking, the node sleeps.
-        let pause = if rate > 0 || looked_at { TICK } else { goal.time_left(started.elapsed()).unwrap_or(Duration::MAX) };
+        let left = goal.duration.map_or(Duration::MAX, |wanted| wanted.saturating_sub(started.elapsed()));
+        let pause = if rate > 0 || looked_at { TICK.min(left) } else { left };
         tokio::select! {
             () = job.stop.cancelled() => return JobEnd::Stopped,
             () = tokio::time::sleep(pause.min(Duration::from_secs(86_400))) => {}

@@ -15,6 +15,8 @@ pub(crate) struct Services {
     pub swarm: Arc<Swarm>,
     /// Where fetched contents appear unless told otherwise.
     pub root: PathBuf,
+    /// Shown to others.
+    pub name: String,
     /// This node's URL as others reach it.
     pub url: String,
     /// Trackers for everything, beside those of a link.

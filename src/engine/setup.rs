@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use super::commands::Core;
 use super::config::{EngineConfig, StartError};
@@ -45,11 +46,7 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
             piece_timeout: config.limits.piece_timeout,
             ..LeechConfig::default()
         },
-        choker: ChokerConfig {
-            slots: config.limits.upload_slots,
-            trusted: config.trusted,
-            ..ChokerConfig::default()
-        },
+        choker: ChokerConfig { slots: config.limits.upload_slots, trusted: config.trusted, ..ChokerConfig::default() },
         hash_failures: Default::default(),
     });
     let changed = Arc::new(Notify::new());
@@ -57,6 +54,7 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
         state: state.clone(),
         swarm: swarm.clone(),
         root: config.root.clone(),
+        name: config.name.clone(),
         url: url.clone(),
         trackers: config.trackers.clone(),
         join: config.join.clone(),
@@ -76,11 +74,14 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
     };
     let connections = node.connections();
     let figures = Figures { fixed, swarm: swarm.clone(), connections, throttle_up, throttle_down };
+    let ring = config.logs.ring(&config.name);
+    let span = ring.span();
     let core = Arc::new(Core {
         services,
-        publisher: Arc::new(Publisher::new(changed, config.log.clone(), Box::new(figures))),
+        publisher: Arc::new(Publisher::new(changed, ring, Box::new(figures))),
         strategies: Arc::new(Strategies::new(vec![Arc::new(SwarmStrategy)])),
-        log: config.log.clone(),
+        logs: config.logs.clone(),
+        span: span.clone(),
         tasks: TaskTracker::new(),
         shutdown: CancellationToken::new(),
         handles: Mutex::new(BTreeMap::new()),
@@ -91,9 +92,9 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
     let (stop, background) = (CancellationToken::new(), TaskTracker::new());
     let control = Arc::new(EngineControl { core: core.clone() });
     let rpc = crate::rpc::router(control.clone(), control, stop.clone());
-    background.spawn(node.run(rpc, stop.clone()));
+    background.spawn(node.run(rpc, stop.clone()).instrument(span.clone()));
     background.spawn(core.publisher.clone().run(stop.clone()));
-    background.spawn(keep_bans(swarm, state, bans_bell, stop.clone()));
+    background.spawn(keep_bans(swarm, state, bans_bell, stop.clone()).instrument(span));
     let note = Instance { url: url.clone(), pid: std::process::id(), token_file: token_file(&config) };
     instance::leave(&config.state_dir, &note).map_err(|source| StartError::Folder {
         what: "state",

@@ -13,7 +13,7 @@ use crate::content::name::printable;
 use crate::content::{Bitmap, HashProgress, Known, MakeOptions, Manifest, make};
 use crate::control::{ShareRequest, TransferState};
 use crate::store::{ContentFiles, JobRecord, Place};
-use crate::swarm::{Announcers, Goal, Held};
+use crate::swarm::{Announcers, Held, SeedGoal};
 
 /// Shares `job`'s path.
 pub(super) async fn run(job: Job) -> Result<JobEnd, JobError> {
@@ -25,15 +25,16 @@ pub(super) async fn run(job: Job) -> Result<JobEnd, JobError> {
     let id = manifest.id();
     let manifest = Arc::new(manifest);
     let link = super::link_to(&job.services, Some(id));
-    job.shared.change_record(|record| {
-        record.content = Some(id);
-        record.phase = crate::store::Phase::Active;
-    }).await?;
+    job.shared
+        .change_record(|record| {
+            record.content = Some(id);
+            record.phase = crate::store::Phase::Active;
+        })
+        .await?;
 
     let (base, top) = base_and_top(&request.path)?;
     let open = manifest.clone();
-    let files =
-        blocking(move || Ok(Arc::new(ContentFiles::open(&base, &top, open, Place::Shared, stamps)?))).await?;
+    let files = blocking(move || Ok(Arc::new(ContentFiles::open(&base, &top, open, Place::Shared, stamps)?))).await?;
     let have = Bitmap::full(manifest.piece_count());
     let held = Arc::new(Held::new(id, files, have, job.shared.limits.up[0].clone(), job.services.swarm.choker));
     let serving = job.services.swarm.catalog.insert(held.clone());
@@ -54,7 +55,7 @@ pub(super) async fn run(job: Job) -> Result<JobEnd, JobError> {
     let mut trackers = request.trackers.clone();
     trackers.extend(job.services.trackers.iter().cloned());
     let announcers = Announcers::start(&job.services.swarm, &held, &trackers);
-    let goal = Goal::new(request.ratio, request.seconds.map(Duration::from_secs));
+    let goal = SeedGoal { ratio: request.ratio, duration: request.seconds.map(Duration::from_secs) };
     let end = seeding::seed(&job, &held, &announcers, goal).await;
     announcers.stop().await;
     job.services.swarm.catalog.remove(&held);

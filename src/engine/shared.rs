@@ -80,7 +80,10 @@ impl Shared {
     ///
     /// # Errors
     /// The disk refused; the change stands in memory.
-    pub(crate) async fn change_record(self: &Arc<Self>, change: impl FnOnce(&mut TransferRecord)) -> Result<(), StateError> {
+    pub(crate) async fn change_record(
+        self: &Arc<Self>,
+        change: impl FnOnce(&mut TransferRecord),
+    ) -> Result<(), StateError> {
         {
             let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
             change(&mut record);

@@ -42,15 +42,13 @@ pub(crate) enum JobError {
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     #[error("{0}")]
-    Integrity(String),
-    #[error("{0}")]
     Other(String),
 }
 
 impl JobError {
     /// Data is not what its digest says.
     pub(crate) fn is_integrity(&self) -> bool {
-        matches!(self, Self::Integrity(_)) || matches!(self, Self::Files(e) if e.kind == FilesErrorKind::Changed)
+        matches!(self, Self::Files(e) if e.kind == FilesErrorKind::Changed)
     }
 }
 

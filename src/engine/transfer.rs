@@ -27,7 +27,10 @@ pub(super) enum Order {
     /// Check the data against the manifest, fetch what is wrong.
     Verify,
     /// Stop for good; answered when nothing runs any more.
-    Remove { data: bool, done: oneshot::Sender<Result<(), String>> },
+    Remove {
+        data: bool,
+        done: oneshot::Sender<Result<(), String>>,
+    },
 }
 
 /// Everything the task needs.
@@ -51,7 +54,9 @@ impl TransferTask {
     pub(super) async fn run(mut self) {
         let mut first = true;
         loop {
-            let next = if self.shared.record().phase == Phase::Active || (self.shared.record().phase == Phase::Complete && self.shared.record().seeding) {
+            let next = if self.shared.record().phase == Phase::Active
+                || (self.shared.record().phase == Phase::Complete && self.shared.record().seeding)
+            {
                 self.work(first).await
             } else {
                 self.rest().await
@@ -98,11 +103,15 @@ impl TransferTask {
             row.integrity_failure = false;
             row.ended_ms = None;
         });
-        self.keep(self.shared.change_record(|record| {
-            record.phase = Phase::Active;
-            record.error = None;
-            record.ended_ms = None;
-        }).await);
+        self.keep(
+            self.shared
+                .change_record(|record| {
+                    record.phase = Phase::Active;
+                    record.error = None;
+                    record.ended_ms = None;
+                })
+                .await,
+        );
     }
 
     /// Runs the strategy, taking orders meanwhile.
@@ -175,11 +184,15 @@ impl TransferTask {
     async fn settle(&self, phase: Phase, state: TransferState, error: Option<String>) {
         let now = crate::clock::unix_ms();
         let ended = (phase != Phase::Paused).then_some(now);
-        self.keep(self.shared.change_record(|record| {
-            record.phase = phase;
-            record.error.clone_from(&error);
-            record.ended_ms = record.ended_ms.or(ended);
-        }).await);
+        self.keep(
+            self.shared
+                .change_record(|record| {
+                    record.phase = phase;
+                    record.error.clone_from(&error);
+                    record.ended_ms = record.ended_ms.or(ended);
+                })
+                .await,
+        );
         self.shared.update(|row| {
             row.state = state;
             row.error = error;
@@ -273,13 +286,15 @@ impl TransferTask {
 async fn work(job: Job, strategies: Arc<Strategies>, first: bool) -> Result<JobEnd, JobError> {
     let strategy = strategies.choose(&job).map_err(JobError::Other)?;
     job.shared.update(|row| row.strategy = strategy.id().to_owned());
-    let is_fetch = matches!(job.shared.record().job, JobRecord::Fetch(_)) && job.shared.record().phase != Phase::Complete;
+    let is_fetch =
+        matches!(job.shared.record().job, JobRecord::Fetch(_)) && job.shared.record().phase != Phase::Complete;
     let _place = if is_fetch {
         let places = job.services.places.clone();
         match places.clone().try_acquire_owned() {
             Ok(place) => Some(place),
             Err(_) => {
-                job.shared.update(|row| row.reason = "waiting for a place: as many transfers run as are allowed".into());
+                job.shared
+                    .update(|row| row.reason = "waiting for a place: as many transfers run as are allowed".into());
                 tokio::select! {
                     () = job.stop.cancelled() => return Ok(JobEnd::Stopped),
                     place = places.acquire_owned() => place.ok(),

@@ -131,9 +131,7 @@ impl ContentFiles {
         match self.base.symlink_metadata(&top) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(e) => Err(failed(e)),
-            Ok(there) if there.is_dir() => {
-                self.base.remove_dir_all(&top).map_err(failed)
-            }
+            Ok(there) if there.is_dir() => self.base.remove_dir_all(&top).map_err(failed),
             Ok(_) => self.base.remove_file(&top).map_err(failed),
         }
     }

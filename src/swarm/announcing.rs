@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::announce::{Announce, AnnounceReply, Event};
+use super::announce::{Announce, AnnounceEvent, AnnounceReply};
 use super::announcer::Announcer;
 use super::client::Client;
 use super::held::Held;
@@ -111,30 +111,29 @@ struct Announcing {
 
 impl Announcing {
     async fn run(mut self) {
+        let mut rng = fastrand::Rng::new();
         let mut announcer = Announcer::new(Instant::now());
-        let mut complete = self.held.have().is_full();
         loop {
             let now = Instant::now();
-            let next = announcer.next_at(*self.hungry.borrow_and_update(), now);
-            let row = TrackerRow {
-                next_ms: crate::clock::unix_ms() + next.saturating_duration_since(now).as_millis() as u64,
-                ..self.row.borrow().clone()
-            };
-            self.row.send_replace(row);
-            let was_complete = complete;
+            announcer.set_dry(*self.hungry.borrow_and_update(), now);
+            let Some(next) = announcer.next() else { break };
+            let in_ms = next.saturating_duration_since(now).as_millis() as u64;
+            self.row.send_modify(|row| row.next_ms = crate::clock::unix_ms() + in_ms);
             tokio::select! {
                 () = self.stop.cancelled() => break,
-                () = tokio::time::sleep_until(next.into()) => {}
                 changed = self.hungry.changed() => {
                     if changed.is_err() {
                         break;
                     }
                     continue;
                 }
-                _ = self.complete.changed(), if !complete => {}
+                Ok(()) = self.complete.changed() => {
+                    announcer.on_completed(Instant::now());
+                    continue;
+                }
+                () = tokio::time::sleep_until(next.into()) => {}
             }
-            complete = self.held.have().is_full();
-            let event = announcer.event(complete && !was_complete);
+            let Some(event) = announcer.poll(Instant::now()) else { continue };
             let announce = self.announcement(event);
             let answer = tokio::select! {
                 () = self.stop.cancelled() => break,
@@ -147,20 +146,30 @@ impl Announcing {
                     self.take(reply);
                 }
                 Err(error) => {
-                    announcer.on_failure(now);
+                    announcer.on_failed(now, &mut rng);
                     tracing::debug!(tracker = %self.tracker, %error, "announce failed");
                     self.row.send_modify(|row| row.error = Some(error.to_string()));
                 }
             }
         }
-        if announcer.has_announced() {
-            let farewell = self.announcement(Event::Stopped);
+        announcer.on_stopped(Instant::now());
+        // Now, whatever the schedule says: nobody waits for a farewell.
+        if let Some(event) = announcer.next().and_then(|next| announcer.poll(next)) {
+            let farewell = self.announcement(event);
             let _ = tokio::time::timeout(FAREWELL, self.client.announce(&self.tracker, &farewell)).await;
         }
     }
 
-    fn announcement(&self, event: Event) -> Announce {
-        Announce::new(self.held.id(), self.held.layout().size(), &self.held.have(), self.endpoint.clone(), event)
+    fn announcement(&self, event: AnnounceEvent) -> Announce {
+        let have = self.held.have();
+        Announce {
+            content_id: self.held.id(),
+            pieces: have.len(),
+            size: self.held.layout().size(),
+            endpoint: self.endpoint.clone(),
+            bitmap: Announce::encode_bitmap(&have),
+            event,
+        }
     }
 
     fn take(&self, reply: AnnounceReply) {

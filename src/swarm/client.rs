@@ -7,7 +7,9 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use data_encoding::HEXLOWER;
-use reqwest::header::{ACCEPT, AUTHORIZATION, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, RANGE, RETRY_AFTER};
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, RANGE, RETRY_AFTER,
+};
 use reqwest::{Response, StatusCode, Url};
 use sha2::{Digest as _, Sha256};
 
@@ -184,12 +186,15 @@ impl Client {
     /// No answer, or not that manifest.
     pub async fn manifest(&self, node: &str, id: &ContentId) -> Result<Manifest, ClientError> {
         let url = join(node, &format!("/swarm/manifest/{id}"))?;
-        let response = ok(self.get(url)?.header(ACCEPT, "application/json").timeout(SMALL_TIMEOUT * 15).send().await?)?;
+        let response =
+            ok(self.get(url)?.header(ACCEPT, "application/json").timeout(SMALL_TIMEOUT * 15).send().await?)?;
         let json = read_capped(response, MAX_JSON).await?;
         let manifest = Manifest::from_json(&json).map_err(|e| ClientError::Malformed(e.to_string()))?;
         let got = manifest.id();
         if got != *id {
-            return Err(ClientError::Malformed(format!("{node} answered with the manifest of another content ({got})")));
+            return Err(ClientError::Malformed(format!(
+                "{node} answered with the manifest of another content ({got})"
+            )));
         }
         Ok(manifest)
     }

@@ -38,18 +38,35 @@
 
 pub mod announce;
 pub mod announcer;
+mod announcing;
 pub mod bans;
 mod catalog;
 pub mod choker;
+mod client;
+mod download;
+mod fetch;
+mod flow;
 pub mod goal;
 pub mod held;
 pub mod leech;
 pub mod peer_set;
 pub mod peers;
+mod peers_io;
 pub mod picker;
 pub mod rate;
+mod services;
 pub mod tracker;
 pub mod window;
 
+pub use announcing::Announcers;
 pub use catalog::Catalog;
+pub use choker::ChokerConfig;
+pub use client::{Client, ClientError, data_key};
+pub(crate) use download::files_shown;
+pub use download::{Download, DownloadEnd, DownloadError, DownloadReport, Reporter};
+pub use flow::Flow;
+pub use goal::SeedGoal;
 pub use held::{Admission, Changes, Held, UploadRow, Watch};
+pub use leech::LeechConfig;
+pub use services::{Bans, Swarm};
+pub use window::InFlight;

@@ -77,10 +77,8 @@ pub(super) async fn watch_peer(
             Err(error) => {
                 // Not the network but the peer's sense of the protocol, or it does not have the
                 // content: asking again soon is no use.
-                let hopeless = matches!(
-                    error,
-                    ClientError::Malformed(_) | ClientError::TooLarge(_) | ClientError::Url(_)
-                );
+                let hopeless =
+                    matches!(error, ClientError::Malformed(_) | ClientError::TooLarge(_) | ClientError::Url(_));
                 let Some(pause) = RETRY.get(failures).filter(|_| !hopeless) else {
                     let _ = news.send(PeerNews::Gone(key, error.to_string())).await;
                     return;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 
-use super::bans::BanList;
+use super::bans::{self, Ban, BanList};
 use super::catalog::Catalog;
 use super::choker::ChokerConfig;
 use super::client::Client;
@@ -50,7 +50,13 @@ pub struct Bans {
 impl Bans {
     /// With the bans that were kept. `changed` (capacity 1 is enough) is rung on every change.
     pub fn new(kept: Vec<BanRow>, changed: mpsc::Sender<()>) -> Self {
-        Self { list: Mutex::new(BanList::from_rows(kept, unix_ms())), changed }
+        let kept = kept.into_iter().map(|row| Ban {
+            peer: row.peer,
+            reason: row.reason,
+            since_unix_ms: row.since_ms,
+            until_unix_ms: row.until_ms,
+        });
+        Self { list: Mutex::new(BanList::restore(kept, unix_ms())), changed }
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut BanList) -> T) -> T {
@@ -60,30 +66,33 @@ impl Bans {
     /// Bans a peer by its endpoint URL.
     pub fn ban(&self, endpoint: &str, reason: &str) {
         tracing::warn!(peer = endpoint, reason, "banned");
-        self.with(|list| list.ban(host_port(endpoint), reason, unix_ms()));
+        self.with(|list| list.ban(endpoint, reason, bans::DEFAULT, unix_ms()));
         let _ = self.changed.try_send(());
     }
 
     /// Is this endpoint banned now?
     pub fn is_banned(&self, endpoint: &str) -> bool {
-        self.with(|list| list.is_banned(host_port(endpoint), unix_ms()))
+        self.with(|list| list.is_banned(endpoint, unix_ms()))
     }
 
     /// Forgets a ban; false if there was none.
     pub fn lift(&self, peer: &str) -> bool {
-        let lifted = self.with(|list| list.lift(host_port(peer)));
+        let lifted = self.with(|list| list.lift(peer)).is_some();
         let _ = self.changed.try_send(());
         lifted
     }
 
     /// Bans in force.
     pub fn rows(&self) -> Vec<BanRow> {
-        self.with(|list| list.rows(unix_ms()))
+        self.with(|list| {
+            list.expire(unix_ms());
+            let row = |ban: &Ban| BanRow {
+                peer: ban.peer.clone(),
+                reason: ban.reason.clone(),
+                since_ms: ban.since_unix_ms,
+                until_ms: ban.until_unix_ms,
+            };
+            list.iter().map(row).collect()
+        })
     }
-}
-
-/// `host:port` of an endpoint URL.
-pub(super) fn host_port(endpoint: &str) -> &str {
-    let rest = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
-    rest.split('/').next().unwrap_or(rest)
 }

@@ -93,9 +93,8 @@ impl TestNode {
     }
 
     pub async fn wait(&self, id: TransferId, wanted: impl Fn(&TransferRow) -> bool) -> TransferRow {
-        let snapshot = self
-            .snapshot(Focus::default(), |s| s.transfers.iter().any(|row| row.id == id && wanted(row)))
-            .await;
+        let snapshot =
+            self.snapshot(Focus::default(), |s| s.transfers.iter().any(|row| row.id == id && wanted(row))).await;
         let row = snapshot.transfers.iter().find(|row| row.id == id).unwrap();
         TransferRow::clone(row)
     }
@@ -106,7 +105,10 @@ impl TestNode {
         let found = tokio::time::timeout(PATIENCE, view.snapshots.wait_for(|s| wanted(s))).await;
         match found {
             Ok(snapshot) => snapshot.unwrap().clone(),
-            Err(_) => panic!("not so in {PATIENCE:?}: {:#?}", self.control.view(Focus::default()).snapshots.borrow().transfers),
+            Err(_) => panic!(
+                "not so in {PATIENCE:?}: {:#?}",
+                self.control.view(Focus::default()).snapshots.borrow().transfers
+            ),
         }
     }
 }

@@ -50,7 +50,8 @@ impl Active {
         let (lease, meter) = (fetch.lease.clone(), fetch.meter.clone());
         let abort = self.tasks.spawn(fetch.run(client, events));
         let (counted, first_byte_told) = (0, false);
-        let active = ActiveFetch { peer, first, count, in_memory, lease, meter, abort, asked: now, counted, first_byte_told };
+        let active =
+            ActiveFetch { peer, first, count, in_memory, lease, meter, abort, asked: now, counted, first_byte_told };
         self.fetches.insert(id, active);
     }
 

@@ -58,15 +58,6 @@ impl Durable {
         self.syncing = false;
     }
 
-    /// When the next batch is due.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        if self.syncing { None } else { self.since.map(|since| since + BATCH_TIME) }
-    }
-
-    pub(super) fn is_syncing(&self) -> bool {
-        self.syncing
-    }
-
     /// What is on the disk and in the record.
     pub(super) fn recorded(&self) -> &Bitmap {
         &self.recorded

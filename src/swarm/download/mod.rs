@@ -17,6 +17,7 @@
 mod active;
 mod durable;
 mod report;
+pub(crate) use report::files_shown;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -30,14 +31,15 @@ use self::active::Active;
 use self::durable::Durable;
 pub use self::report::{DownloadReport, Reporter};
 use super::announcing::{Announcers, Found};
+use super::bans::host_port;
 use super::fetch::{Fetch, FetchError, FetchEvent, FetchMeter, Lease, Source};
-use super::held::Held;
 use super::flow::Flow;
+use super::held::Held;
 use super::leech::{Failure, Leech, LeechConfig, PieceSizes, Request, RequestId};
 use super::peers::{PeerKey, PeerKind};
-use super::picker::Order;
 use super::peers_io::{PeerNews, watch_peer};
-use super::services::{Swarm, host_port};
+use super::picker::Order;
+use super::services::Swarm;
 use crate::content::{Bitmap, Manifest};
 use crate::control::{PieceOrder, TransferId};
 use crate::store::{ContentFiles, FilesError, StateError};
@@ -93,7 +95,7 @@ pub enum DownloadError {
 }
 
 /// How a download ended.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DownloadEnd {
     /// Every piece is verified, synced and recorded.
     Complete,
@@ -286,7 +288,13 @@ impl Running {
         }
     }
 
-    fn on_piece(&mut self, id: RequestId, piece: u32, bytes: Option<Vec<u8>>, now: Instant) -> Result<(), DownloadError> {
+    fn on_piece(
+        &mut self,
+        id: RequestId,
+        piece: u32,
+        bytes: Option<Vec<u8>>,
+        now: Instant,
+    ) -> Result<(), DownloadError> {
         let new = self.active.account_one(id, &mut self.leech, now);
         self.flow.add(new, now);
         let range = self.job.files.piece(piece);
@@ -325,7 +333,10 @@ impl Running {
         self.cancel(&others);
         if let Some(endpoint) = self.endpoints.get(&peer) {
             let name = endpoint.name.clone();
-            self.job.swarm.bans.ban(&name, &format!("piece {piece} of {} did not match its digest", self.job.held.id().short()));
+            self.job
+                .swarm
+                .bans
+                .ban(&name, &format!("piece {piece} of {} did not match its digest", self.job.held.id().short()));
             self.banned_here.insert(name.to_string());
         }
         self.unwatch(peer);
@@ -348,9 +359,9 @@ impl Running {
             Err(FetchError::Missing) => Failure::Refused,
             Err(FetchError::Status(status)) => Failure::Status(status),
             Err(FetchError::Length { wanted, got }) if got < wanted => Failure::ShortBody,
-            Err(FetchError::Length { .. }) => Failure::LongBody,
+            Err(FetchError::Length { .. }) => Failure::TooMuch,
             Err(FetchError::Stalled(_)) => Failure::Stall,
-            Err(FetchError::Client(_)) => Failure::Connect,
+            Err(FetchError::Client(_)) => Failure::Broken,
         };
         if let (Some(peer), Err(error)) = (peer, &result)
             && !matches!(error, FetchError::Choked(_) | FetchError::Revoked)
@@ -421,7 +432,8 @@ impl Running {
                 (Source::Node(name.clone()), false)
             }
         };
-        self.endpoints.insert(key, Endpoint { source, id: host_port(&name).into(), name, connected, note: String::new() });
+        self.endpoints
+            .insert(key, Endpoint { source, id: host_port(&name).into(), name, connected, note: String::new() });
     }
 
     fn drop_peer(&mut self, peer: PeerKey, now: Instant) {

@@ -7,8 +7,8 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use super::Running;
-use crate::control::{Bits, PeerRow, PeerState, TransferDetail};
 use crate::content::name::printable;
+use crate::control::{Bits, PeerRow, PeerState, TransferDetail};
 use crate::swarm::announcing::Announcers;
 use crate::swarm::held::Slot;
 use crate::swarm::leech::PeerWord;
@@ -103,37 +103,41 @@ impl Running {
         for piece in self.leech.in_flight() {
             in_flight.entry(piece.peer).or_default().push(piece.piece);
         }
-        let mut peers: Vec<PeerRow> = self.leech.peers(now).map(|view| {
-            let endpoint = self.endpoints.get(&view.key);
-            let banned = self.banned_here.contains(&*view.endpoint);
-            let connected = endpoint.is_some_and(|e| e.connected);
-            let upload = endpoint.and_then(|e| uploads.get(&e.id));
-            let note = endpoint.map(|e| printable(&e.note)).filter(|note| !note.is_empty());
-            PeerRow {
-                endpoint: printable(&view.endpoint),
-                mirror: view.kind == PeerKind::Mirror,
-                state: match (banned, connected, endpoint.is_some_and(|e| e.note.is_empty())) {
-                    (true, ..) => PeerState::Banned,
-                    (_, true, _) => PeerState::Connected,
-                    (_, _, true) => PeerState::Known,
-                    _ => PeerState::Failing,
-                },
-                chokes_us: matches!(view.word, PeerWord::Choked(_)),
-                choked_by_us: upload.is_some_and(|row| row.slot == Slot::Choked),
-                optimistic: upload.is_some_and(|row| row.slot == Slot::Optimistic),
-                interested: upload.is_some(),
-                rate_down: view.rate_down,
-                rate_up: upload.map_or(0, |row| row.rate),
-                bytes_down: view.bytes_down,
-                bytes_up: upload.map_or(0, |row| row.bytes),
-                rtt_ms: view.window.rtt.map(|rtt| rtt.as_secs_f64() * 1e3),
-                active: view.active,
-                window: view.window.window,
-                have: self.leech.peer_bitmap(view.key).map(|map| Bits(Arc::new(map))),
-                in_flight: in_flight.get(&view.key).cloned().unwrap_or_default(),
-                note: note.unwrap_or_else(|| format!("{}; {}", view.word, view.window)),
-            }
-        }).collect();
+        let mut peers: Vec<PeerRow> = self
+            .leech
+            .peers(now)
+            .map(|view| {
+                let endpoint = self.endpoints.get(&view.key);
+                let banned = self.banned_here.contains(&*view.endpoint);
+                let connected = endpoint.is_some_and(|e| e.connected);
+                let upload = endpoint.and_then(|e| uploads.get(&e.id));
+                let note = endpoint.map(|e| printable(&e.note)).filter(|note| !note.is_empty());
+                PeerRow {
+                    endpoint: printable(&view.endpoint),
+                    mirror: view.kind == PeerKind::Mirror,
+                    state: match (banned, connected, endpoint.is_some_and(|e| e.note.is_empty())) {
+                        (true, ..) => PeerState::Banned,
+                        (_, true, _) => PeerState::Connected,
+                        (_, _, true) => PeerState::Known,
+                        _ => PeerState::Failing,
+                    },
+                    chokes_us: matches!(view.word, PeerWord::Choked(_)),
+                    choked_by_us: upload.is_some_and(|row| row.slot == Slot::Choked),
+                    optimistic: upload.is_some_and(|row| row.slot == Slot::Optimistic),
+                    interested: upload.is_some(),
+                    rate_down: view.rate_down,
+                    rate_up: upload.map_or(0, |row| row.rate),
+                    bytes_down: view.bytes_down,
+                    bytes_up: upload.map_or(0, |row| row.bytes),
+                    rtt_ms: view.window.rtt.map(|rtt| rtt.as_secs_f64() * 1e3),
+                    active: view.active,
+                    window: view.window.window,
+                    have: self.leech.peer_bitmap(view.key).map(|map| Bits(Arc::new(map))),
+                    in_flight: in_flight.get(&view.key).cloned().unwrap_or_default(),
+                    note: note.unwrap_or_else(|| format!("{}; {}", view.word, view.window)),
+                }
+            })
+            .collect();
         peers.sort_by(|a, b| b.bytes_down.cmp(&a.bytes_down).then_with(|| a.endpoint.cmp(&b.endpoint)));
         TransferDetail {
             id: self.job.id,

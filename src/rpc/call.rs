@@ -1,0 +1,224 @@
+//! Commands as calls: which method a command is, and its parameters by name.
+//!
+//! The parameters are the command's own fields, so that [`Command`] is the one definition of what
+//! can be asked and this file only names the methods.
+
+use serde_json::{Map, Value, json};
+
+use crate::control::{Command, CommandError, CommandErrorKind};
+
+/// A method that carries out a command.
+pub(super) struct CommandMethod {
+    /// Its name.
+    pub(super) name: &'static str,
+    /// What [`Command`] calls it.
+    tag: &'static str,
+    /// Parameters that exist. `id` beside `ids` is a convenience for a single one.
+    known: &'static [&'static str],
+}
+
+const IDS: &[&str] = &["ids", "id"];
+
+/// All of them.
+pub(super) const COMMANDS: &[CommandMethod] = &[
+    CommandMethod {
+        name: "transfer.add",
+        tag: "add",
+        known: &[
+            "link",
+            "document",
+            "dir",
+            "peers",
+            "trackers",
+            "order",
+            "seed",
+            "on_existing",
+            "up",
+            "down",
+            "paused",
+        ],
+    },
+    CommandMethod {
+        name: "swarm.share",
+        tag: "share",
+        known: &["path", "piece_length", "trackers", "ratio", "seconds"],
+    },
+    CommandMethod { name: "transfer.pause", tag: "pause", known: IDS },
+    CommandMethod { name: "transfer.resume", tag: "resume", known: IDS },
+    CommandMethod { name: "transfer.cancel", tag: "cancel", known: IDS },
+    CommandMethod { name: "transfer.verify", tag: "verify", known: IDS },
+    CommandMethod { name: "transfer.remove", tag: "remove", known: &["ids", "id", "data"] },
+    CommandMethod { name: "transfer.limit", tag: "limit", known: &["id", "up", "down"] },
+    CommandMethod { name: "swarm.unban", tag: "unban", known: &["peer"] },
+    CommandMethod { name: "node.log_level", tag: "set_log_level", known: &["filter"] },
+];
+
+/// The call that a command is.
+///
+/// # Errors
+/// Paths that are not UTF-8 have no JSON.
+pub(super) fn from_command(command: &Command) -> Result<(&'static str, Map<String, Value>), CommandError> {
+    let failed = |what: String| CommandError::new(CommandErrorKind::Invalid, what);
+    let value = serde_json::to_value(command).map_err(|e| failed(format!("cannot be sent to another node: {e}")))?;
+    let Value::Object(mut params) = value else { return Err(failed("a command that is no object".into())) };
+    let tag = params.remove("command");
+    let method = COMMANDS.iter().find(|method| tag.as_ref().and_then(Value::as_str) == Some(method.tag));
+    let method = method.ok_or_else(|| failed("a command without a method".into()))?;
+    Ok((method.name, params))
+}
+
+impl CommandMethod {
+    /// The command that a call is.
+    ///
+    /// # Errors
+    /// What is wrong with which parameter, in words.
+    pub(super) fn command(&self, mut params: Map<String, Value>) -> Result<Command, String> {
+        known_only(&params, self.known)?;
+        if self.known.contains(&"ids")
+            && let Some(id) = params.remove("id")
+        {
+            if params.contains_key("ids") {
+                return Err("`id` and `ids` exclude one another".into());
+            }
+            params.insert("ids".into(), json!([id]));
+        }
+        match self.tag {
+            "remove" => {
+                params.entry("data").or_insert(json!(false));
+            }
+            "limit" if !params.contains_key("up") && !params.contains_key("down") => {
+                return Err("nothing to change: give `up`, `down` or both (bytes per second, null: unlimited)".into());
+            }
+            _ => {}
+        }
+        params.insert("command".into(), json!(self.tag));
+        let command = from_object(params)?;
+        match &command {
+            Command::Pause { ids }
+            | Command::Resume { ids }
+            | Command::Cancel { ids }
+            | Command::Verify { ids }
+            | Command::Remove { ids, .. }
+                if ids.is_empty() =>
+            {
+                Err("`ids` is empty: name at least one transfer".into())
+            }
+            Command::Add(add) if add.link.is_empty() && add.document.is_none() => {
+                Err("`link` or `document` is missing".into())
+            }
+            Command::Add(add) if add.document.as_ref().is_some_and(|text| text.len() > super::MAX_DOCUMENT) => {
+                Err(format!("`document` is larger than {} MiB", super::MAX_DOCUMENT >> 20))
+            }
+            Command::Share(share) if share.path.as_os_str().is_empty() => Err("`path` is missing".into()),
+            _ => Ok(command),
+        }
+    }
+}
+
+/// Refuses parameters that nobody reads: a typing error shall not change the meaning in silence.
+pub(super) fn known_only(params: &Map<String, Value>, known: &[&str]) -> Result<(), String> {
+    match params.keys().find(|key| !known.contains(&key.as_str())) {
+        None => Ok(()),
+        Some(key) if known.is_empty() => {
+            Err(format!("unknown parameter `{}`: there are none", super::errors::readable(key)))
+        }
+        Some(key) => {
+            Err(format!("unknown parameter `{}`; there are: {}", super::errors::readable(key), known.join(", ")))
+        }
+    }
+}
+
+/// Reads a type from an object; the error names the field that is wrong.
+pub(super) fn from_object<T: serde::de::DeserializeOwned>(params: Map<String, Value>) -> Result<T, String> {
+    // Only kept for small ones: to find out which field is wrong, not to copy a document.
+    let copy =
+        (params.values().all(|value| value.as_str().is_none_or(|text| text.len() < 4_096))).then(|| params.clone());
+    serde_json::from_value(Value::Object(params)).map_err(|error| {
+        let why = error.to_string();
+        // A field is to blame if without it the complaint is another one.
+        let differs = |key: &&String| {
+            let mut less = copy.clone().unwrap_or_default();
+            less.remove(key.as_str());
+            serde_json::from_value::<T>(Value::Object(less)).err().is_none_or(|e| e.to_string() != why)
+        };
+        match copy.as_ref().and_then(|copy| copy.keys().filter(|key| *key != "command").find(differs)) {
+            Some(key) => format!("`{}`: {}", super::errors::readable(key), super::errors::readable(&why)),
+            None => super::errors::readable(&why),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::{AddTransfer, ShareRequest, TransferId};
+
+    fn commands() -> Vec<Command> {
+        let ids = vec![TransferId(3), TransferId(9)];
+        vec![
+            Command::Add(AddTransfer {
+                link: "skep://h:1/x".into(),
+                document: Some("{}".into()),
+                dir: Some("/d".into()),
+                peers: vec!["http://p".into()],
+                up: Some(5),
+                ..AddTransfer::default()
+            }),
+            Command::Share(ShareRequest { path: "/p".into(), ratio: Some(1.5), ..ShareRequest::default() }),
+            Command::Pause { ids: ids.clone() },
+            Command::Resume { ids: ids.clone() },
+            Command::Cancel { ids: ids.clone() },
+            Command::Remove { ids: ids.clone(), data: true },
+            Command::Verify { ids },
+            Command::Limit { id: None, up: Some(None), down: None },
+            Command::Limit { id: Some(TransferId(4)), up: Some(Some(7)), down: Some(None) },
+            Command::Unban { peer: "a:1".into() },
+            Command::SetLogLevel { filter: "info".into() },
+        ]
+    }
+
+    fn method(name: &str) -> &'static CommandMethod {
+        COMMANDS.iter().find(|method| method.name == name).unwrap()
+    }
+
+    fn refusal(name: &str, params: Value) -> String {
+        let Value::Object(params) = params else { panic!("not an object") };
+        method(name).command(params).unwrap_err()
+    }
+
+    #[test]
+    fn every_command_is_a_call_and_back() {
+        for command in commands() {
+            let (name, params) = from_command(&command).unwrap();
+            assert_eq!(method(name).command(params).unwrap(), command);
+        }
+    }
+
+    #[test]
+    fn refusals_say_what_is_wrong_with_which_parameter() {
+        let cases = [
+            ("transfer.add", json!({"lnk": "x"}), "unknown parameter `lnk`"),
+            ("transfer.add", json!({}), "`link` or `document` is missing"),
+            ("transfer.add", json!({"link": "x", "order": "fastest"}), "`order`: unknown variant `fastest`"),
+            ("transfer.add", json!({"link": "x", "up": -1}), "`up`: "),
+            ("transfer.pause", json!({"ids": []}), "`ids` is empty"),
+            ("transfer.pause", json!({"id": 1, "ids": [2]}), "exclude"),
+            ("transfer.pause", json!({"id": "seven"}), "`ids`: "),
+            ("transfer.pause", json!({}), "missing field `ids`"),
+            ("transfer.limit", json!({"id": 3}), "nothing to change"),
+            ("swarm.share", json!({"piece_length": 5}), "`path` is missing"),
+            ("node.log_level", json!({"level": "info"}), "unknown parameter `level`; there are: filter"),
+        ];
+        for (name, params, expected) in cases {
+            let message = refusal(name, params);
+            assert!(message.contains(expected), "{name}: {message}");
+        }
+    }
+
+    #[test]
+    fn conveniences() {
+        let params = json!({"id": 7}).as_object().unwrap().clone();
+        let command = method("transfer.remove").command(params).unwrap();
+        assert_eq!(command, Command::Remove { ids: vec![TransferId(7)], data: false });
+    }
+}

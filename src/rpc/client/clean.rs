@@ -1,0 +1,105 @@
+//! Text from a node that may be hostile: no control characters reach the viewer's terminal.
+
+use std::sync::Arc;
+
+use crate::content::name::printable;
+use crate::control::{PeerRow, TransferRow};
+use crate::rpc::delta::{PeerOp, SnapshotDelta};
+
+/// Makes every text of a message printable. What a well-meaning node sends is printable already
+/// and stays as it is.
+pub(super) fn clean(delta: &mut SnapshotDelta) {
+    if let Some(node) = delta.node.as_mut().and_then(Arc::get_mut) {
+        [&mut node.name, &mut node.version, &mut node.endpoint, &mut node.root].into_iter().for_each(text);
+    }
+    delta.changed.iter_mut().filter_map(Arc::get_mut).for_each(row);
+    for ban in delta.bans.as_mut().and_then(Arc::get_mut).into_iter().flatten() {
+        text(&mut ban.peer);
+        text(&mut ban.reason);
+    }
+    for line in delta.log.iter_mut().flat_map(|log| &mut log.lines).filter_map(Arc::get_mut) {
+        text(&mut line.target);
+        text(&mut line.message);
+    }
+    for detail in &mut delta.details {
+        for op in detail.peers.iter_mut().flatten() {
+            if let PeerOp::Row(change) = op {
+                peer(&mut change.row);
+            }
+        }
+        for tracker in detail.trackers.iter_mut().flatten() {
+            text(&mut tracker.url);
+            tracker.error.as_mut().map(text);
+        }
+        for (path, _) in detail.files.as_mut().and_then(Arc::get_mut).into_iter().flatten() {
+            text(path);
+        }
+    }
+}
+
+fn row(row: &mut TransferRow) {
+    [&mut row.name, &mut row.strategy, &mut row.reason, &mut row.path].into_iter().for_each(text);
+    row.error.as_mut().map(text);
+    row.link.as_mut().map(text);
+    row.bytes_per_peer.iter_mut().for_each(|(endpoint, _)| text(endpoint));
+}
+
+fn peer(peer: &mut PeerRow) {
+    text(&mut peer.endpoint);
+    text(&mut peer.note);
+}
+
+fn text(text: &mut String) {
+    // Nearly all of it is plain ASCII, which needs no copy to be sure.
+    if !text.bytes().all(|b| (0x20..0x7f).contains(&b)) {
+        *text = printable(text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::{BanRow, LogLevel, LogLine, NodeRow, TrackerRow};
+    use crate::rpc::delta::{DetailDelta, LogDelta, PeerChange};
+
+    /// Every string of a message, hostile: none gets through.
+    #[test]
+    fn nothing_gets_through() {
+        let evil = || "\x1b]0;owned\x07".to_owned();
+        let peer = PeerRow { endpoint: evil(), note: evil(), ..PeerRow::default() };
+        let line =
+            LogLine { seq: 1, time_ms: 1, level: LogLevel::Info, target: evil(), message: evil(), transfer: None };
+        let mut delta = SnapshotDelta {
+            node: Some(Arc::new(NodeRow {
+                name: evil(),
+                version: evil(),
+                endpoint: evil(),
+                root: evil(),
+                ..NodeRow::default()
+            })),
+            changed: vec![Arc::new(TransferRow {
+                name: evil(),
+                strategy: evil(),
+                reason: evil(),
+                path: evil(),
+                error: Some(evil()),
+                link: Some(evil()),
+                bytes_per_peer: vec![(evil(), 1)],
+                ..TransferRow::default()
+            })],
+            bans: Some(Arc::new(vec![BanRow { peer: evil(), reason: evil(), since_ms: 0, until_ms: 0 }])),
+            log: Some(LogDelta { lines: vec![Arc::new(line)], ..LogDelta::default() }),
+            details: vec![DetailDelta {
+                peers: Some(vec![PeerOp::Row(Box::new(PeerChange { row: peer, ..PeerChange::default() }))]),
+                trackers: Some(vec![TrackerRow { url: evil(), error: Some(evil()), ..TrackerRow::default() }]),
+                files: Some(Arc::new(vec![(evil(), 1)])),
+                ..DetailDelta::default()
+            }],
+            ..SnapshotDelta::default()
+        };
+        assert!(serde_json::to_string(&delta).unwrap().contains("\\u001b"));
+        clean(&mut delta);
+        let json = serde_json::to_string(&delta).unwrap();
+        assert!(!json.contains("\\u001b") && !json.contains("\\u0007"), "{json}");
+    }
+}

@@ -1,0 +1,65 @@
+//! Control over the network: JSON-RPC 2.0 on `/rpc`, by POST and by WebSocket.
+//!
+//! [`router`] puts an engine's [`Control`](crate::control::Control) on the network;
+//! [`RemoteControl`] is the other end and implements the same trait. Between them go the methods
+//! below, with parameters by name (an object), and [`delta::SnapshotDelta`]s.
+//!
+//! | method | parameters | result |
+//! |---|---|---|
+//! | `transfer.add` | the fields of [`AddTransfer`](crate::control::AddTransfer) | `{"reply":"added","ids":[…],"contents":[…]}` |
+//! | `transfer.list` | `after?` (id), `limit?` | `{"transfers":[row…],"more":bool}` |
+//! | `transfer.show` | `id` | `{"row":…,"detail":…}`; detail null while there is none |
+//! | `transfer.pause` `.resume` `.cancel` `.verify` | `ids` or `id` | `{"reply":"done"}` |
+//! | `transfer.remove` | `ids` or `id`, `data?` (false) | `{"reply":"done"}` |
+//! | `transfer.limit` | `id?` (none: the node), `up?`, `down?`: bytes/s, null: unlimited | `{"reply":"done"}` |
+//! | `swarm.share` | the fields of [`ShareRequest`](crate::control::ShareRequest) | `{"reply":"added",…}` |
+//! | `swarm.bans` | | `[ban…]` |
+//! | `swarm.unban` | `peer` | `{"reply":"done"}` |
+//! | `node.info` | | [`NodeInfo`](crate::control::NodeInfo) |
+//! | `node.snapshot` | `focus?` | [`Snapshot`](crate::control::Snapshot) |
+//! | `node.log_level` | `filter` | `{"reply":"done"}` |
+//! | `transport.stats` | | `{"node":…,"transfers":[…]}`: rates, bytes |
+//! | `transport.config` | | `{"strategies":[…]}` |
+//! | `node.subscribe` (WebSocket) | `focus?` | subscription id; then `node.snapshot` notifications |
+//! | `node.focus` (WebSocket) | `subscription`, `focus` | `true` |
+//! | `node.unsubscribe` (WebSocket) | `[subscription]` | `true` |
+//!
+//! Rows and details are those of [`control`](crate::control). A `focus` is `{"transfer":ID}` or
+//! `{}`. A notification carries a [`delta::SnapshotDelta`]: the first one of a subscription is
+//! `full`, later ones only hold what changed; at most four come per second, none if nothing
+//! changed, and a slow reader gets fewer, never a queue.
+//!
+//! Errors have the codes of JSON-RPC (-32700 not JSON, -32600 not a request, -32601 no such
+//! method, -32602 a parameter is wrong, and the message says which) or, for a command that the
+//! engine refused, one of [`errors`], with `data: {"kind":…}`.
+//!
+//! Limits: requests up to 4 MiB, only `transfer.add` by POST more (a document up to 64 MiB), one
+//! such request at a time; 32 WebSockets and 32 POSTs at a time, 8 subscriptions each; 32 calls in
+//! a batch; answers up to 16 MiB.
+
+mod call;
+pub mod client;
+pub mod delta;
+pub mod errors;
+mod methods;
+mod pacer;
+mod server;
+mod subscription;
+
+pub use client::{RemoteControl, RemoteError};
+pub use server::{NodeInfoSource, router};
+
+/// Where it is mounted.
+pub const PATH: &str = "/rpc";
+
+/// Bytes of an ordinary request.
+pub const MAX_REQUEST: u32 = 4 << 20;
+
+/// Bytes of a manifest or Metalink inside `transfer.add`.
+pub const MAX_DOCUMENT: usize = 64 << 20;
+
+/// Bytes of a request with a document in it: quotes in it are escaped.
+pub const MAX_DOCUMENT_REQUEST: u32 = 96 << 20;
+
+/// Bytes of an answer or of a notification.
+pub const MAX_RESPONSE: u32 = 16 << 20;

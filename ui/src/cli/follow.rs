@@ -1,0 +1,143 @@
+//! Watching transfers until they end: bars on a terminal, events with `--json`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use indicatif::MultiProgress;
+use skep_engine::control::{Connection, Focus, Snapshot, TransferId, TransferRow};
+
+use crate::host::Host;
+use crate::output::{Bar, Out, Throttle, bars, progress_event};
+use crate::signals::Stop;
+
+/// How often a lost node is looked for.
+const LOOK: Duration = Duration::from_millis(200);
+/// How long a lost connection may take to come back.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Snapshots lag behind the answer to a command by no more than this.
+const LAG: Duration = Duration::from_secs(10);
+
+/// Why watching ended.
+#[derive(Debug)]
+pub enum End {
+    /// Each transfer is finished (as the caller sees it) or gone from the list.
+    Finished,
+    /// A signal.
+    Stopped,
+    /// The node ended or cannot be reached any more.
+    Lost(String),
+}
+
+/// What became of one transfer.
+#[derive(Debug, Clone)]
+pub enum Fate {
+    /// Its last row.
+    Row(Arc<TransferRow>),
+    /// Somebody took it off the list.
+    Removed,
+}
+
+/// One transfer that is watched.
+struct Watched {
+    bar: Bar,
+    throttle: Throttle,
+    row: Option<Arc<TransferRow>>,
+    finished: bool,
+}
+
+/// Watches transfers of a node.
+pub struct Follow<'a> {
+    out: &'a Out,
+    host: &'a Host,
+    finished: fn(&TransferRow) -> bool,
+    watched: BTreeMap<TransferId, Watched>,
+    bars: MultiProgress,
+}
+
+impl<'a> Follow<'a> {
+    /// `finished` says when a transfer's watch is over.
+    pub fn new(out: &'a Out, host: &'a Host, ids: &[TransferId], finished: fn(&TransferRow) -> bool) -> Self {
+        let bars = bars(out);
+        let watch = |id: &TransferId| {
+            let bar = Bar::new(out, &bars);
+            (*id, Watched { bar, throttle: Throttle::default(), row: None, finished: false })
+        };
+        Self { out, host, finished, watched: ids.iter().map(watch).collect(), bars: bars.clone() }
+    }
+
+    /// Runs until all are finished, a signal comes or the node is lost. `ended` is called with each
+    /// transfer as it finishes.
+    pub async fn run(&mut self, stop: &mut Stop, mut ended: impl FnMut(TransferId, Fate)) -> End {
+        let mut view = self.host.control().view(Focus::default());
+        let started = Instant::now();
+        let mut lost_since: Option<Instant> = None;
+        loop {
+            let snapshot = view.snapshots.borrow_and_update().clone();
+            if snapshot.generation > 0 {
+                self.take(&snapshot, started.elapsed() > LAG, &mut ended);
+            }
+            if self.watched.values().all(|w| w.finished) {
+                return End::Finished;
+            }
+            let lost = match &*view.connection.borrow() {
+                Connection::Live => None,
+                Connection::Lost { error, .. } => Some(error.clone()),
+            };
+            match &lost {
+                None => lost_since = None,
+                Some(error) => {
+                    let since = *lost_since.get_or_insert_with(Instant::now);
+                    if self.host.is_gone() || since.elapsed() > PATIENCE {
+                        return End::Lost(error.clone());
+                    }
+                }
+            }
+            tokio::select! {
+                _ = stop.wait() => return End::Stopped,
+                changed = view.snapshots.changed() => if changed.is_err() {
+                    return End::Lost("the node stopped".into());
+                },
+                // An ended sender shows in the snapshots' channel; here it must not spin.
+                Ok(()) = view.connection.changed() => {}
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        }
+    }
+
+    fn take(&mut self, snapshot: &Snapshot, unseen_is_gone: bool, ended: &mut impl FnMut(TransferId, Fate)) {
+        let now = Instant::now();
+        for (id, watched) in self.watched.iter_mut().filter(|(_, w)| !w.finished) {
+            let Some(row) = snapshot.transfers.iter().find(|row| row.id == *id) else {
+                if watched.row.is_some() || unseen_is_gone {
+                    watched.finished = true;
+                    watched.bar.clear();
+                    self.bars.suspend(|| ended(*id, Fate::Removed));
+                }
+                continue;
+            };
+            let changed = watched.row.as_ref() != Some(row);
+            watched.row = Some(row.clone());
+            if (self.finished)(row) {
+                watched.finished = true;
+                watched.bar.clear();
+                self.bars.suspend(|| ended(*id, Fate::Row(row.clone())));
+            } else if changed {
+                watched.bar.show(row);
+                if self.out.json && watched.throttle.ready(now) {
+                    self.out.object(&progress_event("progress", row));
+                }
+            }
+        }
+    }
+
+    /// The last rows of those that are not finished; takes their bars away.
+    pub fn unfinished(&self) -> Vec<(TransferId, Option<Arc<TransferRow>>)> {
+        let open = self.watched.iter().filter(|(_, w)| !w.finished);
+        open.map(|(id, watched)| {
+            watched.bar.clear();
+            (*id, watched.row.clone())
+        })
+        .collect()
+    }
+}

@@ -1,0 +1,328 @@
+//! Every setting there is, in one table: its key, its flag, what it takes, its default, what it
+//! does. Flags, environment variables, the configuration file, `config show` and
+//! `config template` are all made from it.
+//!
+//! The rule of names: setting `share.piece_length` is `piece_length` under `[share]` in the file and
+//! `SKEP_SHARE_PIECE_LENGTH` in the environment.
+
+use super::value::{Kind, Value};
+
+/// How a setting is given on the command line.
+#[derive(Debug, Clone, Copy)]
+pub struct Flag {
+    /// Without the dashes.
+    pub long: &'static str,
+    /// One letter.
+    pub short: Option<char>,
+    /// What the help calls its value.
+    pub value: &'static str,
+}
+
+/// One setting.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    /// `name` or `section.name`.
+    pub key: &'static str,
+    /// Its flag, where commands take one.
+    pub flag: Option<Flag>,
+    /// What it takes.
+    pub kind: Kind,
+    /// As it would be written on the command line.
+    pub default: &'static str,
+    /// What it does, for the help and the template.
+    pub doc: &'static str,
+}
+
+impl Setting {
+    /// Its environment variable.
+    pub fn env(&self) -> String {
+        format!("SKEP_{}", self.key.replace('.', "_").to_ascii_uppercase())
+    }
+
+    /// Section and name in the file.
+    pub fn place(&self) -> (Option<&'static str>, &'static str) {
+        match self.key.split_once('.') {
+            Some((section, name)) => (Some(section), name),
+            None => (None, self.key),
+        }
+    }
+
+    /// Its default; a test sees to it that every one parses.
+    pub fn default_value(&self) -> Value {
+        self.kind.parse(self.default).unwrap_or(Value::Path(None))
+    }
+}
+
+const fn flag(long: &'static str, value: &'static str) -> Option<Flag> {
+    Some(Flag { long, short: None, value })
+}
+
+const fn short(long: &'static str, letter: char, value: &'static str) -> Option<Flag> {
+    Some(Flag { long, short: Some(letter), value })
+}
+
+const fn setting(
+    key: &'static str,
+    flag: Option<Flag>,
+    kind: Kind,
+    default: &'static str,
+    doc: &'static str,
+) -> Setting {
+    Setting { key, flag, kind, default, doc }
+}
+
+/// Settings that every command takes.
+pub const GLOBAL: &[&str] = &["json", "color", "verbose", "state_dir", "token_file", "log_file"];
+
+/// The settings, in the order of the template: those without a section first.
+pub const SETTINGS: &[Setting] = &[
+    setting(
+        "json",
+        flag("json", "BOOL"),
+        Kind::Bool,
+        "false",
+        "Print one JSON object per line on stdout: progress, then the result or the error",
+    ),
+    setting(
+        "color",
+        flag("color", "WHEN"),
+        Kind::Choice(&["auto", "always", "never"]),
+        "auto",
+        "Colours: auto is on for terminals unless NO_COLOR is set",
+    ),
+    setting(
+        "verbose",
+        short("verbose", 'v', "LEVEL"),
+        Kind::Count(0, 3),
+        "0",
+        "Say more: -v the causes of an error and the log on stderr (serve), -vv log at debug, -vvv at trace",
+    ),
+    setting(
+        "state_dir",
+        flag("state-dir", "DIR"),
+        Kind::Path,
+        "",
+        "Folder of what a node remembers: transfers, bans, token. One node at a time uses it. Empty: skep/state in the XDG data folder",
+    ),
+    setting(
+        "token_file",
+        flag("token-file", "FILE"),
+        Kind::Path,
+        "",
+        "File that holds the token shared by nodes and clients; needed to listen beyond loopback and to attach to such a node. Empty: the token in the state folder, which local commands find by themselves",
+    ),
+    setting(
+        "log_file",
+        flag("log-file", "FILE"),
+        Kind::Path,
+        "",
+        "Where the log goes. Empty: skep.DATE.log, a new one each day and seven kept, in skep in the XDG state folder, or in the state folder if one is given",
+    ),
+    setting(
+        "log_level",
+        None,
+        Kind::Text,
+        "info",
+        "How much is logged: error, warn, info, debug, trace, or a filter such as info,skep_engine::swarm=debug",
+    ),
+    setting(
+        "listen",
+        flag("listen", "ADDR:PORT"),
+        Kind::Address,
+        "127.0.0.1:7070",
+        "Address that the node listens on; port 0 takes any. Beyond loopback only with a token file",
+    ),
+    setting(
+        "root",
+        flag("root", "DIR"),
+        Kind::Path,
+        "",
+        "Folder that content lands in. Empty: skep/files in the XDG data folder, or root in the state folder if one is given",
+    ),
+    setting("name", flag("name", "NAME"), Kind::Text, "", "Name that the node shows to others. Empty: the host name"),
+    setting(
+        "trackers",
+        flag("tracker", "URL"),
+        Kind::List,
+        "",
+        "Trackers to announce to, beside the node that a link names; can be given several times",
+    ),
+    setting(
+        "join",
+        flag("join", "ADDR:PORT"),
+        Kind::List,
+        "",
+        "Nodes to know from the start; can be given several times",
+    ),
+    setting(
+        "trusted",
+        flag("trusted", "BOOL"),
+        Kind::Bool,
+        "false",
+        "All peers are ours: serve everybody at once instead of trading upload slots (tit-for-tat)",
+    ),
+    setting(
+        "public",
+        flag("public", "BOOL"),
+        Kind::Bool,
+        "false",
+        "Listening beyond loopback, let anybody fetch what is shared; steering the node still takes the token",
+    ),
+    setting("workers", None, Kind::Count(1, 64), "2", "Threads that move data"),
+    setting("limits.up", flag("up", "RATE"), Kind::Rate, "unlimited", "Upload limit of the whole node, per second"),
+    setting(
+        "limits.down",
+        flag("down", "RATE"),
+        Kind::Rate,
+        "unlimited",
+        "Download limit of the whole node, per second",
+    ),
+    setting("limits.transfers", None, Kind::Count(1, 1000), "10", "Transfers that run at once; the others wait"),
+    setting(
+        "limits.upload_slots",
+        None,
+        Kind::Count(1, 1000),
+        "4",
+        "Peers of a content that are served at once, beside one optimistic slot",
+    ),
+    setting(
+        "limits.in_flight",
+        None,
+        Kind::AutoCount(1, 512),
+        "auto",
+        "Pieces of a transfer that are asked for at once; auto grows with what the link holds",
+    ),
+    setting("limits.piece_timeout", None, Kind::Duration, "30s", "A piece that takes longer is asked of another peer"),
+    setting("limits.connections", None, Kind::Count(1, 65_535), "1024", "Connections to the node's server at once"),
+    setting(
+        "share.piece_length",
+        flag("piece-length", "SIZE"),
+        Kind::AutoSize,
+        "auto",
+        "Bytes per piece, from 1KiB to 64MiB; auto: 256KiB, more for large content",
+    ),
+    setting(
+        "share.ratio",
+        flag("ratio", "RATIO"),
+        Kind::MaybeRatio,
+        "none",
+        "Stop seeding when this many times the size was uploaded",
+    ),
+    setting("share.seed_time", flag("seed-time", "TIME"), Kind::MaybeDuration, "none", "Stop seeding after this time"),
+    setting(
+        "get.dir",
+        short("output-dir", 'o', "DIR"),
+        Kind::Path,
+        "",
+        "Folder that the content appears in. Empty: the current folder",
+    ),
+    setting(
+        "get.order",
+        flag("order", "ORDER"),
+        Kind::Choice(&["rarest", "sequential", "random"]),
+        "rarest",
+        "Order of pieces: the rarest first spreads a content fastest, sequential is for reading along",
+    ),
+    setting("get.seed", flag("seed", "BOOL"), Kind::Bool, "false", "Go on serving others when complete, until stopped"),
+    setting(
+        "get.listen",
+        flag("listen", "ADDR:PORT"),
+        Kind::Address,
+        "127.0.0.1:0",
+        "Where a `get` without a running node listens, so that others can fetch from it meanwhile",
+    ),
+    setting(
+        "console.theme",
+        flag("theme", "NAME"),
+        Kind::Text,
+        "slate",
+        "Colours of the console: a built-in theme or the path of a TOML file",
+    ),
+    setting(
+        "console.glyphs",
+        flag("glyphs", "SET"),
+        Kind::Choice(&["auto", "octant", "braille", "block", "ascii"]),
+        "auto",
+        "Characters that the console draws with",
+    ),
+    setting(
+        "console.keys",
+        None,
+        Kind::Path,
+        "",
+        "TOML file of keys that differ from the built-in ones (see skep keys). Empty: none",
+    ),
+    setting("console.mouse", None, Kind::Bool, "true", "Let the console take the mouse"),
+    setting("console.fps", None, Kind::Count(1, 30), "4", "Frames per second at most while data changes"),
+];
+
+/// The setting of that key.
+pub fn find(key: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|s| s.key == key)
+}
+
+/// The key nearest to a mistyped one, if any is near.
+pub fn nearest(key: &str) -> Option<&'static str> {
+    let name = |k: &'static str| k.rsplit('.').next().unwrap_or(k);
+    let distance = |k: &'static str| edits(key, k).min(edits(key, name(k)) + 1);
+    let best = SETTINGS.iter().map(|s| s.key).min_by_key(|k| distance(k))?;
+    (distance(best) <= 1 + key.chars().count() / 3).then_some(best)
+}
+
+/// Insertions, deletions and replacements between two words (Levenshtein), neighbours swapped as one.
+fn edits(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
+    for i in 0..=a.len() {
+        for j in 0..=b.len() {
+            rows[i][j] = if i == 0 || j == 0 {
+                i + j
+            } else {
+                let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+                let mut best = replaced.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
+                if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                    best = best.min(rows[i - 2][j - 2] + 1);
+                }
+                best
+            };
+        }
+    }
+    rows[a.len()][b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_parses_and_survives_the_file() {
+        for setting in SETTINGS {
+            let value = setting.kind.parse(setting.default).unwrap_or_else(|e| panic!("{}: {e}", setting.key));
+            assert_eq!(setting.kind.from_toml(&value.to_toml()).as_ref(), Ok(&value), "{}", setting.key);
+        }
+    }
+
+    #[test]
+    fn keys_are_unique_and_sections_come_last() {
+        let mut seen = std::collections::HashSet::new();
+        let mut last_section = None;
+        let mut closed = std::collections::HashSet::new();
+        for setting in SETTINGS {
+            assert!(seen.insert(setting.key) && seen.insert(&*setting.env().leak()), "{} twice", setting.key);
+            let (section, _) = setting.place();
+            if section != last_section {
+                assert!(closed.insert(last_section) && section.is_some(), "{} is out of order", setting.key);
+                last_section = section;
+            }
+        }
+    }
+
+    #[test]
+    fn mistyped_keys_find_their_neighbour() {
+        assert_eq!(nearest("listne"), Some("listen"));
+        assert_eq!(nearest("share.piece_lenght"), Some("share.piece_length"));
+        assert_eq!(nearest("piece_length"), Some("share.piece_length"));
+        assert_eq!(nearest("colour"), Some("color"));
+        assert_eq!(nearest("frobnication"), None);
+    }
+}

@@ -1,0 +1,97 @@
+//! Which source wins, and that every setting arrives where it is read.
+
+use super::*;
+use crate::cli;
+
+fn load_with(args: &[&str], env: &[(&str, &str)], file: Option<&str>) -> Result<Config, ConfigError> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config.toml");
+    std::fs::write(&path, file.unwrap_or_default()).unwrap();
+    let mut all = vec!["skep"];
+    all.extend(args);
+    let matches = cli::command().try_get_matches_from(all).unwrap();
+    let find = |name: &str| match name {
+        "SKEP_CONFIG" => Some(path.clone().into_os_string()),
+        _ => env.iter().find(|(n, _)| *n == name).map(|(_, v)| OsString::from(v)),
+    };
+    load(&matches, &find, true)
+}
+
+fn source(config: &Config, key: &str) -> Source {
+    config.entries.iter().find(|e| e.setting.key == key).unwrap().source.clone()
+}
+
+#[test]
+fn flag_over_environment_over_file_over_default() {
+    let file = Some("listen = \"127.0.0.1:3\"\n");
+    let env = [("SKEP_LISTEN", "127.0.0.1:2")];
+    let port = |config: &Config| config.settings.listen.port();
+
+    let config = load_with(&["serve", "--listen", "127.0.0.1:1"], &env, file).unwrap();
+    assert_eq!((port(&config), source(&config, "listen")), (1, Source::Flag("listen")));
+    let config = load_with(&["serve"], &env, file).unwrap();
+    assert_eq!((port(&config), source(&config, "listen")), (2, Source::Environment("SKEP_LISTEN".into())));
+    let config = load_with(&["serve"], &[("SKEP_LISTEN", "")], file).unwrap();
+    assert_eq!((port(&config), source(&config, "listen")), (3, Source::File(1)), "an empty variable is none");
+    let config = load_with(&["serve"], &[], None).unwrap();
+    assert_eq!((port(&config), source(&config, "listen")), (7070, Source::Default));
+}
+
+#[test]
+fn a_flag_can_switch_off_what_the_file_switches_on() {
+    let config = load_with(&["ls", "--json=false"], &[], Some("json = true")).unwrap();
+    assert!(!config.settings.json);
+    assert!(load_with(&["--json", "ls"], &[], None).unwrap().settings.json, "before the command too");
+}
+
+#[test]
+fn lists_gather_and_verbosity_counts() {
+    let args = ["serve", "--tracker", "http://a:1", "--tracker", "http://b:2", "-vv"];
+    let config = load_with(&args, &[("SKEP_TRACKERS", "http://c:3")], None).unwrap();
+    assert_eq!(config.settings.trackers, ["http://a:1", "http://b:2"], "a flag replaces, it does not add");
+    assert_eq!(config.settings.verbose, 2);
+    let config = load_with(&["serve"], &[("SKEP_TRACKERS", "http://c:3, http://d:4")], None).unwrap();
+    assert_eq!(config.settings.trackers, ["http://c:3", "http://d:4"]);
+}
+
+#[test]
+fn wrong_variables_are_named() {
+    let error = load_with(&["serve"], &[("SKEP_LIMITS_UP", "fast")], None).unwrap_err().to_string();
+    assert!(error.contains("SKEP_LIMITS_UP") && error.contains("not a size"), "{error}");
+}
+
+#[test]
+fn paths_in_the_file_start_at_the_file() {
+    let config = load_with(&["serve"], &[], Some("root = \"data\"\nstate_dir = \"/s\"")).unwrap();
+    let file = config.file.unwrap();
+    assert_eq!(config.settings.root, Some(file.parent().unwrap().join("data")));
+    assert_eq!(config.settings.state_dir, Some(PathBuf::from("/s")));
+    assert_eq!(config.settings.log_dir, Some(PathBuf::from("/s")), "a state folder brings its logs along");
+}
+
+/// Every setting, changed in the file, changes [`Settings`]: none is listed and then ignored.
+#[test]
+fn every_setting_arrives() {
+    let before = format!("{:?}", load_with(&["serve"], &[], None).unwrap().settings);
+    for setting in SETTINGS {
+        let other = match setting.kind {
+            Kind::Bool => (!matches!(setting.default_value(), Value::Bool(true))).to_string(),
+            Kind::Count(..) | Kind::AutoCount(..) => "3".into(),
+            Kind::AutoSize => "\"5MiB\"".into(),
+            Kind::Rate => "\"5M\"".into(),
+            Kind::Duration | Kind::MaybeDuration => "\"7s\"".into(),
+            Kind::MaybeRatio => "2.5".into(),
+            Kind::Text => "\"another\"".into(),
+            Kind::Choice(words) => format!("{:?}", words[words.len() - 1]),
+            Kind::Path => "\"/another\"".into(),
+            Kind::Address => "\"127.0.0.9:9\"".into(),
+            Kind::List => "[\"http://x:1\"]".into(),
+        };
+        let text = match setting.place() {
+            (Some(section), name) => format!("[{section}]\n{name} = {other}"),
+            (None, name) => format!("{name} = {other}"),
+        };
+        let after = format!("{:?}", load_with(&["serve"], &[], Some(&text)).unwrap().settings);
+        assert_ne!(before, after, "{} changes nothing", setting.key);
+    }
+}

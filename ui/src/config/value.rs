@@ -1,0 +1,155 @@
+//! The value of a setting: what kinds there are, how text and TOML become one, how it is spelled.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::units;
+
+/// What a setting takes.
+#[derive(Debug, Clone, Copy)]
+pub enum Kind {
+    /// `true` or `false`.
+    Bool,
+    /// A whole number in a range.
+    Count(u64, u64),
+    /// A whole number in a range, or `auto`.
+    AutoCount(u64, u64),
+    /// Bytes, or `auto`.
+    AutoSize,
+    /// Bytes per second, or `unlimited`.
+    Rate,
+    /// A span of time.
+    Duration,
+    /// A span of time, or `none`.
+    MaybeDuration,
+    /// A number above 0, or `none`.
+    MaybeRatio,
+    /// Any text.
+    Text,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// A file or folder; empty: not set.
+    Path,
+    /// `ADDR:PORT`.
+    Address,
+    /// Several texts: a TOML array, a comma-separated variable, a flag given several times.
+    List,
+}
+
+/// A setting's value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// Of [`Kind::Bool`].
+    Bool(bool),
+    /// Of [`Kind::Count`].
+    Count(u64),
+    /// Of [`Kind::AutoCount`]; none is `auto`.
+    AutoCount(Option<u64>),
+    /// Of [`Kind::AutoSize`]; none is `auto`.
+    AutoSize(Option<u64>),
+    /// Of [`Kind::Rate`]; none is `unlimited`.
+    Rate(Option<u64>),
+    /// Of [`Kind::Duration`] and [`Kind::MaybeDuration`]; none is `none`.
+    Duration(Option<Duration>),
+    /// Of [`Kind::MaybeRatio`]; none is `none`.
+    Ratio(Option<f64>),
+    /// Of [`Kind::Text`] and [`Kind::Choice`].
+    Text(String),
+    /// Of [`Kind::Path`].
+    Path(Option<PathBuf>),
+    /// Of [`Kind::Address`].
+    Address(SocketAddr),
+    /// Of [`Kind::List`].
+    List(Vec<String>),
+}
+
+impl Kind {
+    /// Reads a value from a flag or variable.
+    ///
+    /// # Errors
+    /// In words, what it should have been.
+    pub fn parse(self, text: &str) -> Result<Value, String> {
+        let words = |e: units::UnitError| e.to_string();
+        Ok(match self {
+            Self::Bool => Value::Bool(match text.to_ascii_lowercase().as_str() {
+                "true" | "1" | "yes" | "on" => true,
+                "false" | "0" | "no" | "off" => false,
+                _ => return Err(format!("{text:?} is neither true nor false")),
+            }),
+            Self::Count(least, most) => Value::Count(count(text, least, most)?),
+            Self::AutoCount(..) if text == "auto" => Value::AutoCount(None),
+            Self::AutoCount(least, most) => Value::AutoCount(Some(count(text, least, most)?)),
+            Self::AutoSize if text == "auto" => Value::AutoSize(None),
+            Self::AutoSize => Value::AutoSize(Some(units::size(text).map_err(words)?)),
+            Self::Rate => Value::Rate(units::rate(text).map_err(words)?),
+            Self::MaybeDuration if text == "none" => Value::Duration(None),
+            Self::Duration | Self::MaybeDuration => Value::Duration(Some(units::duration(text).map_err(words)?)),
+            Self::MaybeRatio if text == "none" => Value::Ratio(None),
+            Self::MaybeRatio => match text.parse::<f64>() {
+                Ok(ratio) if ratio.is_finite() && ratio > 0.0 => Value::Ratio(Some(ratio)),
+                _ => return Err(format!("{text:?} is neither a ratio such as 1.5 nor `none`")),
+            },
+            Self::Text => Value::Text(text.into()),
+            Self::Choice(words) if words.contains(&text) => Value::Text(text.into()),
+            Self::Choice(words) => return Err(format!("{text:?} is none of: {}", words.join(", "))),
+            Self::Path => Value::Path((!text.is_empty()).then(|| PathBuf::from(text))),
+            Self::Address => {
+                Value::Address(text.parse().map_err(|_| format!("{text:?} is not ADDR:PORT such as 127.0.0.1:7070"))?)
+            }
+            Self::List => {
+                Value::List(text.split(',').map(str::trim).filter(|t| !t.is_empty()).map(Into::into).collect())
+            }
+        })
+    }
+
+    /// Reads a value from the configuration file.
+    ///
+    /// # Errors
+    /// In words, what it should have been.
+    pub fn from_toml(self, value: &toml::Value) -> Result<Value, String> {
+        match (self, value) {
+            (Self::List, toml::Value::Array(items)) => items
+                .iter()
+                .map(|item| item.as_str().map(str::to_owned).ok_or_else(|| format!("{item} is not a text in quotes")))
+                .collect::<Result<_, _>>()
+                .map(Value::List),
+            (Self::List, _) => Err("it takes a list: [\"…\", \"…\"]".into()),
+            (Self::Bool, toml::Value::Boolean(yes)) => Ok(Value::Bool(*yes)),
+            (Self::Bool, _) => Err("it takes true or false, without quotes".into()),
+            (_, toml::Value::String(text)) => self.parse(text),
+            (Self::Text | Self::Choice(_) | Self::Path | Self::Address, _) => Err("it takes a text in quotes".into()),
+            (_, toml::Value::Integer(number)) => self.parse(&number.to_string()),
+            (Self::MaybeRatio, toml::Value::Float(number)) => self.parse(&number.to_string()),
+            (_, other) => Err(format!("it does not take {other}")),
+        }
+    }
+}
+
+fn count(text: &str, least: u64, most: u64) -> Result<u64, String> {
+    match text.parse() {
+        Ok(n) if (least..=most).contains(&n) => Ok(n),
+        _ => Err(format!("{text:?} is not a whole number from {least} to {most}")),
+    }
+}
+
+impl Value {
+    /// As the configuration file spells it.
+    pub fn to_toml(&self) -> toml::Value {
+        let text = |t: String| toml::Value::String(t);
+        match self {
+            Self::Bool(yes) => toml::Value::Boolean(*yes),
+            Self::Count(n) | Self::AutoCount(Some(n)) => toml::Value::Integer(i64::try_from(*n).unwrap_or(i64::MAX)),
+            Self::AutoCount(None) | Self::AutoSize(None) => text("auto".into()),
+            Self::AutoSize(Some(n)) => text(units::show_size(*n)),
+            Self::Rate(rate) => text(units::show_rate(*rate)),
+            Self::Duration(None) | Self::Ratio(None) => text("none".into()),
+            Self::Duration(Some(span)) => text(units::show_duration(*span)),
+            Self::Ratio(Some(ratio)) => toml::Value::Float(*ratio),
+            Self::Text(t) => text(t.clone()),
+            Self::Path(path) => text(path.as_deref().map(|p| p.to_string_lossy().into_owned()).unwrap_or_default()),
+            Self::Address(address) => text(address.to_string()),
+            Self::List(items) => toml::Value::Array(items.iter().cloned().map(toml::Value::String).collect()),
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! The parts of the program `skep` as a library, so that tests, examples and benches reach them.
+//!
+//! [`cli`] is the command line, [`config`] its settings, [`output`] what it prints; [`host`] finds or
+//! starts the node that carries a command out.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod cli;
+pub mod config;
+pub mod host;
+pub mod logging;
+pub mod output;
+mod signals;

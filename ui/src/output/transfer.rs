@@ -1,0 +1,184 @@
+//! A transfer as the JSON stream and the result line show it.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use skep_engine::control::{Direction, TransferRow, TransferState};
+
+use super::human;
+
+/// The state as it stands in JSON and in tables.
+pub fn state_word(state: TransferState) -> &'static str {
+    match state {
+        TransferState::Queued => "queued",
+        TransferState::Starting => "starting",
+        TransferState::Checking => "checking",
+        TransferState::Running => "running",
+        TransferState::Pausing => "pausing",
+        TransferState::Paused => "paused",
+        TransferState::Seeding => "seeding",
+        TransferState::Done => "done",
+        TransferState::Failed => "failed",
+        TransferState::Cancelled => "cancelled",
+    }
+}
+
+/// Bytes per second that count for this transfer's direction.
+fn rate_of(row: &TransferRow) -> u64 {
+    if row.direction == Direction::Up { row.rate_up } else { row.rate_down }
+}
+
+/// Payload that counts for its direction, without what was thrown away.
+fn moved(row: &TransferRow) -> u64 {
+    if row.direction == Direction::Up { row.bytes_up } else { row.bytes_down.min(row.size) }
+}
+
+/// Bytes per second over the whole of it.
+fn mean_rate(row: &TransferRow) -> u64 {
+    if row.duration_s > 0.0 { (moved(row) as f64 / row.duration_s) as u64 } else { 0 }
+}
+
+/// `{"type":"progress", …}`; also what `ls --json` gives per transfer, with another type.
+pub fn progress_event(kind: &str, row: &TransferRow) -> Value {
+    json!({
+        "type": kind,
+        "id": row.id,
+        "content_id": row.content,
+        "name": row.name,
+        "state": state_word(row.state),
+        "reason": row.reason,
+        "strategy": row.strategy,
+        "direction": row.direction,
+        "bytes_done": row.done,
+        "bytes_total": row.size,
+        "pieces_done": row.pieces_done,
+        "pieces_total": row.pieces,
+        "rate_bytes_per_s": rate_of(row),
+        "rate_up_bytes_per_s": row.rate_up,
+        "rate_down_bytes_per_s": row.rate_down,
+        "bytes_up": row.bytes_up,
+        "bytes_down": row.bytes_down,
+        "peers": row.peers,
+        "peers_known": row.peers_known,
+        "eta_s": row.eta_s,
+        "stalled_s": row.stalled_s,
+        "path": row.path,
+        "link": row.link,
+        "error": row.error,
+    })
+}
+
+/// `{"type":"result", …}`: the last line of a transfer. `error` is what the command itself has to
+/// say beyond the row's own error.
+pub fn result_event(row: &TransferRow, error: Option<&str>) -> Value {
+    let peers: Vec<Value> =
+        row.bytes_per_peer.iter().map(|(peer, bytes)| json!({ "peer": peer, "bytes": bytes })).collect();
+    let mut result = json!({
+        "type": "result",
+        "id": row.id,
+        "content_id": row.content,
+        "name": row.name,
+        "state": state_word(row.state),
+        "strategy": row.strategy,
+        "reason": row.reason,
+        "bytes": row.done,
+        "wire_bytes": row.wire_bytes,
+        "duration_s": row.duration_s,
+        "rate_bytes_per_s": mean_rate(row),
+        "pieces": row.pieces_done,
+        "files": row.files,
+        "peers": peers,
+        "path": row.path,
+        "link": row.link,
+        "verified": row.verified,
+    });
+    if let (Some(error), Some(object)) = (error.or(row.error.as_deref()), result.as_object_mut()) {
+        object.insert("error".into(), error.into());
+    }
+    result
+}
+
+/// The result of a fetched content for people.
+pub fn result_line(row: &TransferRow) -> String {
+    let took = Duration::try_from_secs_f64(row.duration_s).unwrap_or_default();
+    let mut words = vec![human::bytes(row.size)];
+    if row.bytes_down == 0 {
+        words.push("all there already".into());
+    } else {
+        words.push(format!("in {}", human::took(took)));
+        words.push(human::rate(mean_rate(row)));
+        words.push(format!("from {}", human::counted(row.bytes_per_peer.len().max(1) as u64, "peer")));
+    }
+    words.push(if row.verified { "verified" } else { "NOT VERIFIED" }.into());
+    format!("{}  {}", row.path, words.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row() -> TransferRow {
+        TransferRow {
+            name: "a.iso".into(),
+            path: "/data/a.iso".into(),
+            state: TransferState::Done,
+            size: 2_000_000_000,
+            done: 2_000_000_000,
+            bytes_down: 2_000_000_000,
+            wire_bytes: 2_000_100_000,
+            duration_s: 2.0,
+            pieces: 100,
+            pieces_done: 100,
+            bytes_per_peer: vec![("http://a:1".into(), 1_500_000_000), ("http://b:1".into(), 500_000_000)],
+            verified: true,
+            ..TransferRow::default()
+        }
+    }
+
+    #[test]
+    fn the_result_has_every_promised_field() {
+        let result = result_event(&row(), None);
+        for field in [
+            "type",
+            "id",
+            "strategy",
+            "reason",
+            "bytes",
+            "wire_bytes",
+            "duration_s",
+            "rate_bytes_per_s",
+            "pieces",
+            "peers",
+            "verified",
+        ] {
+            assert!(result.get(field).is_some(), "{field}");
+        }
+        assert_eq!(result["rate_bytes_per_s"], 1_000_000_000u64);
+        assert_eq!(result["peers"][1]["bytes"], 500_000_000u64);
+        assert!(result.get("error").is_none());
+        assert_eq!(result_event(&row(), Some("stopped"))["error"], "stopped");
+    }
+
+    #[test]
+    fn progress_has_units_in_its_names() {
+        let event = progress_event("progress", &row());
+        for field in ["id", "state", "bytes_done", "bytes_total", "rate_bytes_per_s", "peers", "eta_s"] {
+            assert!(event.get(field).is_some(), "{field}");
+        }
+        assert_eq!(event["state"], "done");
+    }
+
+    #[test]
+    fn the_line_names_path_rate_and_peers() {
+        assert_eq!(result_line(&row()), "/data/a.iso  2.00 GB, in 2.00 s, 1.00 GB/s, from 2 peers, verified");
+        let there = TransferRow { bytes_down: 0, ..row() };
+        assert_eq!(result_line(&there), "/data/a.iso  2.00 GB, all there already, verified");
+    }
+
+    #[test]
+    fn state_words_are_those_on_the_wire() {
+        for state in [TransferState::Queued, TransferState::Pausing, TransferState::Seeding, TransferState::Cancelled] {
+            assert_eq!(serde_json::to_value(state).unwrap(), state_word(state));
+        }
+    }
+}

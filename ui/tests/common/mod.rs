@@ -1,0 +1,172 @@
+//! A laboratory for the real binary: a home and a state folder of its own, nothing of the user's.
+#![allow(dead_code, clippy::unwrap_used)]
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// A temporary folder with everything that one user's `skep` touches.
+pub struct Lab {
+    pub dir: tempfile::TempDir,
+}
+
+impl Lab {
+    pub fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Writes a file of `size` bytes that do not repeat.
+    pub fn data(&self, name: &str, size: usize) -> PathBuf {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let mut rng = fastrand::Rng::with_seed(name.bytes().map(u64::from).sum());
+        let mut bytes = vec![0; size];
+        rng.fill(&mut bytes);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    /// The binary with these arguments, on this laboratory's folders.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_skep"));
+        for (name, _) in std::env::vars_os().filter(|(name, _)| {
+            let name = name.to_string_lossy();
+            name.starts_with("SKEP_") || name.starts_with("XDG_") || name == "NO_COLOR"
+        }) {
+            command.env_remove(name);
+        }
+        command
+            .args(args)
+            .env("HOME", self.path("home"))
+            .env("SKEP_STATE_DIR", self.path("state"))
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub fn run(&self, args: &[&str]) -> Ended {
+        Ended(self.command(args).output().unwrap())
+    }
+
+    /// Starts a command that goes on until it is told to stop.
+    pub fn spawn(&self, args: &[&str]) -> Process {
+        let child = self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Process::new(child)
+    }
+
+    /// Starts `skep serve` on any port and waits until it listens.
+    pub fn serve(&self, args: &[&str]) -> Process {
+        let mut all = vec!["serve", "--listen", "127.0.0.1:0"];
+        all.extend(args);
+        let mut process = self.spawn(&all);
+        let line = process.line();
+        process.url = line.strip_prefix("listening on ").map(str::to_owned);
+        assert!(process.url.is_some(), "{line:?}, stderr {:?}", process.stderr());
+        process
+    }
+
+    /// Shares a path through the running node.
+    pub fn share(&self, path: &Path) -> String {
+        let ended = self.run(&["share", path.to_str().unwrap()]);
+        ended.expect(0);
+        ended.stdout().trim().to_owned()
+    }
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Ended(pub Output);
+
+impl Ended {
+    pub fn code(&self) -> i32 {
+        self.0.status.code().unwrap_or(-1)
+    }
+
+    #[track_caller]
+    pub fn expect(&self, code: i32) -> &Self {
+        assert_eq!(self.code(), code, "stdout {:?}, stderr {:?}", self.stdout(), self.stderr());
+        self
+    }
+
+    pub fn stdout(&self) -> String {
+        String::from_utf8_lossy(&self.0.stdout).into_owned()
+    }
+
+    pub fn stderr(&self) -> String {
+        String::from_utf8_lossy(&self.0.stderr).into_owned()
+    }
+
+    /// Stdout as JSON lines: every line must be an object.
+    #[track_caller]
+    pub fn objects(&self) -> Vec<Value> {
+        let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line:?}"));
+        self.stdout().lines().map(parse).collect()
+    }
+
+    #[track_caller]
+    pub fn last(&self) -> Value {
+        self.objects().pop().unwrap_or_else(|| panic!("nothing on stdout; stderr {:?}", self.stderr()))
+    }
+}
+
+/// A running command; ended with the test.
+pub struct Process {
+    pub child: Child,
+    out: BufReader<ChildStdout>,
+    pub url: Option<String>,
+}
+
+impl Process {
+    pub fn new(mut child: Child) -> Self {
+        let out = BufReader::new(child.stdout.take().unwrap());
+        Self { child, out, url: None }
+    }
+
+    /// The next line of stdout, empty at its end.
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.out.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_raw(self.child.id() as i32).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Everything that is left on stdout, and the exit code.
+    pub fn wait(&mut self) -> (i32, String) {
+        let mut rest = String::new();
+        self.out.read_to_string(&mut rest).unwrap();
+        (self.child.wait().unwrap().code().unwrap_or(-1), rest)
+    }
+
+    /// Kills it and gives what it said on stderr.
+    pub fn stderr(&mut self) -> String {
+        let _ = self.child.kill();
+        let mut text = String::new();
+        if let Some(mut err) = self.child.stderr.take() {
+            let _ = err.read_to_string(&mut text);
+        }
+        text
+    }
+
+    /// Asks it to end; its exit code.
+    pub fn stop(&mut self) -> i32 {
+        self.signal(rustix::process::Signal::TERM);
+        self.wait().0
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
