@@ -29,7 +29,7 @@ pub const TABLE: &[Entry] = &[
         "Make a file or folder available to others and show its link."),
     line(A::Palette, "palette", &[":"], "commands", Global, View, 91,
         "Find any action by its name and run it."),
-    line(A::Help, "help", &["?", "f1"], "help", Global, View, 90,
+    line(A::Help, "help", &["?", "f1"], "help", Global, View, 94,
         "Show the keys that work here and what they do."),
     line(A::Filter, "filter", &["/"], "filter", Global, View, 60,
         "Show only what matches: words, or state:WORD as in state:running."),

@@ -12,7 +12,7 @@ use skep_engine::control::{PeerRow, TransferDetail};
 pub enum Worst {
     /// A piece failed its digest and is still missing.
     Failed,
-    /// A piece is missing that so few connected peers have (0, 1 or 2).
+    /// A piece is missing that no connected peer has (0), or one alone (1).
     Rare(u8),
     /// Pieces are missing: so many eighths of the cell's, 1 to 8.
     Missing(u8),
@@ -197,10 +197,11 @@ fn cell(detail: &TransferDetail, pieces: Range<u32>, mean: f32) -> MapCell {
     MapCell { worst, flight: false, sources: least }
 }
 
-/// Rare: nobody has it, or at most two do and that is half as many as the usual missing piece has.
-/// Where one seeder is the only source of everything, nothing stands out and nothing is called rare.
+/// Rare: nobody has it, or one peer alone does while others have several sources: if that peer
+/// goes, the piece goes. Where one seeder is the only source of everything, nothing stands out and
+/// nothing is called rare.
 fn is_rare(sources: u8, mean: f32) -> bool {
-    sources == 0 || (sources <= 2 && f32::from(sources) * 2.0 <= mean)
+    sources == 0 || (sources == 1 && mean >= 2.0)
 }
 
 /// A peer's lane over the same pieces, into a buffer that is reused.

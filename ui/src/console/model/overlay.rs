@@ -73,7 +73,8 @@ impl Palette {
         };
         let mut found: Vec<(u8, &Entry)> =
             TABLE.iter().filter(shown).filter_map(|e| rank(e, &wanted).map(|r| (r, e))).collect();
-        found.sort_by_key(|(rank, _)| *rank);
+        // Equally good: the plainer one first. With nothing typed the order of the table stands.
+        found.sort_by_key(|(rank, e)| (*rank, if wanted.is_empty() { 0 } else { e.id.len() }));
         found.into_iter().map(|(_, e)| e).collect()
     }
 }

@@ -22,7 +22,10 @@ pub fn draw(canvas: &mut Canvas<'_>, area: Rect, context: Context<'_>) {
         canvas.left(right, y, 8, format_args!("{}", Clock::at(model.now.wall_ms, &model.settings.zone)), Token::Muted);
         right -= 2;
     }
-    right = rates(canvas, area, right, context);
+    // Rates of a node that cannot be reached are no rates: the room is for what went wrong.
+    if model.data_age_ms().is_none() {
+        right = rates(canvas, area, right, context);
+    }
     let mut x = area.x + 1;
     let room = |x: u16| right.saturating_sub(x + 1);
     x += canvas.text(x, y, room(x), "skep", Token::Brand) + 1;

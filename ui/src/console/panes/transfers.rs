@@ -43,18 +43,18 @@ const fn column(key: Cell, title: &'static str, min: u16, max: u16, priority: u8
 
 const COLUMNS: &[Column<Cell>] = &[
     column(Cell::State, "STATE", 11, 11, 0, Align::Left),
-    column(Cell::Name, "NAME", 10, 48, 0, Align::Left),
-    column(Cell::Via, "VIA", 6, 9, 9, Align::Left),
-    column(Cell::Bar, "PROGRESS", 10, 24, 4, Align::Left),
+    column(Cell::Name, "NAME", 10, 44, 0, Align::Left),
+    column(Cell::Via, "VIA", 6, 9, 10, Align::Left),
+    column(Cell::Bar, "PROGRESS", 10, 20, 4, Align::Left),
     column(Cell::Percent, "", 4, 4, 1, Align::Right),
-    column(Cell::Size, "SIZE", 7, 7, 8, Align::Right),
+    column(Cell::Size, "SIZE", 7, 7, 11, Align::Right),
     column(Cell::Way, "", 1, 1, 6, Align::Left),
     column(Cell::Now, "NOW", 9, 9, 1, Align::Right),
-    column(Cell::Average, "AVERAGE", 9, 9, 7, Align::Right),
-    column(Cell::Up, "UP", 9, 9, 11, Align::Right),
+    column(Cell::Average, "AVERAGE", 9, 9, 8, Align::Right),
+    column(Cell::Up, "UP", 9, 9, 12, Align::Right),
     column(Cell::Eta, "ETA", 6, 6, 3, Align::Right),
     column(Cell::Peers, "PEERS", 7, 7, 5, Align::Right),
-    column(Cell::Why, "WHY", 18, 80, 10, Align::Left),
+    column(Cell::Why, "WHY", 18, 100, 9, Align::Left),
 ];
 
 /// The pane.
@@ -89,7 +89,12 @@ impl Pane for Transfers {
         if inner.height < 2 {
             return;
         }
-        let columns = fit(COLUMNS, inner.width.saturating_sub(2), &[Cell::Name, Cell::Why, Cell::Bar, Cell::Via]);
+        // Names are what rows are told apart by: they keep more where there is more.
+        let width = inner.width.saturating_sub(2);
+        let name = if width >= 70 { 20 } else { 10 };
+        let asked: Vec<Column<Cell>> =
+            COLUMNS.iter().map(|c| if c.key == Cell::Name { Column { min: name, ..*c } } else { *c }).collect();
+        let columns = fit(&asked, width, &[Cell::Name, Cell::Why, Cell::Why, Cell::Bar]);
         for place in &columns {
             canvas.print(inner.x + 2 + place.x, inner.y, place.width, place.align, format_args!("{}", place.title), Token::Heading);
         }

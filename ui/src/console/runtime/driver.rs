@@ -140,7 +140,8 @@ impl Driver<'_> {
 
     /// Takes an event into the model and carries out what follows from it.
     async fn reduce(&mut self, event: Event) -> Result<Flow, ConsoleError> {
-        let effects = reduce(&mut self.model, event, self.now());
+        let now = self.now();
+        let effects = reduce(&mut self.model, event, now);
         for effect in effects {
             let Some(effect) = self.tasks.start(effect) else { continue };
             match effect {

@@ -56,9 +56,9 @@ fn share(height: u16, transfers: usize, focus: PaneId) -> Vec<(PaneId, u16)> {
     if height < 14 {
         return vec![(focus, height)];
     }
-    // The list is as high as it needs in steps of four rows, so that it does not jump with every
+    // The list is as high as it needs in steps of three rows, so that it does not jump with every
     // transfer, and takes half the room at most.
-    let wanted = (transfers.min(100) as u16).div_ceil(4).max(1) * 4 + 4;
+    let wanted = (transfers.min(100) as u16).div_ceil(3).max(1) * 3 + 4;
     if height < 20 {
         let list = wanted.min(height / 2);
         // The log shares the lower half's place with the pieces: whichever has the focus.

@@ -119,7 +119,7 @@ fn legend(canvas: &mut Canvas<'_>, x: u16, y: u16, room: u16) {
         (&[glyphs.have], "have", Token::MapHave),
         (&glyphs.missing, "some to all missing", Token::MapMissing),
         (&[glyphs.flight], "in flight", Token::MapFlight),
-        (&["0", "1", "2"], "rare: so many have it", Token::MapRare),
+        (&["0", "1"], "rare: nobody, or one peer has it", Token::MapRare),
         (&[glyphs.failed], "failed its digest", Token::MapFailed),
     ];
     let mut at = x;
