@@ -241,7 +241,7 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "console.glyphs",
         flag("glyphs", "SET"),
-        Kind::Choice(&["auto", "octant", "braille", "block", "ascii"]),
+        Kind::Choice(&["auto", "braille", "block", "ascii"]),
         "auto",
         "Characters that the console draws with",
     ),
