@@ -95,7 +95,7 @@ impl Logs {
             Arc::new(Ring { id: rings.next, name: name.to_owned(), kept: Mutex::default(), news: watch::channel(0).0 });
         rings.open.retain(|ring| ring.strong_count() > 0);
         rings.open.push(Arc::downgrade(&ring));
-        LogRing { ring }
+        LogRing { ring, logs: self.clone() }
     }
 
     /// Changes what is let through, at once and for all rings.
@@ -120,6 +120,14 @@ impl Logs {
 #[derive(Clone)]
 pub struct LogRing {
     ring: Arc<Ring>,
+    logs: Logs,
+}
+
+impl Default for LogRing {
+    /// A ring of logs that nobody installed: it stays empty.
+    fn default() -> Self {
+        Logs::default().ring("")
+    }
 }
 
 struct Ring {
@@ -149,8 +157,16 @@ impl LogRing {
     }
 
     /// Wakes with every new line; its value is [`generation`](Self::generation).
-    pub fn subscribe(&self) -> watch::Receiver<u64> {
+    pub fn changes(&self) -> watch::Receiver<u64> {
         self.ring.news.subscribe()
+    }
+
+    /// Changes what is let through; for every ring of these [`Logs`].
+    ///
+    /// # Errors
+    /// What is wrong with the filter; the old one stays.
+    pub fn set_filter(&self, filter: &str) -> Result<(), FilterError> {
+        self.logs.set_filter(filter)
     }
 
     /// The lines, oldest first. The same `Arc` until there are new ones.

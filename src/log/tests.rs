@@ -67,7 +67,7 @@ fn the_level_changes_while_it_runs() {
         span.in_scope(speak);
         assert!(logs.set_filter("lots").is_err());
         assert_eq!(logs.filter(), "skep_engine::swarm=debug", "the old one stays");
-        logs.set_filter("off").unwrap();
+        ring.set_filter("off").unwrap();
         speak();
         logs.set_filter("debug").unwrap();
         span.in_scope(speak);
@@ -115,7 +115,7 @@ fn memory_is_bounded_and_text_harmless() {
 fn the_tail_is_made_once_per_change() {
     let logs = Logs::new("info").unwrap();
     let ring = logs.ring("a");
-    let mut news = ring.subscribe();
+    let mut news = ring.changes();
     installed(&logs, || {
         info!("one");
         assert!(news.has_changed().unwrap());

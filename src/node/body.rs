@@ -32,6 +32,9 @@ pub enum SendError {
     Stopping,
 }
 
+/// A buffer being filled on a blocking thread.
+type Reading = JoinHandle<Result<Buffer, FilesError>>;
+
 /// A run of a content's bytes on its way to a peer.
 #[derive(Debug)]
 pub struct Sender {
@@ -43,7 +46,7 @@ pub struct Sender {
     /// Bytes of the content not read yet.
     rest: Range<u64>,
     /// Being read on a blocking thread.
-    ahead: Option<(Range<u64>, JoinHandle<Result<Buffer, FilesError>>)>,
+    ahead: Option<(Range<u64>, Reading)>,
     /// Read, not handed over yet.
     chunk: Bytes,
     /// Handed over, not known to be sent.
@@ -171,7 +174,7 @@ impl Sender {
     }
 
     /// Fills `buffer` from its byte `filled` on, on a blocking thread.
-    fn spawn(&self, start: u64, mut buffer: Buffer, filled: usize) -> JoinHandle<Result<Buffer, FilesError>> {
+    fn spawn(&self, start: u64, mut buffer: Buffer, filled: usize) -> Reading {
         let held = self.held.clone();
         tokio::task::spawn_blocking(move || {
             held.files().read_at(start + filled as u64, &mut buffer.as_mut_slice()[filled..])?;

@@ -62,7 +62,8 @@ impl Activity {
         }
     }
 
-    /// When to look again; `None`: the time for a request's head, or for being idle, is over.
+    /// When to look again; `None`: the time for a request's head, or for being idle, is over. Nobody
+    /// rings when a request begins, so it is found out at most one header timeout late.
     pub fn look_again(&self, limits: &Limits) -> Option<Instant> {
         let now = self.now();
         if self.running.load(Ordering::Acquire) > 0 {
@@ -77,7 +78,9 @@ impl Activity {
         } else {
             idle_since + limits.idle_timeout.as_millis() as u64
         };
-        (deadline > now).then(|| self.start + Duration::from_millis(deadline))
+        let deadline = self.start + Duration::from_millis(deadline.max(now));
+        let now = self.start + Duration::from_millis(now);
+        (deadline > now).then(|| deadline.min(now + limits.header_timeout))
     }
 }
 

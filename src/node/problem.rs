@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
@@ -20,7 +20,7 @@ pub struct Problem {
     kind: &'static str,
     title: &'static str,
     detail: String,
-    headers: HeaderMap,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 #[derive(Serialize)]
@@ -38,7 +38,7 @@ impl Problem {
         if let Some((cut, _)) = detail.char_indices().nth(600) {
             detail.truncate(cut);
         }
-        Self { status, kind, title, detail, headers: HeaderMap::new() }
+        Self { status, kind, title, detail, headers: Vec::new() }
     }
 
     /// 400: the request makes no sense.
@@ -88,7 +88,7 @@ impl Problem {
     /// Adds a header; one that cannot be written is left out.
     pub fn with(mut self, name: HeaderName, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
-            self.headers.insert(name, value);
+            self.headers.push((name, value));
         }
         self
     }

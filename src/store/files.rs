@@ -277,12 +277,25 @@ fn read_nowait(file: &File, buf: &mut [u8], offset: u64) -> usize {
     while filled < buf.len() {
         let at = offset + filled as u64;
         let mut rest = [io::IoSliceMut::new(&mut buf[filled..])];
-        match rustix::io::preadv2(file, &mut rest, at, rustix::io::ReadWriteFlags::NOWAIT) {
+        let read = match rustix::io::preadv2(file, &mut rest, at, rustix::io::ReadWriteFlags::NOWAIT) {
+            Err(rustix::io::Errno::OPNOTSUPP) if is_in_memory(file) => file.read_at(&mut buf[filled..], at),
+            other => other.map_err(io::Error::from),
+        };
+        match read {
             Ok(0) | Err(_) => break,
             Ok(count) => filled += count,
         }
     }
     filled
+}
+
+/// tmpfs does not know `RWF_NOWAIT`, and has no disk to wait for.
+#[cfg(target_os = "linux")]
+fn is_in_memory(file: &File) -> bool {
+    /// `TMPFS_MAGIC` in linux/magic.h.
+    const TMPFS: u64 = 0x0102_1994;
+    // The field's type differs between architectures.
+    rustix::fs::fstatfs(file).is_ok_and(|stat| u64::try_from(stat.f_type) == Ok(TMPFS))
 }
 
 #[cfg(not(target_os = "linux"))]

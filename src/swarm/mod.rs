@@ -27,6 +27,9 @@
 //! compares each piece with its digest while it streams in, writes it, and reports `on_piece` (or
 //! `on_corrupt`: the peer is banned). What is verified is durable first, then told to others.
 //!
+//! What this node has stands in the [`Catalog`], one [`Held`] per content: the download marks pieces as
+//! they come, the node's server reads, and peers that watch are told what is new.
+//!
 //! Invariants:
 //! - A piece is wanted, asked for (of one peer, or of two in the endgame), or there. It never gets lost.
 //! - Only verified pieces are ever there.

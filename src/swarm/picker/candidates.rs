@@ -12,8 +12,9 @@ use std::collections::BinaryHeap;
 /// Horizon of a peer whose heap holds everything of it that is wanted.
 pub(super) const DONE: u32 = u32::MAX;
 /// A heap may hold this many pieces, or one in `SHARE` of the wanted ones if that is more: 32 KiB per
-/// peer at a million pieces. A peer with more is quickly met by scanning.
-const SMALL: usize = 1024;
+/// peer at a million pieces. A peer with more is quickly met by scanning. (Few in tests, so that small
+/// swarms meet the limit.)
+const SMALL: usize = if cfg!(test) { 24 } else { 1024 };
 const SHARE: usize = 256;
 /// A piece whose place in the order changed is put right when it comes up; at most this many per look.
 const REPAIRS: usize = 16;
@@ -62,6 +63,11 @@ impl Candidates {
     /// How many pieces a heap may take while `wanted` are wanted.
     pub(super) fn limit(wanted: u32) -> usize {
         (wanted as usize / SHARE).max(SMALL)
+    }
+
+    /// Adds a piece that a scan met; the scan sees to the room.
+    pub(super) fn note(&mut self, key: u32, piece: u32) {
+        self.heap.push(Reverse((key, self.shuffled(piece))));
     }
 
     /// Adds a piece. `live` tells if an older entry still counts.

@@ -6,7 +6,7 @@
 //! - `holders`: a row of peer bits per piece, so that "does any of these peers have it" is one AND;
 //! - `wanted`: pieces nobody was asked for, in buckets by availability;
 //! - `candidates`: per peer what scans found for it, so that a scan past pieces that a peer lacks is
-//!   paid once and not per choice.
+//!   paid once and not per choice (`choose`).
 //!
 //! [`Picker::choose`] first looks at a few pieces from the front of the order: nearly always one of
 //! them is at a peer that is ready. If not (the rarest pieces are at busy peers, or the ready ones have
@@ -19,13 +19,12 @@
 //! chosen. A ready peer that has a wanted piece is never overlooked.
 
 mod candidates;
+mod choose;
 mod holders;
 mod wanted;
 
 #[cfg(test)]
 mod tests;
-
-use std::ops::ControlFlow;
 
 use candidates::{Candidates, DONE};
 use holders::Holders;
@@ -45,15 +44,6 @@ pub enum Order {
     /// Any.
     Random,
 }
-
-/// Pieces at the front of the order that a choice looks at before it turns to the candidates.
-const GLANCE: u32 = 64;
-/// A scan for candidates goes on until it found one per this many pieces.
-const PACE: u32 = 512;
-/// Ready peers whose candidates are compared in one choice.
-const COMPARED: usize = 32;
-/// Random places tried for a random piece.
-const THROWS: u32 = 32;
 
 /// Chooses pieces of one content for one leecher.
 pub struct Picker {
@@ -95,7 +85,7 @@ impl Picker {
             self.candidates.resize_with(seats, Candidates::default);
             self.counts.resize(seats, 0);
         }
-        self.candidates[usize::from(slot)] = Candidates::known(self.salt ^ u32::from(slot) << 16);
+        self.candidates[usize::from(slot)] = Candidates::known(self.salt_of(slot));
         self.counts[usize::from(slot)] = 0;
     }
 
@@ -106,23 +96,27 @@ impl Picker {
             return;
         }
         self.forget(slot);
-        self.candidates[usize::from(slot)] = Candidates::known(self.salt ^ u32::from(slot) << 16);
+        self.candidates[usize::from(slot)] = Candidates::known(self.salt_of(slot));
         self.counts[usize::from(slot)] = bitmap.count();
         if bitmap.is_full() {
             self.full.insert(slot);
             self.open.insert(slot);
             return;
         }
-        let scarce = bitmap.count() as usize <= Candidates::limit(self.wanted.count()) / 2;
-        if !scarce {
-            self.candidates[usize::from(slot)].horizon = 0;
-        }
+        let room = Candidates::limit(self.wanted.count()) / 2;
+        let mut useful = 0;
         for piece in bitmap.ones() {
             self.holders.set(piece, slot);
             self.wanted.rise(piece);
-            if scarce && self.wanted.contains(piece) {
-                self.push(slot, piece);
+            if self.wanted.contains(piece) {
+                useful += 1;
+                if useful <= room {
+                    self.push(slot, piece);
+                }
             }
+        }
+        if useful > room {
+            self.candidates[usize::from(slot)] = Candidates::unknown(self.salt_of(slot));
         }
         self.note(slot);
     }
@@ -175,6 +169,10 @@ impl Picker {
         self.counts[usize::from(slot)] = 0;
         self.open.remove(slot);
         self.stocked.remove(slot);
+    }
+
+    fn salt_of(&self, slot: u16) -> u32 {
+        self.salt ^ u32::from(slot) << 16
     }
 
     fn forget(&mut self, slot: u16) {
@@ -237,118 +235,6 @@ impl Picker {
                 self.push(slot, piece);
                 self.note(slot);
             }
-        }
-    }
-
-    /// The next piece that one of the `ready` peers has, by the order. It stays wanted until it is taken.
-    pub fn choose(&mut self, ready: &PeerSet, rng: &mut fastrand::Rng) -> Option<u32> {
-        let ready = ready.and(&self.open.or(&self.stocked));
-        if self.wanted.count() == 0 || ready.is_empty() {
-            return None;
-        }
-        if ready.intersects(&self.open) {
-            let all = ready.intersects(&self.full);
-            let (holders, mut left, mut found) = (&self.holders, GLANCE, None);
-            let _ = self.wanted.scan(0, rng, |_, piece| {
-                left -= 1;
-                if all || holders.any(piece, &ready) {
-                    found = Some(piece);
-                    ControlFlow::Break(())
-                } else if left == 0 {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                }
-            });
-            if found.is_some() {
-                return found;
-            }
-        }
-        self.choose_candidate(&ready, rng)
-    }
-
-    /// Any wanted piece that a ready peer has.
-    pub fn choose_any(&mut self, ready: &PeerSet, rng: &mut fastrand::Rng) -> Option<u32> {
-        let all = ready.intersects(&self.full);
-        for _ in 0..THROWS {
-            let piece = rng.u32(..self.wanted.len().max(1));
-            if self.wanted.contains(piece) && (all || self.holders.any(piece, ready)) {
-                return Some(piece);
-            }
-        }
-        self.choose(ready, rng)
-    }
-
-    fn choose_candidate(&mut self, ready: &PeerSet, rng: &mut fastrand::Rng) -> Option<u32> {
-        let mut best = None;
-        // Twice nearly always: once to see that a horizon hides something, once after the scan.
-        for _ in 0..4 {
-            best = self.first_candidate(ready, rng);
-            let limit = best.map_or(DONE, |(key, _)| key);
-            let mut behind = PeerSet::EMPTY;
-            for slot in ready.and(&self.open).iter() {
-                behind.put(slot, self.candidates[usize::from(slot)].horizon < limit);
-            }
-            if behind.is_empty() {
-                break;
-            }
-            self.collect(&behind, limit, rng);
-        }
-        best.map(|(_, piece)| piece)
-    }
-
-    /// The first in order among the candidates of (some of) the ready peers: (key, piece).
-    fn first_candidate(&mut self, ready: &PeerSet, rng: &mut fastrand::Rng) -> Option<(u32, u32)> {
-        let mut best: Option<(u32, u32)> = None;
-        let mut compared = 0;
-        for slot in ready.and(&self.stocked).iter_from(rng.u16(..1024)) {
-            let (wanted, holders) = (&self.wanted, &self.holders);
-            let live = |piece| wanted.contains(piece) && holders.get(piece, slot);
-            let found = self.candidates[usize::from(slot)].first(|piece| wanted.key(piece), live);
-            let Some(found) = found else {
-                self.note(slot);
-                continue;
-            };
-            best = Some(best.map_or(found, |best| best.min(found)));
-            compared += 1;
-            if compared == COMPARED {
-                break;
-            }
-        }
-        best
-    }
-
-    /// Scans on for the peers in `behind` up to `limit`, from the nearest of their horizons.
-    fn collect(&mut self, behind: &PeerSet, limit: u32, rng: &mut fastrand::Rng) {
-        let horizon = |slot: u16| self.candidates[usize::from(slot)].horizon;
-        let from = behind.iter().map(horizon).min().unwrap_or(DONE);
-        let horizons: Vec<u32> = self.candidates.iter().map(|c| c.horizon).collect();
-        let (mut looked, mut found) = (0, Vec::new());
-        let holders = &self.holders;
-        let end = self.wanted.scan(from, rng, |key, piece| {
-            if key >= limit {
-                return ControlFlow::Break(());
-            }
-            looked += 1;
-            for slot in holders.row(piece).and(behind).iter().filter(|slot| key >= horizons[usize::from(*slot)]) {
-                found.push((slot, piece));
-            }
-            let enough = !found.is_empty() && found.len() as u64 * u64::from(PACE) >= looked;
-            if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        });
-        let reached = match end {
-            ControlFlow::Break(key) => key,
-            ControlFlow::Continue(()) => DONE,
-        };
-        for slot in behind.iter() {
-            let horizon = &mut self.candidates[usize::from(slot)].horizon;
-            *horizon = reached.max(*horizon);
-        }
-        for (slot, piece) in found {
-            self.push(slot, piece);
-        }
-        for slot in behind.iter() {
-            self.note(slot);
         }
     }
 

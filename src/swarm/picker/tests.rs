@@ -185,7 +185,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
     #[test]
     fn chooses_what_the_rule_says(
         order in prop_oneof![3 => Just(Order::RarestFirst), 1 => Just(Order::Sequential), 1 => Just(Order::Random)],

@@ -6,7 +6,8 @@
 //!   contents it is refused;
 //! - a full content, or a full table, drops what was not heard of for the longest time, but only if that
 //!   is more than one interval ago: entries that are alive are never driven out by new ones;
-//! - short of bytes, a peer is kept without its bitmap (which can be asked of the peer itself).
+//! - with half of the bytes used, peers are kept without their bitmaps (which can be asked of the peers
+//!   themselves), so that bitmaps do not keep peers out.
 //!
 //! A peer unseen for three intervals is dropped. A source is an IPv4 address or an IPv6 /64.
 
@@ -162,7 +163,7 @@ impl TrackerTable {
             }
         }
         self.bytes -= freed;
-        if self.bytes + peer.bytes() > self.config.max_bytes {
+        if self.bytes + peer.bytes() > self.config.max_bytes / 2 {
             peer.bitmap = None;
         }
         if self.bytes + peer.bytes() > self.config.max_bytes {

@@ -1,0 +1,133 @@
+//! The table of actions.
+
+use super::Action as A;
+use super::Danger::{LosesData, LosesProgress, Reversible, View};
+use super::Scope::{Bans, Dialog, Global, List, Pane};
+use super::{Action, Danger, Entry, Scope};
+use crate::console::panes::PaneId::{Log, Pieces, Transfers};
+
+#[allow(clippy::too_many_arguments, reason = "a line of the table reads as one")]
+const fn line(
+    action: Action,
+    id: &'static str,
+    keys: &'static [&'static str],
+    title: &'static str,
+    scope: Scope,
+    danger: Danger,
+    footer: u8,
+    doc: &'static str,
+) -> Entry {
+    Entry { action, id, title, doc, keys, scope, danger, footer }
+}
+
+/// Every action there is. Within a scope the order is that of help.
+#[rustfmt::skip]
+pub const TABLE: &[Entry] = &[
+    line(A::Add, "transfer.add", &["a"], "add", Global, Reversible, 10,
+        "Fetch something: a skep:// link, a manifest or Metalink file or URL."),
+    line(A::Share, "transfer.share", &["S"], "share", Global, Reversible, 70,
+        "Make a file or folder available to others and show its link."),
+    line(A::Palette, "palette", &[":"], "commands", Global, View, 91,
+        "Find any action by its name and run it."),
+    line(A::Help, "help", &["?", "f1"], "help", Global, View, 94,
+        "Show the keys that work here and what they do."),
+    line(A::Filter, "filter", &["/"], "filter", Global, View, 60,
+        "Show only what matches: words, or state:WORD as in state:running."),
+    line(A::Back, "back", &["esc"], "back", Global, View, 0,
+        "Clear the filter and the marks, or leave the full-screen pane."),
+    line(A::FocusNext, "focus.next", &["tab"], "next pane", Global, View, 80,
+        "Give the keys to the next pane."),
+    line(A::FocusPrevious, "focus.previous", &["shift-tab"], "previous pane", Global, View, 0,
+        "Give the keys to the previous pane."),
+    line(A::Focus(Transfers), "focus.transfers", &["1"], "transfers", Global, View, 0,
+        "Give the keys to the list of transfers."),
+    line(A::Focus(Pieces), "focus.pieces", &["2"], "pieces", Global, View, 0,
+        "Give the keys to the pieces and peers of the selected transfer."),
+    line(A::Focus(Log), "focus.log", &["7"], "log", Global, View, 0,
+        "Give the keys to the log."),
+    line(A::Expand, "expand", &["z", "enter"], "expand", Global, View, 50,
+        "Give the whole screen to the pane, or back."),
+    line(A::Bans, "bans", &["b"], "bans", Global, View, 75,
+        "List the banned peers, with a way to lift a ban."),
+    line(A::NodeLimit, "node.limit", &["N"], "node limits", Global, Reversible, 0,
+        "Set the rate limits of the whole node."),
+    line(A::PauseAll, "transfer.pause-all", &["P"], "pause all", Global, Reversible, 0,
+        "Pause every transfer that runs; if none runs, resume all that are paused."),
+    line(A::Theme, "theme", &["t"], "theme", Global, View, 0,
+        "Go to the next theme."),
+    line(A::Glyphs, "glyphs", &["e"], "glyphs", Global, View, 0,
+        "Go to the next glyph set: auto, block, braille, ascii."),
+    line(A::Eco, "eco", &["."], "eco mode", Global, View, 0,
+        "Draw data once a second instead of four times, for slow links."),
+    line(A::Redraw, "redraw", &["ctrl-l"], "redraw", Global, View, 0,
+        "Draw the whole screen anew."),
+    line(A::Suspend, "suspend", &["ctrl-z"], "suspend", Global, View, 0,
+        "Go back to the shell; fg returns. An embedded node sleeps meanwhile."),
+    line(A::Quit, "quit", &["q", "ctrl-c"], "quit", Global, View, 95,
+        "Leave the console; asks if an embedded node still moves data."),
+
+    line(A::Down, "down", &["j", "down"], "down", List, View, 0,
+        "Go one line down."),
+    line(A::Up, "up", &["k", "up"], "up", List, View, 0,
+        "Go one line up."),
+    line(A::PageDown, "page-down", &["pgdn", "ctrl-d"], "page down", List, View, 0,
+        "Go one page down."),
+    line(A::PageUp, "page-up", &["pgup", "ctrl-u"], "page up", List, View, 0,
+        "Go one page up."),
+    line(A::Top, "top", &["g g", "home"], "top", List, View, 0,
+        "Go to the first line."),
+    line(A::Bottom, "bottom", &["G", "end"], "bottom", List, View, 0,
+        "Go to the last line; in the log, follow it again."),
+
+    line(A::PauseResume, "transfer.pause", &["p", "space"], "pause/resume", Pane(Transfers), Reversible, 11,
+        "Pause what runs, resume what is paused."),
+    line(A::Cancel, "transfer.cancel", &["x"], "cancel", Pane(Transfers), LosesProgress, 30,
+        "Stop for good and drop the partial data; what is complete only stops seeding."),
+    line(A::Remove, "transfer.remove", &["d", "delete"], "remove", Pane(Transfers), LosesData, 31,
+        "Take it off the list; its data too if you type the word."),
+    line(A::Retry, "transfer.retry", &["r"], "retry", Pane(Transfers), Reversible, 12,
+        "Try a failed transfer again; everything verified is kept."),
+    line(A::Verify, "transfer.verify", &["v"], "verify", Pane(Transfers), Reversible, 40,
+        "Compare the data on disk with its digests and fetch again what is wrong."),
+    line(A::Slower, "transfer.slower", &["<"], "slower", Pane(Transfers), Reversible, 0,
+        "Lower its rate limit by a step: down while it fetches, up while it serves."),
+    line(A::Faster, "transfer.faster", &[">"], "faster", Pane(Transfers), Reversible, 0,
+        "Raise its rate limit by a step."),
+    line(A::Limit, "transfer.limit", &["L"], "limits", Pane(Transfers), Reversible, 35,
+        "Set its rate limits in exact figures."),
+    line(A::Mark, "transfer.mark", &["m"], "mark", Pane(Transfers), View, 0,
+        "Mark or unmark it: actions go to all that are marked."),
+    line(A::MarkAll, "transfer.mark-all", &["M"], "mark all", Pane(Transfers), View, 0,
+        "Mark all that are shown, or unmark all."),
+    line(A::Sort, "transfer.sort", &["o"], "sort", Pane(Transfers), View, 55,
+        "Sort by the next criterion: added, name, state, progress, rate, time left, size."),
+    line(A::SortReverse, "transfer.sort-reverse", &["O"], "reverse", Pane(Transfers), View, 0,
+        "Turn the order round."),
+    line(A::CopyLink, "transfer.copy-link", &["c"], "copy link", Pane(Transfers), View, 56,
+        "Copy its link to the clipboard, through SSH too (OSC 52)."),
+
+    line(A::Zoom, "pieces.zoom", &["Z"], "zoom", Pane(Pieces), View, 20,
+        "Zoom the map: all pieces, a tenth of them, one piece per column."),
+    line(A::PanLeft, "pieces.left", &["h", "left"], "left", Pane(Pieces), View, 21,
+        "Move a zoomed map towards the first piece."),
+    line(A::PanRight, "pieces.right", &["l", "right"], "right", Pane(Pieces), View, 22,
+        "Move a zoomed map towards the last piece."),
+
+    line(A::LogLevel, "log.level", &["f"], "level", Pane(Log), View, 20,
+        "Show from the next level up: debug, info, warn, error."),
+    line(A::CopyLine, "log.copy", &["c"], "copy line", Pane(Log), View, 21,
+        "Copy the line to the clipboard, through SSH too (OSC 52)."),
+
+    line(A::Accept, "dialog.accept", &["enter"], "ok", Dialog, View, 10,
+        "Do it."),
+    line(A::NextField, "dialog.next", &["tab"], "next field", Dialog, View, 20,
+        "Go to the next field."),
+    line(A::PreviousField, "dialog.previous", &["shift-tab"], "previous", Dialog, View, 0,
+        "Go to the previous field."),
+
+    line(A::LiftBan, "bans.lift", &["u", "d"], "lift ban", Bans, Reversible, 10,
+        "Forget the ban of this peer."),
+
+    line(A::DebugPanic, "debug.panic", &[], "panic", Global, View, 0,
+        "Panic on purpose, to see that the terminal survives it (debug builds only)."),
+];

@@ -1,0 +1,240 @@
+//! The map of pieces: each cell covers a range of pieces and tells the worst of them.
+//!
+//! *Worst wins*: failed, then missing and rare, then missing, then in flight, then have. A map that
+//! sampled pieces would hide one missing in 100,000; this one cannot.
+
+use std::ops::Range;
+
+use skep_engine::control::{PeerRow, TransferDetail};
+
+/// The worst state among the pieces of a cell, worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Worst {
+    /// A piece failed its digest and is still missing.
+    Failed,
+    /// A piece is missing that no connected peer has (0), or one alone (1).
+    Rare(u8),
+    /// Pieces are missing: so many eighths of the cell's, 1 to 8.
+    Missing(u8),
+    /// What is missing is under way.
+    InFlight,
+    /// All here.
+    Have,
+}
+
+/// A cell of the map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MapCell {
+    /// Its worst piece.
+    pub worst: Worst,
+    /// Pieces of it are under way.
+    pub flight: bool,
+    /// How many peers have the rarest missing piece; none if nothing is missing.
+    pub sources: Option<u8>,
+}
+
+/// A cell of a peer's lane: what it has of the same pieces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LaneCell {
+    /// 0 nothing to 5 all.
+    pub level: u8,
+    /// It is asked for a piece of this cell.
+    pub flight: bool,
+}
+
+/// The map and the exact numbers beside it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Map {
+    /// Pieces shown.
+    pub range: Range<u32>,
+    /// Cells, left to right.
+    pub cells: Vec<MapCell>,
+    /// Pieces in all.
+    pub pieces: u32,
+    /// Pieces here.
+    pub have: u32,
+    /// Pieces missing, those under way included.
+    pub missing: u32,
+    /// Pieces under way.
+    pub in_flight: u32,
+    /// Pieces that failed and are still missing.
+    pub failed: u32,
+    /// How many peers have the rarest missing piece, and how many pieces are that rare.
+    pub rarest: Option<(u8, u32)>,
+    /// Highest number of sources among the missing pieces.
+    pub most_sources: u8,
+    /// How many times it was built: derived lanes hang on it.
+    pub builds: u64,
+}
+
+/// Pieces of cell `at`: cells share the range evenly; where pieces are fewer than cells, several
+/// cells show one piece.
+pub fn pieces_of(range: &Range<u32>, width: u16, at: u16) -> Range<u32> {
+    let (count, width, at) = (u64::from(range.end - range.start), u64::from(width.max(1)), u64::from(at));
+    let start = at * count / width;
+    let end = ((at + 1) * count / width).max(start + 1).min(count);
+    range.start + start as u32..range.start + end as u32
+}
+
+/// Cells that show a piece: the reverse of [`pieces_of`].
+fn cells_of(range: &Range<u32>, width: u16, piece: u32) -> Range<usize> {
+    if !range.contains(&piece) || width == 0 {
+        return 0..0;
+    }
+    let (count, width) = (u64::from(range.end - range.start), u64::from(width));
+    let piece = u64::from(piece - range.start);
+    if count >= width {
+        // The only cell `at` with at·n/w ≤ p < (at+1)·n/w.
+        let at = (((piece + 1) * width - 1) / count) as usize;
+        return at..at + 1;
+    }
+    let first = (piece * width).div_ceil(count);
+    let end = ((piece + 1) * width).div_ceil(count);
+    first as usize..end as usize
+}
+
+/// Ones among bits `range` of a bitfield, most significant bit first.
+pub fn count_ones(bytes: &[u8], range: Range<u32>) -> u32 {
+    if range.is_empty() {
+        return 0;
+    }
+    let (first, last) = (range.start as usize / 8, (range.end as usize - 1) / 8);
+    let (head, tail) = (0xffu8 >> (range.start % 8), 0xffu8 << (7 - (range.end - 1) % 8));
+    let byte = |at: usize| bytes.get(at).copied().unwrap_or(0);
+    if first == last {
+        return (byte(first) & head & tail).count_ones();
+    }
+    let middle: u32 = bytes.get(first + 1..last).unwrap_or_default().iter().map(|b| b.count_ones()).sum();
+    (byte(first) & head).count_ones() + middle + (byte(last) & tail).count_ones()
+}
+
+impl Map {
+    /// Builds the map of `range` on `width` cells. Costs O(pieces missing in the range + width).
+    pub fn build(detail: &TransferDetail, range: Range<u32>, width: u16) -> Self {
+        let have = &detail.have;
+        let missing_of = |pieces: &[u32]| pieces.iter().filter(|p| **p < have.len() && !have.get(**p)).count() as u32;
+        let mut map = Self {
+            pieces: have.len(),
+            have: have.count(),
+            missing: have.len() - have.count(),
+            in_flight: missing_of(&detail.in_flight),
+            failed: missing_of(&detail.failed),
+            cells: Vec::with_capacity(usize::from(width)),
+            ..Self::default()
+        };
+        let mean = map.count_sources(detail);
+        if !range.is_empty() {
+            for at in 0..width {
+                map.cells.push(cell(detail, pieces_of(&range, width, at), mean));
+            }
+            map.mark_in_flight(detail, &range, width);
+            for piece in detail.failed.iter().filter(|p| !have.get(**p)) {
+                for at in cells_of(&range, width, *piece) {
+                    map.cells[at].worst = Worst::Failed;
+                }
+            }
+        }
+        map.range = range;
+        map
+    }
+
+    /// The rarest and the most common missing piece; gives the mean number of sources.
+    fn count_sources(&mut self, detail: &TransferDetail) -> f32 {
+        if self.missing == 0 || detail.availability.is_empty() {
+            return 0.0;
+        }
+        let (mut sum, mut count) = (0u64, 0u64);
+        for piece in detail.have.zeros() {
+            let Some(sources) = detail.availability.get(piece as usize).copied() else { continue };
+            sum += u64::from(sources);
+            count += 1;
+            self.most_sources = self.most_sources.max(sources);
+            self.rarest = match self.rarest {
+                Some((least, n)) if sources == least => Some((least, n + 1)),
+                Some((least, n)) if sources > least => Some((least, n)),
+                _ => Some((sources, 1)),
+            };
+        }
+        if count == 0 { 0.0 } else { sum as f32 / count as f32 }
+    }
+
+    /// Cells whose missing pieces are all under way are not "missing".
+    fn mark_in_flight(&mut self, detail: &TransferDetail, range: &Range<u32>, width: u16) {
+        let mut under_way = vec![0u32; usize::from(width)];
+        let mut pieces: Vec<u32> = detail.in_flight.iter().copied().filter(|p| !detail.have.get(*p)).collect();
+        pieces.sort_unstable();
+        pieces.dedup();
+        for piece in pieces {
+            for at in cells_of(range, width, piece) {
+                under_way[at] += 1;
+                self.cells[at].flight = true;
+            }
+        }
+        for (at, cell) in self.cells.iter_mut().enumerate().filter(|(at, _)| under_way[*at] > 0) {
+            let pieces = pieces_of(range, width, at as u16);
+            let missing = (pieces.end - pieces.start) - count_ones(detail.have.as_bytes(), pieces.clone());
+            if missing <= under_way[at] {
+                cell.worst = Worst::InFlight;
+            }
+        }
+    }
+}
+
+fn cell(detail: &TransferDetail, pieces: Range<u32>, mean: f32) -> MapCell {
+    let total = pieces.end - pieces.start;
+    let missing = total - count_ones(detail.have.as_bytes(), pieces.clone());
+    if missing == 0 {
+        return MapCell { worst: Worst::Have, flight: false, sources: None };
+    }
+    let least = pieces
+        .filter(|p| !detail.have.get(*p))
+        .filter_map(|p| detail.availability.get(p as usize).copied())
+        .min();
+    let worst = match least {
+        Some(sources) if is_rare(sources, mean) => Worst::Rare(sources),
+        _ => Worst::Missing(((u64::from(missing) * 8).div_ceil(u64::from(total))) as u8),
+    };
+    MapCell { worst, flight: false, sources: least }
+}
+
+/// Rare: nobody has it, or one peer alone does while others have several sources: if that peer
+/// goes, the piece goes. Where one seeder is the only source of everything, nothing stands out and
+/// nothing is called rare.
+fn is_rare(sources: u8, mean: f32) -> bool {
+    sources == 0 || (sources == 1 && mean >= 2.0)
+}
+
+/// A peer's lane over the same pieces, into a buffer that is reused.
+pub fn lane(peer: &PeerRow, range: Range<u32>, width: u16, out: &mut Vec<LaneCell>) {
+    out.clear();
+    if range.is_empty() {
+        return;
+    }
+    let everything = peer.mirror && peer.have.is_none();
+    for at in 0..width {
+        let pieces = pieces_of(&range, width, at);
+        let total = pieces.end - pieces.start;
+        let has = match &peer.have {
+            Some(bits) => count_ones(bits.as_bytes(), pieces),
+            None if everything => total,
+            None => 0,
+        };
+        // All is 5 and nothing is 0; what lies between never looks like either.
+        let level = if has == 0 {
+            0
+        } else if has >= total {
+            5
+        } else {
+            (u64::from(has) * 5 / u64::from(total)).clamp(1, 4) as u8
+        };
+        out.push(LaneCell { level, flight: false });
+    }
+    for piece in &peer.in_flight {
+        for at in cells_of(&range, width, *piece) {
+            out[at].flight = true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

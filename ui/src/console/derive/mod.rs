@@ -1,0 +1,113 @@
+//! What frames are made of, computed outside drawing and kept as long as its inputs stand: by the
+//! detail's generation, the width and the zoom.
+
+pub mod map;
+pub mod status;
+pub mod totals;
+
+use std::sync::Arc;
+
+use skep_engine::control::{TransferDetail, TransferId};
+
+use super::model::Model;
+use super::panes::PaneId;
+use super::panes::pieces;
+use super::view::layout::Layout;
+
+/// Everything derived for one frame.
+#[derive(Debug, Default)]
+pub struct Derived {
+    /// The map of the selected transfer.
+    pub map: map::Map,
+    /// Lanes of the peers on screen, by their place in the detail.
+    pub lanes: Vec<(usize, Vec<map::LaneCell>)>,
+    /// Sums over all transfers.
+    pub totals: totals::Totals,
+    map_key: Option<MapKey>,
+    lanes_key: Option<LanesKey>,
+    totals_of: Option<u64>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct MapKey {
+    id: TransferId,
+    generation: u64,
+    start: u32,
+    end: u32,
+    width: u16,
+    detail: usize,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct LanesKey {
+    map_builds: u64,
+    top: usize,
+    rows: usize,
+    order: Vec<usize>,
+}
+
+impl Derived {
+    /// Brings everything up to date for a frame of this layout; what still holds is kept.
+    pub fn update(&mut self, model: &Model, layout: &Layout) {
+        if self.totals_of != Some(model.snapshot.generation) {
+            self.totals = totals::Totals::of(&model.snapshot);
+            self.totals_of = Some(model.snapshot.generation);
+        }
+        match (model.detail(), layout.area(PaneId::Pieces)) {
+            (Some(detail), Some(area)) => {
+                let shape = pieces::Shape::of(area);
+                self.update_map(model, detail, &shape);
+                self.update_lanes(model, detail, &shape);
+            }
+            _ => {
+                self.map = map::Map::default();
+                self.map_key = None;
+                self.lanes.clear();
+                self.lanes_key = None;
+            }
+        }
+    }
+
+    fn update_map(&mut self, model: &Model, detail: &Arc<TransferDetail>, shape: &pieces::Shape) {
+        let range = model.pieces.range(detail.have.len(), shape.map_width);
+        let key = MapKey {
+            id: detail.id,
+            generation: detail.generation,
+            start: range.start,
+            end: range.end,
+            width: shape.map_width,
+            detail: Arc::as_ptr(detail) as usize,
+        };
+        if self.map_key.as_ref() != Some(&key) {
+            let builds = self.map.builds + 1;
+            self.map = map::Map::build(detail, range, shape.map_width);
+            self.map.builds = builds;
+            self.map_key = Some(key);
+        }
+    }
+
+    fn update_lanes(&mut self, model: &Model, detail: &TransferDetail, shape: &pieces::Shape) {
+        let on_screen = model.pieces.order.iter().skip(model.pieces.top).take(shape.peer_rows);
+        let key = LanesKey {
+            map_builds: self.map.builds,
+            top: model.pieces.top,
+            rows: shape.peer_rows,
+            order: on_screen.copied().collect(),
+        };
+        if self.lanes_key.as_ref() == Some(&key) {
+            return;
+        }
+        let mut lanes = std::mem::take(&mut self.lanes);
+        lanes.truncate(key.order.len());
+        for (row, at) in key.order.iter().enumerate() {
+            let Some(peer) = detail.peers.get(*at) else { continue };
+            if lanes.len() <= row {
+                lanes.push((*at, Vec::new()));
+            }
+            lanes[row].0 = *at;
+            map::lane(peer, self.map.range.clone(), shape.map_width, &mut lanes[row].1);
+        }
+        self.lanes = lanes;
+        self.lanes_key = Some(key);
+    }
+}

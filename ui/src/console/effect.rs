@@ -1,0 +1,48 @@
+//! What the console asks the world to do. `reduce` says it, the driver does it.
+
+use std::path::PathBuf;
+
+use skep_engine::control::{AddTransfer, Command, Focus};
+
+/// Words for what a command does: `pause`, `add`. For the message when it is refused or done.
+pub type Told = &'static str;
+
+/// Something to be done outside the model.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Send a command to the engine.
+    Command {
+        /// The command.
+        command: Command,
+        /// What it does, in a word.
+        told: Told,
+    },
+    /// Read a manifest or Metalink file where the console runs, and add what it describes.
+    AddFile {
+        /// The file.
+        path: PathBuf,
+        /// Everything else about the transfer.
+        add: AddTransfer,
+    },
+    /// Find out about a path where the console runs.
+    LookUp(PathBuf),
+    /// Tell the engine what is looked at.
+    SetFocus(Focus),
+    /// Put text on the operator's clipboard (OSC 52).
+    Copy(String),
+    /// Draw everything anew.
+    Redraw,
+    /// Back to the shell until it wakes us.
+    Suspend,
+    /// Leave the console.
+    Quit,
+    /// Panic on purpose (debug builds only).
+    Panic,
+}
+
+impl Effect {
+    /// A command with its word.
+    pub const fn command(command: Command, told: Told) -> Self {
+        Self::Command { command, told }
+    }
+}

@@ -1,0 +1,236 @@
+//! Glyph sets: the shapes that carry meaning beside the words.
+//!
+//! Every glyph is one column wide. A piece map's state is told by its glyph alone, so that it can
+//! be read without colour: `█` have, `▸` in flight, `▓▒░·` ever more missing, `0` or `1` where a
+//! missing piece is rare (so many peers have it), `!` where a piece failed.
+
+/// Which glyphs a terminal can show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum GlyphChoice {
+    /// Blocks, or ASCII where the locale is not UTF-8 or the terminal is the kernel's own.
+    #[default]
+    Auto,
+    /// Block elements.
+    Block,
+    /// Braille patterns.
+    Braille,
+    /// Nothing beyond ASCII.
+    Ascii,
+}
+
+impl GlyphChoice {
+    /// All choices, in the order that the key cycles through.
+    pub const ALL: [Self; 4] = [Self::Auto, Self::Block, Self::Braille, Self::Ascii];
+
+    /// Its name in the configuration and on screen.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Block => "block",
+            Self::Braille => "braille",
+            Self::Ascii => "ascii",
+        }
+    }
+
+    /// The choice of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|c| c.name() == name)
+    }
+
+    /// The set that it stands for on a terminal that does (not) show Unicode.
+    pub const fn set(self, unicode: bool) -> &'static Glyphs {
+        match self {
+            Self::Auto if !unicode => &ASCII,
+            Self::Auto | Self::Block => &BLOCK,
+            Self::Braille => &BRAILLE,
+            Self::Ascii => &ASCII,
+        }
+    }
+}
+
+/// True if the environment promises UTF-8 and a font beyond ASCII.
+pub fn detect_unicode(env: impl Fn(&str) -> Option<String>) -> bool {
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| env(name).filter(|v| !v.is_empty()));
+    let utf8 = locale.is_none_or(|l| {
+        let l = l.to_ascii_lowercase();
+        l.contains("utf-8") || l.contains("utf8")
+    });
+    utf8 && env("TERM").is_none_or(|t| t != "linux" && t != "dumb")
+}
+
+/// One set of glyphs.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Glyphs {
+    /// Corners and lines of a pane: top left, top right, bottom left, bottom right, horizontal, vertical.
+    pub border: [&'static str; 6],
+    /// Pieces all here.
+    pub have: &'static str,
+    /// The worst piece of the cell is under way.
+    pub flight: &'static str,
+    /// Missing, from a few of the cell's pieces to all of them.
+    pub missing: [&'static str; 4],
+    /// A piece failed its digest.
+    pub failed: &'static str,
+    /// What a peer has of a cell: none, some (rising), all.
+    pub lane: [&'static str; 6],
+    /// A peer is asked for a piece in this cell.
+    pub lane_flight: &'static str,
+    /// Progress bar: rest, fractions of a cell (rising), full cell.
+    pub bar: &'static [&'static str],
+    /// Sparkline levels, rising; the first is zero.
+    pub spark: [&'static str; 9],
+    /// Marks the selected row.
+    pub cursor: &'static str,
+    /// Marks a row that was marked.
+    pub mark: &'static str,
+    /// Down, up.
+    pub arrows: [&'static str; 2],
+    /// Stands for text that was cut off.
+    pub ellipsis: &'static str,
+    /// Moves bytes.
+    pub running: &'static str,
+    /// Serves others.
+    pub seeding: &'static str,
+    /// Complete.
+    pub done: &'static str,
+    /// Waits.
+    pub queued: &'static str,
+    /// Gets ready or checks.
+    pub busy: &'static str,
+    /// Paused.
+    pub paused: &'static str,
+    /// Runs, but no byte comes.
+    pub stalled: &'static str,
+    /// Failed.
+    pub error: &'static str,
+    /// Stopped for good.
+    pub cancelled: &'static str,
+    /// On its way to what was wished.
+    pub wish: &'static str,
+    /// Separates facts on one line.
+    pub dot: &'static str,
+    /// Nothing to say.
+    pub none: &'static str,
+    /// Unlimited.
+    pub unlimited: &'static str,
+    /// Scale marks of the ruler above a map.
+    pub tick: &'static str,
+}
+
+const BLOCK: Glyphs = Glyphs {
+    border: ["╭", "╮", "╰", "╯", "─", "│"],
+    have: "█",
+    flight: "▸",
+    missing: ["▓", "▒", "░", "·"],
+    failed: "!",
+    lane: ["·", "▁", "▂", "▃", "▄", "▅"],
+    lane_flight: "▸",
+    bar: &["·", "▏", "▎", "▍", "▌", "▋", "▊", "▉", "█"],
+    spark: [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"],
+    cursor: "▌",
+    mark: "●",
+    arrows: ["↓", "↑"],
+    ellipsis: "…",
+    running: "▸",
+    seeding: "▴",
+    done: "✓",
+    queued: "·",
+    busy: "◌",
+    paused: "‖",
+    stalled: "▪",
+    error: "✗",
+    cancelled: "–",
+    wish: "»",
+    dot: "·",
+    none: "–",
+    unlimited: "∞",
+    tick: "╷",
+};
+
+const BRAILLE: Glyphs = Glyphs {
+    have: "⣿",
+    missing: ["⣷", "⡶", "⠶", "⠐"],
+    lane: ["⠐", "⡀", "⣀", "⣄", "⣤", "⣶"],
+    bar: &["⠐", "⡀", "⡄", "⡆", "⡇", "⣇", "⣧", "⣷", "⣿"],
+    spark: [" ", "⡀", "⣀", "⣄", "⣤", "⣦", "⣶", "⣷", "⣿"],
+    ..BLOCK
+};
+
+const ASCII: Glyphs = Glyphs {
+    border: ["+", "+", "+", "+", "-", "|"],
+    have: "#",
+    flight: ">",
+    missing: ["=", "-", ":", "."],
+    failed: "!",
+    lane: [".", ":", "-", "~", "=", "#"],
+    lane_flight: ">",
+    bar: &[".", "#"],
+    spark: [" ", "_", ".", "-", ":", "=", "+", "*", "#"],
+    cursor: ">",
+    mark: "*",
+    arrows: ["v", "^"],
+    ellipsis: "~",
+    running: ">",
+    seeding: "^",
+    done: "+",
+    queued: ".",
+    busy: "o",
+    paused: "=",
+    stalled: "!",
+    error: "x",
+    cancelled: "-",
+    wish: "~",
+    dot: "|",
+    none: "-",
+    unlimited: "none",
+    tick: "|",
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use unicode_width::UnicodeWidthStr;
+
+    fn single(set: &Glyphs) -> Vec<&'static str> {
+        let mut all = vec![set.have, set.flight, set.failed, set.lane_flight, set.cursor, set.mark, set.ellipsis];
+        all.extend([set.running, set.seeding, set.done, set.queued, set.busy, set.paused, set.stalled, set.error]);
+        all.extend([set.cancelled, set.wish, set.dot, set.none, set.tick]);
+        all.extend(set.border.iter().chain(&set.missing).chain(&set.lane).chain(set.bar).chain(&set.spark));
+        all.extend(set.arrows);
+        all
+    }
+
+    #[test]
+    fn every_glyph_is_one_column_wide() {
+        for choice in GlyphChoice::ALL {
+            for glyph in single(choice.set(true)) {
+                assert_eq!(glyph.width(), 1, "{}: {glyph:?}", choice.name());
+            }
+        }
+        assert!(single(&ASCII).iter().all(|g| g.is_ascii()));
+    }
+
+    #[test]
+    fn states_of_a_map_differ_by_glyph_alone() {
+        for choice in GlyphChoice::ALL {
+            let set = choice.set(true);
+            let mut all: Vec<_> = [set.have, set.flight, set.failed, "0", "1"].into_iter().collect();
+            all.extend(set.missing);
+            let count = all.len();
+            all.sort_unstable();
+            all.dedup();
+            assert_eq!(all.len(), count, "{}", choice.name());
+        }
+    }
+
+    #[test]
+    fn ascii_where_nothing_else_is_promised() {
+        let env = |vars: &'static [(&str, &str)]| {
+            move |name: &str| vars.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned())
+        };
+        assert!(detect_unicode(env(&[("LANG", "en_US.UTF-8"), ("TERM", "xterm")])));
+        assert!(detect_unicode(env(&[])));
+        assert!(!detect_unicode(env(&[("LC_ALL", "C"), ("LANG", "en_US.UTF-8")])));
+        assert!(!detect_unicode(env(&[("LANG", "en_US.UTF-8"), ("TERM", "linux")])));
+    }
+}

@@ -1,0 +1,162 @@
+//! Which keys do what: layers of chords, made from the table of actions and a user's patch.
+
+pub mod key;
+mod patch;
+
+pub use key::{Key, ParseKeyError, chord_name, parse_chord};
+pub use patch::{KeyIssue, apply};
+
+use super::action::{Action, Scope, TABLE};
+
+/// A chord bound to an action in a layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binding {
+    /// The layer.
+    pub scope: Scope,
+    /// The keys, one after another.
+    pub chord: Vec<Key>,
+    /// What they do.
+    pub action: Action,
+}
+
+/// What a sequence of keys means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lookup {
+    /// This.
+    Action(Action),
+    /// More keys may follow.
+    Prefix,
+    /// Nothing.
+    None,
+}
+
+/// All bindings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keymap {
+    bindings: Vec<Binding>,
+}
+
+impl Default for Keymap {
+    fn default() -> Self {
+        let mut bindings = Vec::new();
+        for entry in TABLE {
+            for chord in entry.keys.iter().filter_map(|k| parse_chord(k).ok()) {
+                bindings.push(Binding { scope: entry.scope, chord, action: entry.action });
+            }
+        }
+        Self { bindings }
+    }
+}
+
+impl Keymap {
+    /// What the keys pressed so far mean in these layers; the first layer that knows them decides.
+    pub fn lookup(&self, layers: &[Scope], keys: &[Key]) -> Lookup {
+        for layer in layers {
+            let mut prefix = false;
+            for binding in self.bindings.iter().filter(|b| b.scope == *layer) {
+                if binding.chord == keys {
+                    return Lookup::Action(binding.action);
+                }
+                prefix |= binding.chord.starts_with(keys);
+            }
+            if prefix {
+                return Lookup::Prefix;
+            }
+        }
+        Lookup::None
+    }
+
+    /// The chords of an action.
+    pub fn chords(&self, action: Action) -> impl Iterator<Item = &[Key]> {
+        self.bindings.iter().filter(move |b| b.action == action).map(|b| b.chord.as_slice())
+    }
+
+    /// The chords of an action for people: `p space`, or nothing.
+    pub fn label(&self, action: Action) -> String {
+        self.chords(action).map(chord_name).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Its first chord for people.
+    pub fn short_label(&self, action: Action) -> Option<String> {
+        self.chords(action).next().map(chord_name)
+    }
+
+    /// Every binding.
+    pub fn bindings(&self) -> &[Binding] {
+        &self.bindings
+    }
+
+    /// Bindings that continue the keys pressed so far, for the hint in the footer.
+    pub fn continuations(&self, layers: &[Scope], keys: &[Key]) -> impl Iterator<Item = &Binding> {
+        let (layers, keys) = (layers.to_vec(), keys.to_vec());
+        self.bindings
+            .iter()
+            .filter(move |b| layers.contains(&b.scope) && b.chord.len() > keys.len() && b.chord.starts_with(&keys))
+    }
+
+    /// Keys that cannot work as bound: two actions on one chord of a layer, or a chord that starts
+    /// with another.
+    pub fn conflicts(&self) -> Vec<KeyIssue> {
+        let mut found = Vec::new();
+        for (at, a) in self.bindings.iter().enumerate() {
+            for b in self.bindings.iter().skip(at + 1).filter(|b| b.scope == a.scope) {
+                let (short, long) = if a.chord.len() <= b.chord.len() { (a, b) } else { (b, a) };
+                if long.chord.starts_with(&short.chord) {
+                    found.push(KeyIssue::Conflict {
+                        scope: a.scope.name(),
+                        chord: chord_name(&long.chord),
+                        with: chord_name(&short.chord),
+                    });
+                }
+            }
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::console::panes::PaneId;
+
+    fn keys(text: &str) -> Vec<Key> {
+        parse_chord(text).unwrap()
+    }
+
+    #[test]
+    fn the_builtin_table_has_no_conflict() {
+        assert_eq!(Keymap::default().conflicts(), []);
+        let bound: usize = TABLE.iter().map(|e| e.keys.len()).sum();
+        assert_eq!(Keymap::default().bindings().len(), bound, "every default key parses");
+    }
+
+    #[test]
+    fn no_pane_hides_a_global_key() {
+        let map = Keymap::default();
+        for global in map.bindings().iter().filter(|b| b.scope == Scope::Global || b.scope == Scope::List) {
+            for pane in PaneId::ALL {
+                assert_eq!(
+                    map.lookup(&[Scope::Pane(pane), Scope::List, Scope::Global], &global.chord),
+                    Lookup::Action(global.action),
+                    "{} in {}",
+                    chord_name(&global.chord),
+                    pane.name()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn inner_layers_win_and_chords_wait() {
+        let map = Keymap::default();
+        let transfers = [Scope::Pane(PaneId::Transfers), Scope::List, Scope::Global];
+        let log = [Scope::Pane(PaneId::Log), Scope::List, Scope::Global];
+        assert_eq!(map.lookup(&transfers, &keys("c")), Lookup::Action(Action::CopyLink));
+        assert_eq!(map.lookup(&log, &keys("c")), Lookup::Action(Action::CopyLine));
+        assert_eq!(map.lookup(&log, &keys("x")), Lookup::None);
+        assert_eq!(map.lookup(&log, &keys("g")), Lookup::Prefix);
+        assert_eq!(map.lookup(&log, &keys("g g")), Lookup::Action(Action::Top));
+        assert_eq!(map.lookup(&log, &keys("g x")), Lookup::None);
+        assert_eq!(map.continuations(&log, &keys("g")).count(), 1);
+    }
+}

@@ -1,0 +1,212 @@
+//! What is on screen: the newest snapshot, and everything the operator did to the view.
+//!
+//! The model changes only in `reduce`, and only by events; drawing reads it. It holds no socket, no
+//! clock and no terminal, so that every state of the console can be made in a test.
+
+pub mod filter;
+pub mod form;
+pub mod history;
+pub mod input;
+pub mod link;
+pub mod log;
+pub mod overlay;
+pub mod pieces;
+pub mod sort;
+pub mod toast;
+pub mod transfers;
+pub mod wish;
+
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use skep_engine::control::{Connection, Snapshot, TransferDetail, TransferRow};
+
+use super::action::Scope;
+use super::glyphs::{GlyphChoice, Glyphs};
+use super::keymap::{Key, Keymap};
+use super::panes::PaneId;
+use super::theme::{Depth, Theme, ThemeSpec, builtin, builtin_names};
+use overlay::Overlay;
+
+/// A moment as the driver passes it in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Moment {
+    /// Milliseconds since the console started: for durations.
+    pub mono_ms: u64,
+    /// Milliseconds since the Unix epoch: for what is said to people.
+    pub wall_ms: u64,
+}
+
+/// What does not change while the console runs.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where the node is: `embedded` or a URL.
+    pub target: String,
+    /// The node ends with the console.
+    pub embedded: bool,
+    /// Nothing may be changed from here.
+    pub read_only: bool,
+    /// The operator's home folder, for `~/`.
+    pub home: Option<String>,
+    /// Where transfers land unless told otherwise; the node's root if none.
+    pub default_dir: Option<String>,
+    /// For clocks.
+    pub zone: TimeZone,
+    /// Colours of the terminal.
+    pub depth: Depth,
+    /// The terminal shows more than ASCII.
+    pub unicode: bool,
+    /// Themes to choose from; never empty.
+    pub themes: Vec<ThemeSpec>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            target: "embedded".to_owned(),
+            embedded: true,
+            read_only: false,
+            home: None,
+            default_dir: None,
+            zone: TimeZone::UTC,
+            depth: Depth::True,
+            unicode: true,
+            themes: builtin_names().filter_map(builtin).collect(),
+        }
+    }
+}
+
+/// What the console itself costs, over the last seconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Frames per second, times ten.
+    pub fps_x10: u32,
+    /// Bytes per second written to the terminal.
+    pub bytes_per_s: u64,
+    /// How many times slower than usual data is drawn, because the terminal or the line is slow.
+    pub slowdown: u32,
+}
+
+/// Everything on screen.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// What does not change.
+    pub settings: Settings,
+    /// The newest snapshot.
+    pub snapshot: Arc<Snapshot>,
+    /// When the newest snapshot came; none before the first.
+    pub received: Option<Moment>,
+    /// Live or lost.
+    pub connection: Connection,
+    /// The moment of the last event.
+    pub now: Moment,
+    /// Columns and rows of the terminal.
+    pub size: (u16, u16),
+    /// The list of transfers.
+    pub transfers: transfers::TransferList,
+    /// The map and the peers.
+    pub pieces: pieces::PiecesView,
+    /// The log.
+    pub log: log::LogView,
+    /// The pane that has the keys.
+    pub focus: PaneId,
+    /// The pane that has the whole screen.
+    pub expanded: Option<PaneId>,
+    /// Dialogs, the topmost last.
+    pub overlays: Vec<Overlay>,
+    /// Short messages.
+    pub toasts: toast::Toasts,
+    /// What was asked of the engine and is not a fact yet.
+    pub wishes: wish::Wishes,
+    /// Rates of the last minutes.
+    pub history: history::History,
+    /// Keys.
+    pub keymap: Arc<Keymap>,
+    /// Keys of a chord so far, and when the last was pressed.
+    pub chord: (Vec<Key>, u64),
+    /// Index of the theme.
+    pub theme_at: usize,
+    /// The theme, resolved.
+    pub theme: Arc<Theme>,
+    /// Glyphs chosen.
+    pub glyph_choice: GlyphChoice,
+    /// Slow drawing asked for.
+    pub eco: bool,
+    /// The terminal has the operator's eyes.
+    pub terminal_focused: bool,
+    /// The console's own cost.
+    pub cost: Cost,
+}
+
+impl Model {
+    /// A model before the first snapshot.
+    pub fn new(settings: Settings, keymap: Keymap, theme: &str, glyphs: GlyphChoice) -> Self {
+        let theme_at = settings.themes.iter().position(|t| t.name == theme).unwrap_or(0);
+        let theme = Arc::new(Theme::resolve(&settings.themes[theme_at], settings.depth));
+        Self {
+            settings,
+            snapshot: Arc::default(),
+            received: None,
+            connection: Connection::Live,
+            now: Moment::default(),
+            size: (80, 24),
+            transfers: transfers::TransferList::default(),
+            pieces: pieces::PiecesView::default(),
+            log: log::LogView::default(),
+            focus: PaneId::Transfers,
+            expanded: None,
+            overlays: Vec::new(),
+            toasts: toast::Toasts::default(),
+            wishes: wish::Wishes::default(),
+            history: history::History::default(),
+            keymap: Arc::new(keymap),
+            chord: (Vec::new(), 0),
+            theme_at,
+            theme,
+            glyph_choice: glyphs,
+            eco: false,
+            terminal_focused: true,
+            cost: Cost::default(),
+        }
+    }
+
+    /// The row of the selected transfer.
+    pub fn selected(&self) -> Option<&Arc<TransferRow>> {
+        let id = self.transfers.selected?;
+        self.snapshot.transfers.iter().find(|t| t.id == id)
+    }
+
+    /// Details of the selected transfer, once they came.
+    pub fn detail(&self) -> Option<&Arc<TransferDetail>> {
+        self.snapshot.details.get(&self.transfers.selected?)
+    }
+
+    /// The glyphs in use.
+    pub fn glyphs(&self) -> &'static Glyphs {
+        self.glyph_choice.set(self.settings.unicode)
+    }
+
+    /// The keymap layers that are active where the operator is, innermost first.
+    pub fn layers(&self) -> &'static [Scope] {
+        match self.overlays.last() {
+            Some(Overlay::Bans(_)) => &[Scope::Bans, Scope::List, Scope::Dialog],
+            Some(Overlay::Help(_)) => &[Scope::List, Scope::Dialog],
+            Some(_) => &[Scope::Dialog],
+            None => match self.focus {
+                PaneId::Transfers => &[Scope::Pane(PaneId::Transfers), Scope::List, Scope::Global],
+                PaneId::Pieces => &[Scope::Pane(PaneId::Pieces), Scope::List, Scope::Global],
+                PaneId::Log => &[Scope::Pane(PaneId::Log), Scope::List, Scope::Global],
+            },
+        }
+    }
+
+    /// Age in milliseconds of what is shown, if the connection is lost.
+    pub fn data_age_ms(&self) -> Option<u64> {
+        match self.connection {
+            Connection::Live => None,
+            Connection::Lost { .. } => {
+                Some(self.received.map_or(0, |m| self.now.mono_ms.saturating_sub(m.mono_ms)))
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Every key that works in a pane, from the table of actions.
+
+use super::{centered, window};
+use crate::console::action::{Action, Danger, Entry, Scope, TABLE};
+use crate::console::model::overlay::HelpView;
+use crate::console::panes::{Context, PaneId};
+use crate::console::theme::Token;
+use crate::console::widgets::Canvas;
+
+/// A line of help.
+enum Line {
+    Blank,
+    Title(Scope),
+    Entry(&'static Entry),
+}
+
+/// Lines for a pane: its own actions first.
+fn lines(pane: PaneId) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for scope in [Scope::Pane(pane), Scope::Global, Scope::List] {
+        if !lines.is_empty() {
+            lines.push(Line::Blank);
+        }
+        lines.push(Line::Title(scope));
+        lines.extend(TABLE.iter().filter(|e| e.scope == scope && !e.is_hidden()).map(Line::Entry));
+    }
+    lines
+}
+
+/// Number of lines, for scrolling.
+pub fn line_count(pane: PaneId) -> usize {
+    lines(pane).len()
+}
+
+/// Draws it.
+pub fn draw(canvas: &mut Canvas<'_>, view: &HelpView, context: Context<'_>) {
+    let lines = lines(view.pane);
+    let height = lines.len().min(200) as u16 + 2;
+    let area = centered(canvas, 100, height);
+    let inner = window(canvas, area, "Help", "j k scroll, Esc closes");
+    let top = view.top.min(lines.len().saturating_sub(inner.height.into()));
+    for (row, line) in lines.iter().skip(top).take(inner.height.into()).enumerate() {
+        let y = inner.y + row as u16;
+        match line {
+            Line::Blank => {}
+            Line::Title(scope) => {
+                canvas.text(inner.x, y, inner.width, scope.title(), Token::TitleFocus);
+            }
+            Line::Entry(entry) => {
+                let keys = context.model.keymap.label(entry.action);
+                canvas.text(inner.x, y, 14, &keys, Token::Key);
+                canvas.text(inner.x + 15, y, 14, entry.title, Token::Text);
+                let x = inner.x + 30;
+                let room = inner.right().saturating_sub(x);
+                let used = canvas.text(x, y, room, entry.doc, Token::Muted);
+                if let Some(note) = danger(entry) {
+                    canvas.text(x + used + 1, y, room.saturating_sub(used + 1), note, Token::Warn);
+                }
+            }
+        }
+    }
+    canvas.wash(area, Token::Overlay);
+}
+
+fn danger(entry: &Entry) -> Option<&'static str> {
+    match (entry.action, entry.danger) {
+        (Action::Quit, _) | (_, Danger::View | Danger::Reversible) => None,
+        (_, Danger::LosesProgress) => Some("Asks first."),
+        (_, Danger::LosesData) => Some("Asks for a word first."),
+    }
+}

@@ -1,0 +1,74 @@
+//! The picture: the node's own map, the sources of what is missing, and a lane per peer.
+
+use super::Shape;
+use crate::console::derive::map::{LaneCell, MapCell, Worst};
+use crate::console::panes::Context;
+use crate::console::theme::Token;
+use crate::console::widgets::Canvas;
+
+const DIGITS: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+
+/// The glyph and meaning of a map cell.
+fn look(canvas: &Canvas<'_>, cell: &MapCell) -> (&'static str, Token) {
+    match cell.worst {
+        Worst::Failed => (canvas.glyphs.failed, Token::MapFailed),
+        Worst::Rare(sources) => (DIGITS[usize::from(sources.min(9))], Token::MapRare),
+        Worst::Missing(eighths) => {
+            let level = match eighths {
+                0..=2 => 0,
+                3..=5 => 1,
+                6..=7 => 2,
+                _ => 3,
+            };
+            (canvas.glyphs.missing[level], Token::MapMissing)
+        }
+        Worst::InFlight => (canvas.glyphs.flight, Token::MapFlight),
+        Worst::Have => (canvas.glyphs.have, Token::MapHave),
+    }
+}
+
+/// The node's own map. A cell with pieces under way has the colour of that, whatever else is in it.
+pub fn own(canvas: &mut Canvas<'_>, shape: &Shape, y: u16, context: Context<'_>) {
+    for (at, cell) in context.derived.map.cells.iter().enumerate().take(shape.map_width.into()) {
+        let (glyph, mut token) = look(canvas, cell);
+        if cell.flight && matches!(cell.worst, Worst::Missing(_)) {
+            token = Token::MapFlight;
+        }
+        canvas.glyph(shape.map_x + at as u16, y, glyph, token);
+    }
+}
+
+/// How many peers have the rarest missing piece of each cell: bars, or digits where there is one
+/// piece per column.
+pub fn sources(canvas: &mut Canvas<'_>, shape: &Shape, y: u16, context: Context<'_>) {
+    let map = &context.derived.map;
+    canvas.text(shape.inner.x + 2, y, shape.map_x.saturating_sub(shape.inner.x + 3), "sources", Token::Muted);
+    let exact = map.range.len() <= usize::from(shape.map_width);
+    let top = u16::from(map.most_sources.max(1));
+    for (at, cell) in map.cells.iter().enumerate().take(shape.map_width.into()) {
+        let Some(sources) = cell.sources else { continue };
+        let rare = matches!(cell.worst, Worst::Rare(_));
+        let token = if rare { Token::MapRare } else { Token::Muted };
+        let glyph = if exact {
+            DIGITS.get(usize::from(sources)).copied().unwrap_or("+")
+        } else if sources == 0 {
+            "0"
+        } else {
+            canvas.glyphs.spark[usize::from((u16::from(sources) * 8 / top).clamp(1, 8))]
+        };
+        canvas.glyph(shape.map_x + at as u16, y, glyph, token);
+    }
+}
+
+/// What a peer has.
+pub fn peer(canvas: &mut Canvas<'_>, shape: &Shape, y: u16, cells: &[LaneCell], faded: bool) {
+    for (at, cell) in cells.iter().enumerate().take(shape.map_width.into()) {
+        let x = shape.map_x + at as u16;
+        if cell.flight {
+            canvas.glyph(x, y, canvas.glyphs.lane_flight, Token::MapFlight);
+        } else {
+            let token = if cell.level == 0 || faded { Token::Faint } else { Token::Lane };
+            canvas.glyph(x, y, canvas.glyphs.lane[usize::from(cell.level.min(5))], token);
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Pieces and peers of the selected transfer, on one scale, so that columns line up.
+//!
+//! ```text
+//! ╭ 2 Pieces ─ ubuntu.iso ────────────────────────────────────── all pieces ╮
+//! │ 5,914 of 8,192 here · 2,278 missing · 8 in flight · rarest 1 peer × 12  │
+//! │ PEER           0                   8,192  GIVES       DOWN  GETS     UP │
+//! │ this node      ███▓▒░░··█████1██████████           184 MB/s    12 MB/s  │
+//! │ sources        ▅▅▅▂▁▃▃▃▃     ▁                                          │
+//! │ 10.0.0.7:7070  ▅▅▅▅▅▄▃▂▁▁▅▅▅▅▅▅▅▅▅▅▅▅▅▅▅  open      96 MB/s open        │
+//! ╰─────────────────────────────────────────────────────────────────────────╯
+//! ```
+
+mod facts;
+mod lanes;
+mod peers;
+
+use ratatui::layout::Rect;
+
+use super::{Context, Pane, PaneId};
+use crate::console::theme::Token;
+use crate::console::widgets::format::Count;
+use crate::console::widgets::table::{Column, Placed, fit};
+use crate::console::widgets::{Align, Canvas, frame};
+
+/// A column of the table of peers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cell {
+    /// Its address.
+    Peer,
+    /// What it has.
+    Map,
+    /// Does it give to us?
+    Gives,
+    /// Rate from it.
+    Down,
+    /// Does it get from us?
+    Gets,
+    /// Rate to it.
+    Up,
+    /// Bytes from it.
+    Got,
+    /// Bytes to it.
+    Sent,
+    /// Sent over got.
+    Ratio,
+    /// Round trip.
+    Rtt,
+    /// Requests under way and how many may be.
+    Requests,
+}
+
+const fn column(key: Cell, title: &'static str, min: u16, max: u16, priority: u8, align: Align) -> Column<Cell> {
+    Column { key, title, min, max, priority, align }
+}
+
+const COLUMNS: [Column<Cell>; 11] = [
+    column(Cell::Peer, "PEER", 15, 24, 0, Align::Left),
+    column(Cell::Map, "", 12, u16::MAX, 0, Align::Left),
+    column(Cell::Gives, "GIVES", 6, 6, 2, Align::Left),
+    column(Cell::Down, "DOWN", 9, 9, 1, Align::Right),
+    column(Cell::Gets, "GETS", 6, 6, 4, Align::Left),
+    column(Cell::Up, "UP", 9, 9, 3, Align::Right),
+    column(Cell::Got, "GOT", 7, 7, 5, Align::Right),
+    column(Cell::Sent, "SENT", 7, 7, 7, Align::Right),
+    column(Cell::Ratio, "RATIO", 5, 5, 8, Align::Right),
+    column(Cell::Rtt, "RTT", 6, 6, 6, Align::Right),
+    column(Cell::Requests, "REQS", 5, 5, 9, Align::Right),
+];
+
+/// How the pane is divided at a size: also what is derived for it depends on this.
+#[derive(Debug, Clone)]
+pub struct Shape {
+    /// Inside the border.
+    pub inner: Rect,
+    /// Columns that fit.
+    pub columns: Vec<Placed<Cell>>,
+    /// First column of the map, on screen.
+    pub map_x: u16,
+    /// Cells of the map.
+    pub map_width: u16,
+    /// A line tells how many peers have what is missing.
+    pub sources: bool,
+    /// The last line tells more of the selected peer.
+    pub note: bool,
+    /// Lines for peers.
+    pub peer_rows: usize,
+}
+
+impl Shape {
+    /// The shape for an area, border included.
+    pub fn of(area: Rect) -> Self {
+        let inner =
+            Rect::new(area.x + 1, area.y + 1, area.width.saturating_sub(2), area.height.saturating_sub(2));
+        // The map is what the pane is for: it keeps a third of the width.
+        let mut asked = COLUMNS;
+        asked[1].min = (inner.width * 3 / 10).clamp(12, 120);
+        let width = inner.width.saturating_sub(2);
+        let columns = fit(&asked, width, &[Cell::Map, Cell::Peer]);
+        let map = columns.iter().find(|c| c.key == Cell::Map);
+        let (map_x, map_width) = map.map_or((0, 0), |c| (inner.x + 2 + c.x, c.width));
+        let sources = inner.height >= 6;
+        let note = inner.height >= 8;
+        let fixed = 3 + u16::from(sources) + u16::from(note);
+        Self { inner, columns, map_x, map_width, sources, note, peer_rows: inner.height.saturating_sub(fixed).into() }
+    }
+}
+
+/// The pane.
+#[derive(Debug)]
+pub struct Pieces;
+
+impl Pane for Pieces {
+    fn id(&self) -> PaneId {
+        PaneId::Pieces
+    }
+
+    fn page(&self, height: u16) -> usize {
+        Shape::of(Rect::new(0, 0, 80, height)).peer_rows
+    }
+
+    fn draw(&self, canvas: &mut Canvas<'_>, area: Rect, context: Context<'_>) {
+        let model = context.model;
+        let focused = model.focus == PaneId::Pieces && model.overlays.is_empty();
+        let heading = self.id().heading();
+        let (Some(row), Some(detail)) = (model.selected(), model.detail()) else {
+            let name = model.selected().map_or("", |row| &row.name);
+            let inner = frame::draw(canvas, area, heading, focused, format_args!("{name}"), format_args!(""));
+            let text = match model.selected() {
+                None => "select a transfer to see its pieces and peers",
+                Some(_) => "waiting for its details…",
+            };
+            canvas.text(inner.x + 2, inner.y, inner.width.saturating_sub(3), text, Token::Muted);
+            return;
+        };
+        let zoom = model.pieces.zoom.name();
+        frame::draw(canvas, area, heading, focused, format_args!("{}", row.name), format_args!("{zoom}"));
+        let shape = Shape::of(area);
+        if shape.inner.height < 3 {
+            return;
+        }
+        let (x, mut y) = (shape.inner.x + 2, shape.inner.y);
+        facts::draw(canvas, x, y, shape.inner.width.saturating_sub(3), detail, context);
+        y += 1;
+        for place in shape.columns.iter().filter(|c| c.key != Cell::Map) {
+            canvas.print(x + place.x, y, place.width, place.align, format_args!("{}", place.title), Token::Heading);
+        }
+        ruler(canvas, &shape, y, context);
+        y += 1;
+        lanes::own(canvas, &shape, y, context);
+        peers::own(canvas, &shape, y, row);
+        y += 1;
+        if shape.sources {
+            lanes::sources(canvas, &shape, y, context);
+            y += 1;
+        }
+        peers::rows(canvas, &shape, y, detail, context);
+        if shape.note {
+            peers::note(canvas, &shape, detail, context);
+        }
+    }
+}
+
+/// The numbers of the first piece shown and of the one behind the last, over the map's ends.
+fn ruler(canvas: &mut Canvas<'_>, shape: &Shape, y: u16, context: Context<'_>) {
+    let range = &context.derived.map.range;
+    let (x, width) = (shape.map_x, shape.map_width);
+    for tick in 1..4 {
+        canvas.glyph(x + (u32::from(width) * tick / 4) as u16, y, canvas.glyphs.tick, Token::Faint);
+    }
+    let start = canvas.left(x, y, width, format_args!("{}", Count(range.start.into())), Token::Heading);
+    let rest = width.saturating_sub(start + 1);
+    canvas.right(x + width - rest, y, rest, format_args!("{}", Count(range.end.into())), Token::Heading);
+}

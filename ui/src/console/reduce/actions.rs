@@ -1,0 +1,197 @@
+//! What each action does.
+
+use std::sync::Arc;
+
+use skep_engine::control::Command;
+
+use super::{available, movement, transfers};
+use crate::console::action::Action;
+use crate::console::effect::Effect;
+use crate::console::glyphs::GlyphChoice;
+use crate::console::model::Model;
+use crate::console::model::form::Form;
+use crate::console::model::input::Input;
+use crate::console::model::overlay::{BansView, Confirm, FilterEdit, HelpView, Overlay, Palette};
+use crate::console::model::toast::ToastLevel;
+use crate::console::panes::PaneId;
+use crate::console::theme::Theme;
+use crate::console::view::layout::Layout;
+
+/// Performs an action, or says why it cannot be.
+pub fn perform(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
+    if let Some(why) = available::why_not(model, action) {
+        return say(model, ToastLevel::Warn, why);
+    }
+    match action {
+        Action::Quit => quit(model, effects),
+        Action::Help => {
+            let view = HelpView { pane: model.focus, top: 0 };
+            model.overlays.push(Overlay::Help(view));
+        }
+        Action::Palette => model.overlays.push(Overlay::Palette(Palette::default())),
+        Action::Back => back(model),
+        Action::FocusNext => focus_by(model, 1),
+        Action::FocusPrevious => focus_by(model, -1),
+        Action::Focus(pane) => focus(model, pane),
+        Action::Expand => model.expanded = if model.expanded.is_some() { None } else { Some(model.focus) },
+        Action::Filter => filter(model),
+        Action::Theme => next_theme(model),
+        Action::Glyphs => next_glyphs(model),
+        Action::Eco => {
+            model.eco = !model.eco;
+            say(model, ToastLevel::Info, if model.eco { "eco mode: data once a second" } else { "eco mode off" });
+        }
+        Action::Redraw => effects.push(Effect::Redraw),
+        Action::Suspend => effects.push(Effect::Suspend),
+        Action::Add => {
+            let form = Form::add(model.settings.default_dir.as_deref(), model.settings.home.clone());
+            model.overlays.push(Overlay::Form(Box::new(form)));
+        }
+        Action::Share => {
+            let form = Form::share(model.settings.home.clone());
+            model.overlays.push(Overlay::Form(Box::new(form)));
+        }
+        Action::Bans => model.overlays.push(Overlay::Bans(BansView::default())),
+        Action::LiftBan => lift_ban(model, effects),
+        Action::NodeLimit => {
+            let node = &model.snapshot.node;
+            let form = Form::limit(None, "the node", node.limit_down, node.limit_up);
+            model.overlays.push(Overlay::Form(Box::new(form)));
+        }
+        Action::Up => movement::by(model, -1),
+        Action::Down => movement::by(model, 1),
+        Action::PageUp => movement::page(model, -1),
+        Action::PageDown => movement::page(model, 1),
+        Action::Top => movement::end(model, false),
+        Action::Bottom => movement::end(model, true),
+        Action::Zoom => {
+            model.pieces.zoom = model.pieces.zoom.next();
+            model.pieces.start = 0;
+        }
+        Action::PanLeft => movement::pan(model, false),
+        Action::PanRight => movement::pan(model, true),
+        Action::LogLevel => model.log.next_level(),
+        Action::CopyLine => {
+            if let Some(line) = model.log.line(model.log.place()) {
+                effects.push(Effect::Copy(line.message.clone()));
+            }
+            say(model, ToastLevel::Info, "the line is on the clipboard");
+        }
+        Action::DebugPanic => effects.push(Effect::Panic),
+        // Fields and buttons of dialogs are served where the dialogs are.
+        Action::Accept | Action::NextField | Action::PreviousField => {}
+        _ => transfers::perform(model, action, effects),
+    }
+}
+
+/// Shows a short message.
+pub fn say(model: &mut Model, level: ToastLevel, text: impl Into<String>) {
+    model.toasts.push(level, text, model.now.mono_ms);
+}
+
+fn quit(model: &mut Model, effects: &mut Vec<Effect>) {
+    let moving = model.snapshot.transfers.iter().filter(|t| !t.state.is_settled()).count();
+    if !model.settings.embedded || moving == 0 {
+        effects.push(Effect::Quit);
+        return;
+    }
+    let s = if moving == 1 { " is" } else { "s are" };
+    model.overlays.push(Overlay::Confirm(Confirm {
+        title: "Quit".to_owned(),
+        lines: vec![
+            format!("{moving} transfer{s} not complete. The node lives in this console:"),
+            "they pause now and go on when skep is started again.".to_owned(),
+        ],
+        yes: vec![Effect::Quit],
+        ids: Vec::new(),
+        typed: None,
+    }));
+}
+
+/// One step back: marks, filter, full screen.
+fn back(model: &mut Model) {
+    let list = &mut model.transfers;
+    if !model.toasts.all().is_empty() {
+        model.toasts.clear();
+    } else if !list.marked.is_empty() {
+        list.marked.clear();
+    } else if model.focus == PaneId::Transfers && !list.filter.is_empty() {
+        set_filter(model, PaneId::Transfers, "");
+    } else if model.focus == PaneId::Log && !model.log.filter.is_empty() {
+        set_filter(model, PaneId::Log, "");
+    } else if model.expanded.is_some() {
+        model.expanded = None;
+    } else if model.focus == PaneId::Pieces {
+        model.pieces.selected = None;
+    }
+}
+
+fn focus(model: &mut Model, pane: PaneId) {
+    model.focus = pane;
+    if model.expanded.is_some() {
+        model.expanded = Some(pane);
+    }
+}
+
+/// The next pane, whether it is on screen now or comes when it gets the focus.
+fn focus_by(model: &mut Model, step: isize) {
+    let count = PaneId::ALL.len();
+    let at = PaneId::ALL.iter().position(|p| *p == model.focus).unwrap_or(0);
+    focus(model, PaneId::ALL[(at + count).saturating_add_signed(step) % count]);
+}
+
+fn filter(model: &mut Model) {
+    // The pieces have no filter of their own: the list that they belong to has.
+    let pane = if model.focus == PaneId::Log { PaneId::Log } else { PaneId::Transfers };
+    if Layout::of(model).area(pane).is_none() {
+        focus(model, pane);
+    }
+    let before = match pane {
+        PaneId::Log => model.log.filter.text(),
+        _ => model.transfers.filter.text(),
+    }
+    .to_owned();
+    let input = Input::new(&before);
+    model.overlays.push(Overlay::Filter(FilterEdit { pane, input, before }));
+}
+
+/// Narrows a pane to what matches.
+pub fn set_filter(model: &mut Model, pane: PaneId, text: &str) {
+    let filter = crate::console::model::filter::Filter::parse(text);
+    if pane == PaneId::Log {
+        model.log.filter = filter;
+        model.log.refresh();
+    } else {
+        model.transfers.filter = filter;
+        refresh_rows(model, true);
+    }
+}
+
+/// Makes the rows of the list anew.
+pub fn refresh_rows(model: &mut Model, resort: bool) {
+    let snapshot = Arc::clone(&model.snapshot);
+    model.transfers.refresh(&snapshot, &model.wishes, model.now.mono_ms, resort);
+}
+
+fn next_theme(model: &mut Model) {
+    model.theme_at = (model.theme_at + 1) % model.settings.themes.len().max(1);
+    if let Some(spec) = model.settings.themes.get(model.theme_at) {
+        model.theme = Arc::new(Theme::resolve(spec, model.settings.depth));
+        let text = format!("theme: {}", spec.name);
+        say(model, ToastLevel::Info, text);
+    }
+}
+
+fn next_glyphs(model: &mut Model) {
+    let at = GlyphChoice::ALL.iter().position(|g| *g == model.glyph_choice).unwrap_or(0);
+    model.glyph_choice = GlyphChoice::ALL[(at + 1) % GlyphChoice::ALL.len()];
+    let text = format!("glyphs: {}", model.glyph_choice.name());
+    say(model, ToastLevel::Info, text);
+}
+
+fn lift_ban(model: &mut Model, effects: &mut Vec<Effect>) {
+    let Some(Overlay::Bans(view)) = model.overlays.last() else { return };
+    if let Some(ban) = model.snapshot.bans.get(view.at) {
+        effects.push(Effect::command(Command::Unban { peer: ban.peer.clone() }, "lift the ban"));
+    }
+}

@@ -1,0 +1,34 @@
+//! What came of a command.
+
+use skep_engine::control::{CommandError, Reply, TransferId};
+
+use super::actions::{refresh_rows, say};
+use crate::console::model::Model;
+use crate::console::model::toast::ToastLevel;
+
+/// Takes an answer: refused wishes go back to what is, and the operator is told.
+pub fn take(model: &mut Model, told: &'static str, ids: &[TransferId], result: Result<Reply, CommandError>) {
+    match result {
+        Ok(Reply::Added { ids: added, .. }) => {
+            if let Some(first) = added.first() {
+                // The row may be there already or come with a later snapshot.
+                model.transfers.awaited = Some(*first);
+                refresh_rows(model, false);
+            }
+            let text = match added.as_slice() {
+                [one] => format!("{told}: it is transfer #{one}"),
+                many => format!("{told}: {} transfers", many.len()),
+            };
+            say(model, ToastLevel::Info, text);
+        }
+        Ok(Reply::Done) => {
+            if told == "lift the ban" {
+                say(model, ToastLevel::Info, "the ban is lifted");
+            }
+        }
+        Err(error) => {
+            model.wishes.drop_all(ids);
+            say(model, ToastLevel::Error, format!("cannot {told}: {}", error.message));
+        }
+    }
+}

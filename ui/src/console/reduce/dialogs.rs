@@ -1,0 +1,223 @@
+//! Keys, pastes and answers in dialogs.
+
+use std::path::Path;
+
+use crossterm::event::KeyCode;
+use skep_engine::control::Command;
+
+use super::actions::{self, set_filter};
+use crate::console::action::Action;
+use crate::console::effect::Effect;
+use crate::console::keymap::{Key, Lookup};
+use crate::console::model::Model;
+use crate::console::model::form::{Form, PathFact, Value};
+use crate::console::model::input::Input;
+use crate::console::model::link::judge;
+use crate::console::model::overlay::{Confirm, Overlay};
+use crate::console::model::wish::WishKind;
+
+/// Takes a key in the topmost dialog; false if it means nothing to it by itself.
+pub fn typed(model: &mut Model, key: Key, effects: &mut Vec<Effect>) -> bool {
+    let action = match model.keymap.lookup(model.layers(), &[key]) {
+        Lookup::Action(action) => Some(action),
+        _ => None,
+    };
+    match model.overlays.pop() {
+        None => false,
+        Some(Overlay::Palette(mut palette)) => {
+            let matches = palette.matches();
+            match (key.code, action) {
+                (_, Some(Action::Accept)) => {
+                    if let Some(entry) = matches.get(palette.at) {
+                        actions::perform(model, entry.action, effects);
+                    }
+                    return true;
+                }
+                (KeyCode::Up, _) => palette.at = palette.at.saturating_sub(1),
+                (KeyCode::Down, _) => palette.at = (palette.at + 1).min(matches.len().saturating_sub(1)),
+                _ => {
+                    edit(&mut palette.input, key);
+                    palette.at = 0;
+                }
+            }
+            model.overlays.push(Overlay::Palette(palette));
+            true
+        }
+        Some(Overlay::Filter(mut filter)) => {
+            if action == Some(Action::Accept) {
+                return true;
+            }
+            edit(&mut filter.input, key);
+            let (pane, text) = (filter.pane, filter.input.text().to_owned());
+            model.overlays.push(Overlay::Filter(filter));
+            set_filter(model, pane, &text);
+            true
+        }
+        Some(Overlay::Confirm(mut confirm)) => {
+            if action == Some(Action::Accept) {
+                confirmed(model, confirm, effects);
+                return true;
+            }
+            match (&mut confirm.typed, key.typed()) {
+                (Some(typed), _) => edit(&mut typed.input, key),
+                (None, Some('y')) => {
+                    confirmed(model, confirm, effects);
+                    return true;
+                }
+                (None, Some('n' | 'q')) => return true,
+                _ => {}
+            }
+            model.overlays.push(Overlay::Confirm(confirm));
+            true
+        }
+        Some(Overlay::Form(mut form)) => {
+            match action {
+                Some(Action::Accept) => match form.submit() {
+                    Ok(effect) => {
+                        effects.push(effect);
+                        return true;
+                    }
+                    Err(wrong) => {
+                        form.at = wrong;
+                        form.refused = true;
+                    }
+                },
+                Some(Action::NextField) => form.go(false),
+                Some(Action::PreviousField) => form.go(true),
+                _ => edit_field(&mut form, key),
+            }
+            look_up(&form, effects);
+            model.overlays.push(Overlay::Form(form));
+            true
+        }
+        Some(other @ (Overlay::Help(_) | Overlay::Bans(_))) => {
+            model.overlays.push(other);
+            // q, ? and b close what they or their like opened; everything else goes by the keymap.
+            let closes = matches!(key.typed(), Some('q' | '?' | 'b')) && action.is_none();
+            if closes {
+                model.overlays.pop();
+            }
+            closes
+        }
+    }
+}
+
+/// A key in a line of text: characters, and the usual keys of a shell.
+fn edit(input: &mut Input, key: Key) {
+    match key.code {
+        KeyCode::Char('w') if key.ctrl => input.delete_word(),
+        KeyCode::Char('u') if key.ctrl => input.delete_to_start(),
+        KeyCode::Char('a') if key.ctrl => input.home(),
+        KeyCode::Char('e') if key.ctrl => input.end(),
+        KeyCode::Backspace => input.backspace(),
+        KeyCode::Delete => input.delete(),
+        KeyCode::Left => input.left(),
+        KeyCode::Right => input.right(),
+        KeyCode::Home => input.home(),
+        KeyCode::End => input.end(),
+        _ => {
+            if let Some(c) = key.typed() {
+                input.insert(c.encode_utf8(&mut [0; 4]));
+            }
+        }
+    }
+}
+
+fn edit_field(form: &mut Form, key: Key) {
+    form.refused = false;
+    match key.code {
+        KeyCode::Up => return form.go(true),
+        KeyCode::Down => return form.go(false),
+        _ => {}
+    }
+    match form.field_mut().map(|f| &mut f.value) {
+        Some(Value::Text(input)) => edit(input, key),
+        Some(Value::Choice(words, at)) => match key.code {
+            KeyCode::Right | KeyCode::Char(' ') => *at = (*at + 1) % words.len().max(1),
+            KeyCode::Left => *at = (*at + words.len().saturating_sub(1)) % words.len().max(1),
+            _ => {}
+        },
+        None => {}
+    }
+}
+
+fn look_up(form: &Form, effects: &mut Vec<Effect>) {
+    if let Some(path) = form.wants_fact() {
+        effects.push(Effect::LookUp(path));
+    }
+}
+
+/// Takes what was found out about a path.
+pub fn path_fact(model: &mut Model, path: &Path, fact: PathFact) {
+    if let Some(Overlay::Form(form)) = model.overlays.last_mut() {
+        form.take_fact(path, fact);
+    }
+}
+
+/// Text was pasted: into the field that takes text, or, where none is open and it is a link, into
+/// a new add form.
+pub fn paste(model: &mut Model, text: &str, effects: &mut Vec<Effect>) {
+    match model.overlays.last_mut() {
+        Some(Overlay::Form(form)) => {
+            form.refused = false;
+            if let Some(Value::Text(input)) = form.field_mut().map(|f| &mut f.value) {
+                input.insert(text);
+            }
+            let form = form.clone();
+            look_up(&form, effects);
+        }
+        Some(Overlay::Palette(palette)) => palette.input.insert(text),
+        Some(Overlay::Filter(filter)) => {
+            filter.input.insert(text);
+            let (pane, text) = (filter.pane, filter.input.text().to_owned());
+            set_filter(model, pane, &text);
+        }
+        Some(_) => {}
+        None if judge(text).is_ok() => {
+            actions::perform(model, Action::Add, effects);
+            if matches!(model.overlays.last(), Some(Overlay::Form(_))) {
+                paste(model, text, effects);
+            }
+        }
+        None => {}
+    }
+}
+
+/// Esc: the topmost dialog goes, and with it what it did so far.
+pub fn close(model: &mut Model) {
+    if let Some(Overlay::Filter(filter)) = model.overlays.pop() {
+        set_filter(model, filter.pane, &filter.before);
+    }
+}
+
+/// Ctrl-C in a dialog: closes it, or answers the question whether to quit with yes.
+pub fn ctrl_c(model: &mut Model, effects: &mut Vec<Effect>) {
+    match model.overlays.last() {
+        Some(Overlay::Confirm(confirm)) if confirm.yes == [Effect::Quit] => effects.push(Effect::Quit),
+        _ => close(model),
+    }
+}
+
+/// The question was answered with yes.
+fn confirmed(model: &mut Model, confirm: Confirm, effects: &mut Vec<Effect>) {
+    let Confirm { yes, ids, typed, .. } = confirm;
+    let chosen = match typed {
+        Some(typed) if typed.is_given() => typed.effects,
+        // Something else stands there: neither answer was meant.
+        Some(typed) if !typed.input.text().trim().is_empty() => {
+            let text = format!("nothing was done: type {} or leave the field empty", typed.word);
+            return actions::say(model, crate::console::model::toast::ToastLevel::Warn, text);
+        }
+        _ => yes,
+    };
+    for effect in &chosen {
+        let kind = match effect {
+            Effect::Command { command: Command::Cancel { .. }, .. } => WishKind::Cancel,
+            Effect::Command { command: Command::Remove { .. }, .. } => WishKind::Remove,
+            _ => continue,
+        };
+        model.wishes.add(&ids, kind, model.now.mono_ms);
+    }
+    model.transfers.marked.clear();
+    effects.extend(chosen);
+}

@@ -1,0 +1,97 @@
+//! The one place where the model changes: `(model, event, moment) → effects`. Pure: the same
+//! events give the same model, whatever the terminal or the network do.
+
+mod actions;
+mod answer;
+pub mod available;
+mod dialogs;
+mod keys;
+mod mouse;
+mod movement;
+mod snapshot;
+mod transfers;
+
+use super::effect::Effect;
+use super::event::Event;
+use super::model::overlay::Overlay;
+use super::model::toast::ToastLevel;
+use super::model::{Model, Moment};
+use super::panes::{self, PaneId};
+use super::view::layout::Layout;
+use skep_engine::control::{Connection, Focus};
+
+/// How long the keys of a chord may lie apart.
+const CHORD_MS: u64 = 1_500;
+
+/// Takes an event into the model and says what has to be done outside it.
+pub fn reduce(model: &mut Model, event: Event, at: Moment) -> Vec<Effect> {
+    model.now = at;
+    let looked_at = model.transfers.selected;
+    let mut effects = Vec::new();
+    match event {
+        Event::Key(key) => keys::press(model, key, &mut effects),
+        Event::Paste(text) => dialogs::paste(model, &text, &mut effects),
+        Event::Mouse(event) => mouse::mouse(model, event, &mut effects),
+        Event::Resize(width, height) => model.size = (width, height),
+        Event::TerminalFocus(focused) => model.terminal_focused = focused,
+        Event::Snapshot(snapshot) => snapshot::take(model, snapshot),
+        Event::Connection(connection) => connected(model, connection),
+        Event::Answer { told, ids, result } => answer::take(model, told, &ids, result),
+        Event::PathFact(path, fact) => dialogs::path_fact(model, &path, fact),
+        Event::Cost(cost) => model.cost = cost,
+        Event::Tick => {}
+        Event::Trouble(text) => model.toasts.push(ToastLevel::Error, text, at.mono_ms),
+    }
+    time_passes(model);
+    keep_in_sight(model);
+    if model.transfers.selected != looked_at {
+        effects.push(Effect::SetFocus(Focus { transfer: model.transfers.selected }));
+        snapshot::refresh_peers(model);
+        keep_in_sight(model);
+    }
+    effects
+}
+
+fn connected(model: &mut Model, connection: Connection) {
+    let now = model.now.mono_ms;
+    match (&model.connection, &connection) {
+        (Connection::Live, Connection::Lost { error, .. }) => {
+            let text = format!("the connection to {} is lost: {error}", model.settings.target);
+            model.toasts.push(ToastLevel::Warn, text, now);
+        }
+        (Connection::Lost { .. }, Connection::Live) => {
+            model.toasts.push(ToastLevel::Info, format!("connected to {} again", model.settings.target), now);
+        }
+        _ => {}
+    }
+    model.connection = connection;
+}
+
+/// Toasts go, chords end, wishes that nothing came of are admitted.
+fn time_passes(model: &mut Model) {
+    let now = model.now.mono_ms;
+    model.toasts.expire(now);
+    if !model.chord.0.is_empty() && now.saturating_sub(model.chord.1) >= CHORD_MS {
+        model.chord.0.clear();
+    }
+    if model.wishes.expire(now) > 0 {
+        model.toasts.push(ToastLevel::Warn, "the node has not done what was asked yet", now);
+    }
+}
+
+/// Scrolls every list so that what is selected is on screen.
+fn keep_in_sight(model: &mut Model) {
+    let layout = Layout::of(model);
+    for id in PaneId::ALL {
+        let Some(area) = layout.area(id) else { continue };
+        let page = panes::pane(id).page(area.height);
+        match id {
+            PaneId::Transfers => model.transfers.keep_in_sight(page),
+            PaneId::Pieces => model.pieces.keep_in_sight(page),
+            PaneId::Log => model.log.keep_in_sight(page),
+        }
+    }
+    if let Some(Overlay::Bans(view)) = model.overlays.last_mut() {
+        view.at = view.at.min(model.snapshot.bans.len().saturating_sub(1));
+    }
+}

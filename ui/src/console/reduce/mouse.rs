@@ -1,0 +1,67 @@
+//! The mouse: click to focus and select, wheel to scroll.
+
+use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
+use ratatui::layout::Position;
+
+use super::movement;
+use crate::console::effect::Effect;
+use crate::console::model::Model;
+use crate::console::panes::PaneId;
+use crate::console::panes::pieces::Shape;
+use crate::console::view::layout::Layout;
+
+/// Lines per turn of the wheel.
+const WHEEL: isize = 3;
+
+/// Takes a mouse event. In dialogs only the wheel works.
+pub fn mouse(model: &mut Model, event: MouseEvent, _effects: &mut Vec<Effect>) {
+    let wheel = match event.kind {
+        MouseEventKind::ScrollUp => Some(-WHEEL),
+        MouseEventKind::ScrollDown => Some(WHEEL),
+        _ => None,
+    };
+    if !model.overlays.is_empty() {
+        if let Some(lines) = wheel {
+            movement::by(model, lines);
+        }
+        return;
+    }
+    let layout = Layout::of(model);
+    let at = Position::new(event.column, event.row);
+    let Some((pane, area)) = layout.panes.iter().find(|(_, area)| area.contains(at)).copied() else { return };
+    if let Some(lines) = wheel {
+        let had = std::mem::replace(&mut model.focus, pane);
+        movement::by(model, lines);
+        model.focus = had;
+        return;
+    }
+    if event.kind != MouseEventKind::Down(MouseButton::Left) {
+        return;
+    }
+    model.focus = pane;
+    let line = usize::from(event.row.saturating_sub(area.y + 1));
+    match pane {
+        PaneId::Transfers if line >= 1 => {
+            let place = model.transfers.top + line - 1;
+            if place < model.transfers.rows.len() {
+                model.transfers.select(place);
+            }
+        }
+        PaneId::Pieces => {
+            let fixed = 3 + usize::from(Shape::of(area).sources);
+            if let Some(row) = line.checked_sub(fixed) {
+                let place = model.pieces.top + row;
+                if place < model.pieces.order.len() {
+                    model.pieces.select(place);
+                }
+            }
+        }
+        PaneId::Log => {
+            let place = model.log.top + line;
+            if place < model.log.shown.len() {
+                model.log.select(place);
+            }
+        }
+        PaneId::Transfers => {}
+    }
+}

@@ -1,0 +1,57 @@
+//! Moving in whatever list has the keys.
+
+use crate::console::model::Model;
+use crate::console::model::overlay::Overlay;
+use crate::console::overlays::help_lines;
+use crate::console::panes::{self, PaneId};
+use crate::console::view::layout::Layout;
+
+/// Moves by lines.
+pub fn by(model: &mut Model, lines: isize) {
+    let bans = model.snapshot.bans.len();
+    let screen = usize::from(model.size.1);
+    match model.overlays.last_mut() {
+        Some(Overlay::Help(view)) => {
+            let last = (help_lines(view.pane) + 4).saturating_sub(screen);
+            view.top = view.top.saturating_add_signed(lines).min(last);
+        }
+        Some(Overlay::Bans(view)) => view.at = view.at.saturating_add_signed(lines).min(bans.saturating_sub(1)),
+        _ => match model.focus {
+            PaneId::Transfers => model.transfers.move_by(lines),
+            PaneId::Pieces => model.pieces.move_by(lines),
+            PaneId::Log => model.log.move_by(lines),
+        },
+    }
+}
+
+/// Moves by pages.
+pub fn page(model: &mut Model, pages: isize) {
+    let rows = if model.overlays.is_empty() {
+        let area = Layout::of(model).area(model.focus);
+        area.map_or(1, |a| panes::pane(model.focus).page(a.height))
+    } else {
+        usize::from(model.size.1).saturating_sub(4)
+    };
+    by(model, pages * rows.max(1) as isize);
+}
+
+/// Goes to the first or last line.
+pub fn end(model: &mut Model, last: bool) {
+    if !model.overlays.is_empty() || model.focus != PaneId::Log || !last {
+        return by(model, if last { 1_000_000_000 } else { -1_000_000_000 });
+    }
+    // The end of the log is followed from now on.
+    model.log.at = None;
+}
+
+/// Moves a zoomed map by half of what it shows.
+pub fn pan(model: &mut Model, right: bool) {
+    let layout = Layout::of(model);
+    let (Some(area), Some(detail)) = (layout.area(PaneId::Pieces), model.detail()) else { return };
+    let width = panes::pieces::Shape::of(area).map_width;
+    let range = model.pieces.range(detail.have.len(), width);
+    let step = (range.len() as u32 / 2).max(1);
+    let last = detail.have.len().saturating_sub(range.len() as u32);
+    model.pieces.start =
+        if right { range.start.saturating_add(step).min(last) } else { range.start.saturating_sub(step) };
+}

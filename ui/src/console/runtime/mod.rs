@@ -1,0 +1,49 @@
+//! What runs the console: terminal, frames, signals, and carrying out effects.
+//!
+//! - [`driver`]: the loop; takes input first, then everything else.
+//! - [`scheduler`]: when to draw (a decider).
+//! - [`screen`], [`encode`]: a frame as the bytes that change what is on screen.
+//! - [`writer`]: a thread of its own, so that a slow terminal never blocks keys or signals.
+//! - [`tty`], [`panics`], [`signals`]: the terminal is restored in every case.
+
+pub mod driver;
+pub mod encode;
+pub mod meter;
+pub mod options;
+pub mod panics;
+pub mod scheduler;
+pub mod screen;
+pub mod signals;
+pub mod tasks;
+pub mod tty;
+pub mod writer;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use skep_engine::control::Control;
+
+use options::{ConsoleError, ConsoleOptions, Exit};
+use panics::PanicHook;
+use tty::Tty;
+
+/// Runs the console on the terminal until the operator leaves it.
+///
+/// # Errors
+/// The terminal is none or cannot be used; the console panicked (the terminal is restored then,
+/// and the message tells where the log is).
+pub async fn run(control: Arc<dyn Control>, options: ConsoleOptions) -> Result<Exit, ConsoleError> {
+    let log_file = options.log_file.clone();
+    let hook = PanicHook::install();
+    let tty = Arc::new(Tty::enter(options.mouse)?);
+    let outcome = AssertUnwindSafe(driver::drive(control, options, Arc::clone(&tty), &hook)).catch_unwind().await;
+    tty.leave();
+    match outcome {
+        Ok(result) => result,
+        Err(_) => {
+            let message = hook.take().pop().unwrap_or_else(|| "the console panicked".to_owned());
+            Err(ConsoleError::Panicked { message, log_file })
+        }
+    }
+}

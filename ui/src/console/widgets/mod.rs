@@ -1,0 +1,13 @@
+//! What panes are drawn with. All text goes through [`Canvas`], and so through the one choke point
+//! in [`text`]; no pane writes to a buffer itself.
+
+pub mod bar;
+pub mod canvas;
+pub mod clock;
+pub mod format;
+pub mod frame;
+pub mod sparkline;
+pub mod table;
+pub mod text;
+
+pub use canvas::{Align, Canvas};

@@ -1,0 +1,13 @@
+//! The console as an operator meets it: snapshots and keys in, frames and commands out.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+#[path = "console/budget.rs"]
+mod budget;
+#[path = "console/fixture.rs"]
+mod fixture;
+#[path = "console/frames.rs"]
+mod frames;
+#[path = "console/keys.rs"]
+mod keys;
+#[path = "console/storm.rs"]
+mod storm;

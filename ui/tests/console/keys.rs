@@ -1,0 +1,242 @@
+//! Keys in, commands out.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use skep::console::effect::Effect;
+use skep::console::event::Event;
+use skep::console::model::toast::ToastLevel;
+use skep::console::panes::PaneId;
+use skep::console::reduce::reduce;
+use skep_engine::control::{
+    AddTransfer, Command, CommandError, CommandErrorKind, Focus, Reply, TransferId, TransferState,
+};
+
+use super::fixture::{advance, at, busy, console, press, text, type_text};
+
+fn ids(list: &[u64]) -> Vec<TransferId> {
+    list.iter().copied().map(TransferId).collect()
+}
+
+fn commands(effects: &[Effect]) -> Vec<Command> {
+    effects
+        .iter()
+        .filter_map(|e| match e {
+            Effect::Command { command, .. } => Some(command.clone()),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn keys_become_commands() {
+    let cases: &[(&str, Vec<Command>)] = &[
+        ("p", vec![Command::Pause { ids: ids(&[1]) }]),
+        ("space", vec![Command::Pause { ids: ids(&[1]) }]),
+        ("j j j j j p", vec![Command::Resume { ids: ids(&[6]) }]),
+        ("G r", vec![Command::Resume { ids: ids(&[9]) }]),
+        ("r", vec![]),
+        ("v", vec![Command::Verify { ids: ids(&[1]) }]),
+        ("x", vec![]),
+        ("x enter", vec![Command::Cancel { ids: ids(&[1]) }]),
+        ("x y", vec![Command::Cancel { ids: ids(&[1]) }]),
+        ("x n", vec![]),
+        ("x esc", vec![]),
+        ("d enter", vec![Command::Remove { ids: ids(&[1]), data: false }]),
+        ("d d e l e t e enter", vec![Command::Remove { ids: ids(&[1]), data: true }]),
+        ("d d e l enter", vec![]),
+        ("m m p", vec![Command::Pause { ids: ids(&[1, 2]) }]),
+        ("M m g g x enter", vec![Command::Cancel { ids: ids(&[1, 2, 3, 4, 5, 6, 7, 9]) }]),
+        ("P", vec![Command::Pause { ids: ids(&[1, 2, 3, 4, 5, 7]) }]),
+        ("<", vec![Command::Limit { id: Some(TransferId(1)), up: None, down: Some(Some(100_000_000)) }]),
+        ("j >", vec![Command::Limit { id: Some(TransferId(2)), up: None, down: Some(Some(20_000_000)) }]),
+        ("j j j j j j <", vec![Command::Limit { id: Some(TransferId(7)), up: Some(Some(20_000_000)), down: None }]),
+        ("b u", vec![Command::Unban { peer: "10.0.0.66:7070".into() }]),
+        ("2 p", vec![]),
+    ];
+    for (keys, expected) in cases {
+        let mut model = console(120, 40, busy());
+        // "M m" marks all and then takes one away; the ended one cannot be cancelled anyway.
+        let effects = press(&mut model, keys);
+        if *keys == "M m g g x enter" {
+            let all = commands(&effects);
+            let [Command::Cancel { ids: got }] = all.as_slice() else { panic!("{all:?}") };
+            assert!(!got.contains(&TransferId(1)) && !got.contains(&TransferId(8)) && got.len() == 7, "{got:?}");
+            continue;
+        }
+        assert_eq!(commands(&effects), *expected, "{keys}");
+    }
+}
+
+#[test]
+fn a_wish_is_not_shown_as_a_fact() {
+    let mut model = console(120, 40, busy());
+    press(&mut model, "p");
+    assert!(text(&model).contains("PAUSING"));
+    let mut paused = advance(&busy(), 0);
+    reduce(&mut model, Event::Snapshot(Arc::new(paused.clone())), at(250));
+    assert!(text(&model).contains("PAUSING"), "the engine has not said so yet");
+    Arc::make_mut(&mut paused.transfers[0]).state = TransferState::Paused;
+    reduce(&mut model, Event::Snapshot(Arc::new(paused)), at(500));
+    assert!(!text(&model).contains("PAUSING"));
+    assert_eq!(commands(&press(&mut model, "p")), [Command::Resume { ids: ids(&[1]) }]);
+}
+
+#[test]
+fn pressing_twice_takes_the_wish_back() {
+    let mut model = console(120, 40, busy());
+    assert_eq!(commands(&press(&mut model, "p p")), [
+        Command::Pause { ids: ids(&[1]) },
+        Command::Resume { ids: ids(&[1]) }
+    ]);
+}
+
+#[test]
+fn a_refused_wish_is_taken_back_and_said() {
+    let mut model = console(120, 40, busy());
+    press(&mut model, "p");
+    let error = CommandError::new(CommandErrorKind::Conflict, "it has ended");
+    reduce(&mut model, Event::Answer { told: "pause", ids: ids(&[1]), result: Err(error) }, at(100));
+    let shown = text(&model);
+    assert!(!shown.contains("PAUSING") && shown.contains("cannot pause: it has ended"), "{shown}");
+}
+
+#[test]
+fn a_wish_that_nothing_comes_of_is_admitted() {
+    let mut model = console(120, 40, busy());
+    press(&mut model, "p");
+    reduce(&mut model, Event::Tick, at(20_000));
+    let shown = text(&model);
+    assert!(!shown.contains("PAUSING") && shown.contains("has not done"), "{shown}");
+}
+
+#[test]
+fn what_is_looked_at_is_told_to_the_engine() {
+    let mut model = console(120, 40, busy());
+    assert_eq!(press(&mut model, "j"), [Effect::SetFocus(Focus { transfer: Some(TransferId(2)) })]);
+    assert_eq!(press(&mut model, "g g"), [Effect::SetFocus(Focus { transfer: Some(TransferId(1)) })]);
+    assert_eq!(press(&mut model, "k"), []);
+}
+
+#[test]
+fn adding_by_paste_and_form() {
+    let link = format!("skep://10.0.0.2:7070/{}", "ab".repeat(32));
+    let mut model = console(120, 40, busy());
+    reduce(&mut model, Event::Paste(format!("{link}\n")), at(0));
+    let effects = press(&mut model, "tab / s r v enter");
+    let expected = AddTransfer { link, dir: Some(PathBuf::from("/srv")), seed: true, ..AddTransfer::default() };
+    assert_eq!(effects, [Effect::Command { command: Command::Add(expected), told: "add" }]);
+    let reply = Reply::Added { ids: ids(&[10]), contents: Vec::new() };
+    reduce(&mut model, Event::Answer { told: "add", ids: Vec::new(), result: Ok(reply) }, at(10));
+    assert_eq!(model.transfers.selected, Some(TransferId(1)), "its row is not there yet");
+    let mut snapshot = advance(&busy(), 0);
+    let row = skep_engine::control::TransferRow { id: TransferId(10), ..Default::default() };
+    snapshot.transfers.push(Arc::new(row));
+    let effects = reduce(&mut model, Event::Snapshot(Arc::new(snapshot)), at(300));
+    assert_eq!(effects, [Effect::SetFocus(Focus { transfer: Some(TransferId(10)) })]);
+}
+
+#[test]
+fn sharing_waits_for_a_path_that_exists() {
+    let mut model = console(120, 40, busy());
+    let effects = type_text(&mut model, "S/srv/x");
+    assert_eq!(effects.last(), Some(&Effect::LookUp(PathBuf::from("/srv/x"))));
+    let missing = skep::console::model::form::PathFact::Missing("there is no such file".into());
+    reduce(&mut model, Event::PathFact(PathBuf::from("/srv/x"), missing), at(1));
+    assert_eq!(press(&mut model, "enter"), []);
+    assert!(text(&model).contains("there is no such file"));
+    type_text(&mut model, "y");
+    let fact = skep::console::model::form::PathFact::Folder;
+    reduce(&mut model, Event::PathFact(PathBuf::from("/srv/xy"), fact), at(2));
+    let effects = press(&mut model, "enter");
+    assert!(matches!(&commands(&effects)[..], [Command::Share(s)] if s.path == PathBuf::from("/srv/xy")));
+}
+
+#[test]
+fn read_only_changes_nothing() {
+    let mut model = console(120, 40, busy());
+    model.settings.read_only = true;
+    for keys in ["p", "x", "d", "v", "<", "L", "a", "S", "P", "b u", "esc N"] {
+        let effects = press(&mut model, keys);
+        assert_eq!(commands(&effects), [], "{keys}");
+        let (toast, _) = model.toasts.shown().unwrap();
+        assert_eq!(toast.level, ToastLevel::Warn, "{keys}");
+    }
+    assert!(model.overlays.is_empty());
+}
+
+#[test]
+fn quitting_asks_only_where_something_would_stop() {
+    let mut embedded = console(120, 40, busy());
+    assert_eq!(press(&mut embedded, "q"), []);
+    assert_eq!(press(&mut embedded, "enter"), [Effect::Quit]);
+    let mut twice = console(120, 40, busy());
+    assert_eq!(press(&mut twice, "ctrl-c ctrl-c"), [Effect::Quit]);
+    let mut remote = console(120, 40, busy());
+    remote.settings.embedded = false;
+    assert_eq!(press(&mut remote, "q"), [Effect::Quit]);
+    let mut idle = console(120, 40, skep_engine::control::Snapshot::default());
+    assert_eq!(press(&mut idle, "q"), [Effect::Quit]);
+}
+
+#[test]
+fn chords_end_with_time() {
+    let mut model = console(120, 40, busy());
+    press(&mut model, "G g");
+    assert!(text(&model).contains("top"), "the footer shows what may follow");
+    reduce(&mut model, Event::Tick, at(5_000));
+    assert!(model.chord.0.is_empty());
+    press(&mut model, "g j");
+    assert_eq!(model.transfers.selected, Some(TransferId(9)), "the j of a broken chord still moves");
+}
+
+#[test]
+fn panes_are_reached_and_left() {
+    let mut model = console(120, 40, busy());
+    press(&mut model, "tab");
+    assert_eq!(model.focus, PaneId::Pieces);
+    press(&mut model, "shift-tab shift-tab");
+    assert_eq!(model.focus, PaneId::Log);
+    press(&mut model, "2 z");
+    assert_eq!(model.expanded, Some(PaneId::Pieces));
+    press(&mut model, "7");
+    assert_eq!(model.expanded, Some(PaneId::Log), "the full screen follows the focus");
+    press(&mut model, "esc");
+    assert_eq!(model.expanded, None);
+}
+
+#[test]
+fn filters_work_while_typed_and_esc_takes_them_back() {
+    let mut model = console(120, 40, busy());
+    type_text(&mut model, "/state:st");
+    assert_eq!(model.transfers.rows.len(), 1);
+    assert_eq!(model.transfers.selected, Some(TransferId(3)), "the stalled one");
+    press(&mut model, "esc");
+    assert_eq!(model.transfers.rows.len(), 9);
+    type_text(&mut model, "/iso");
+    press(&mut model, "enter");
+    assert_eq!(model.transfers.rows.len(), 2);
+    press(&mut model, "esc");
+    assert_eq!(model.transfers.rows.len(), 9);
+}
+
+#[test]
+fn links_go_to_the_clipboard() {
+    let mut model = console(120, 40, busy());
+    assert_eq!(press(&mut model, "c"), [], "no link yet");
+    press(&mut model, "j j j j j j");
+    assert_eq!(press(&mut model, "c"), [Effect::Copy("skep://10.0.0.2:7070/1f2e3d".into())]);
+}
+
+#[test]
+fn failures_and_completions_are_told() {
+    let mut model = console(120, 40, busy());
+    let mut next = advance(&busy(), 0);
+    let row = Arc::make_mut(&mut next.transfers[0]);
+    (row.state, row.error) = (TransferState::Failed, Some("the peer lied".into()));
+    let row = Arc::make_mut(&mut next.transfers[1]);
+    (row.state, row.done, row.verified) = (TransferState::Seeding, row.size, true);
+    reduce(&mut model, Event::Snapshot(Arc::new(next)), at(250));
+    let said: Vec<&str> = model.toasts.all().iter().map(|t| t.text.as_str()).collect();
+    assert!(said[0].contains("failed: the peer lied") && said[1].contains("complete and verified"), "{said:?}");
+}
