@@ -173,9 +173,11 @@ pub async fn open(cx: &Context, with: Start<'_>) -> Result<Host, Failure> {
 /// It does not start; says whether another process holds the state folder.
 pub async fn start(cx: &Context, with: Start<'_>) -> Result<Engine, NotStarted> {
     let config = engine_config(cx, with).map_err(|failure| NotStarted { failure, busy: false })?;
-    Engine::start(config)
-        .await
-        .map_err(|error| NotStarted { busy: is_busy(&error), failure: Failure::because("cannot start a node", error) })
+    Engine::start(config).await.map_err(|error| {
+        let (busy, refused) = (is_busy(&error), matches!(error, StartError::NoToken(_) | StartError::Token(_)));
+        let failure = Failure::because("cannot start a node", error);
+        NotStarted { busy, failure: if refused { failure.with_exit(Exit::Refused) } else { failure } }
+    })
 }
 
 /// A node that did not start.
@@ -202,11 +204,6 @@ fn engine_config(cx: &Context, with: Start<'_>) -> Result<EngineConfig, Failure>
     let settings = cx.settings();
     let Start { listen, resume, logging } = with;
     let token = token(settings)?;
-    if !listen.ip().is_loopback() && token.is_none() && !settings.public {
-        let words =
-            format!("{listen} can be reached by others: name a token with --token-file, or listen on 127.0.0.1");
-        return Err(Failure::new(Exit::Refused, words));
-    }
     let root = settings.root.clone();
     let root = root.ok_or_else(|| Failure::usage("no home folder for content: name one with --root"))?;
     let config = EngineConfig::new(crate::cli::absolute(cx.state_dir()?)?, crate::cli::absolute(&root)?);

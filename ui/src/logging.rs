@@ -68,6 +68,9 @@ fn writer(settings: &Settings) -> Result<Option<(NonBlocking, WorkerGuard)>, Fai
         return Ok(Some(tracing_appender::non_blocking(file)));
     }
     let Some(folder) = &settings.log_dir else { return Ok(None) };
+    // The appender complains on stderr if it has to look for old logs in a folder that is not there.
+    std::fs::create_dir_all(folder)
+        .map_err(|e| Failure::because(format!("cannot make the log folder {}", folder.display()), e))?;
     let daily = tracing_appender::rolling::Builder::new()
         .rotation(tracing_appender::rolling::Rotation::DAILY)
         .filename_prefix("skep")
