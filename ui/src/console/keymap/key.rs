@@ -99,10 +99,7 @@ impl FromStr for Key {
         let fail = || ParseKeyError(text.to_owned());
         let mut key = Self::plain(KeyCode::Null);
         let mut rest = text;
-        loop {
-            let Some((modifier, tail)) = rest.split_once('-').filter(|(m, t)| !m.is_empty() && !t.is_empty()) else {
-                break;
-            };
+        while let Some((modifier, tail)) = rest.split_once('-').filter(|(m, t)| !m.is_empty() && !t.is_empty()) {
             match modifier {
                 "ctrl" => key.ctrl = true,
                 "alt" => key.alt = true,
@@ -149,7 +146,9 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        for text in ["a", "G", "ctrl-d", "alt-x", "shift-tab", "space", "f12", "?", "<", "ctrl-alt-z", "pgdn", "minus", "é"] {
+        for text in
+            ["a", "G", "ctrl-d", "alt-x", "shift-tab", "space", "f12", "?", "<", "ctrl-alt-z", "pgdn", "minus", "é"]
+        {
             assert_eq!(text.parse::<Key>().unwrap().to_string(), text);
         }
         assert_eq!("-".parse::<Key>().unwrap().to_string(), "minus");

@@ -103,7 +103,7 @@ impl Form {
             text(FieldKey::Link, "Link", ""),
             text(FieldKey::Folder, "Into", default_dir.unwrap_or_default()),
             Field { key: FieldKey::Order, label: "Order", value: Value::Choice(ORDERS, 0) },
-            Field { key: FieldKey::Seed, label: "Then serve", value: Value::Choice(YES_NO, 0) },
+            Field { key: FieldKey::Seed, label: "Serve", value: Value::Choice(YES_NO, 0) },
         ];
         Self::new(Purpose::Add, "Add a transfer".to_owned(), fields, home)
     }
@@ -207,9 +207,10 @@ impl Form {
             FieldKey::Path => match self.fact_of(text) {
                 _ if text.is_empty() => Err("the path of a file or folder".to_owned()),
                 _ if !self.expanded(text).starts_with('/') => Err("write the whole path, from / or ~/".to_owned()),
-                Some(PathFact::File(size)) => {
-                    Ok(format!("a file of {}, read once to make its digests", crate::console::widgets::format::Bytes(*size)))
-                }
+                Some(PathFact::File(size)) => Ok(format!(
+                    "a file of {}, read once to make its digests",
+                    crate::console::widgets::format::Bytes(*size)
+                )),
                 Some(PathFact::Folder) => Ok("a folder, read once to make its digests".to_owned()),
                 Some(PathFact::Missing(why)) => Err(why.clone()),
                 None => Ok("looking…".to_owned()),
@@ -230,6 +231,11 @@ impl Form {
             }
             .to_owned()),
         }
+    }
+
+    /// True if a field is wrong only because nothing was typed yet: that is a hint, no mistake.
+    pub fn is_untouched(&self, key: FieldKey) -> bool {
+        !self.refused && self.text(key).is_empty()
     }
 
     /// What Enter does.

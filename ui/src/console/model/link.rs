@@ -29,7 +29,11 @@ pub fn judge(text: &str) -> Result<Typed, String> {
     }
     let Some((scheme, rest)) = text.split_once("://") else {
         let is_path = text.starts_with(['/', '.', '~']) || text.contains('/') || text.contains('.');
-        return if is_path { Ok(Typed::Path) } else { Err("neither a link nor a path (./name for a file here)".into()) };
+        return if is_path {
+            Ok(Typed::Path)
+        } else {
+            Err("neither a link nor a path (./name for a file here)".into())
+        };
     };
     match scheme.to_ascii_lowercase().as_str() {
         "skep" => {
@@ -95,7 +99,7 @@ pub fn rate(text: &str) -> Result<Option<u64>, String> {
         _ => return Err(fail()),
     };
     let bytes = value * factor as f64;
-    if bytes < 1.0 || bytes > 1e15 {
+    if !(1.0..=1e15).contains(&bytes) {
         return Err("a limit is at least 1 B/s; `unlimited` for none, p to pause".to_owned());
     }
     Ok(Some(bytes as u64))

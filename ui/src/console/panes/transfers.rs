@@ -90,13 +90,20 @@ impl Pane for Transfers {
             return;
         }
         // Names are what rows are told apart by: they keep more where there is more.
-        let width = inner.width.saturating_sub(2);
+        let width = inner.width.saturating_sub(3);
         let name = if width >= 70 { 20 } else { 10 };
         let asked: Vec<Column<Cell>> =
             COLUMNS.iter().map(|c| if c.key == Cell::Name { Column { min: name, ..*c } } else { *c }).collect();
         let columns = fit(&asked, width, &[Cell::Name, Cell::Why, Cell::Why, Cell::Bar]);
         for place in &columns {
-            canvas.print(inner.x + 2 + place.x, inner.y, place.width, place.align, format_args!("{}", place.title), Token::Heading);
+            canvas.print(
+                inner.x + 2 + place.x,
+                inner.y,
+                place.width,
+                place.align,
+                format_args!("{}", place.title),
+                Token::Heading,
+            );
         }
         let page = self.page(area.height);
         if list.rows.is_empty() {
@@ -167,8 +174,7 @@ fn cell(canvas: &mut Canvas<'_>, x: u16, y: u16, place: &Placed<Cell>, row: &Tra
     let status = status::of(row, context.model.wishes.of(row.id));
     let moving = row.state == TransferState::Running;
     let uploads = row.direction == Direction::Up || row.state == TransferState::Seeding;
-    let (now, average) =
-        if uploads { (row.rate_up, row.smooth_up) } else { (row.rate_down, row.smooth_down) };
+    let (now, average) = if uploads { (row.rate_up, row.smooth_up) } else { (row.rate_down, row.smooth_down) };
     let way = if uploads { Token::Up } else { Token::Down };
     match place.key {
         Cell::State => {
@@ -209,7 +215,8 @@ fn cell(canvas: &mut Canvas<'_>, x: u16, y: u16, place: &Placed<Cell>, row: &Tra
             None => {}
         },
         Cell::Peers => {
-            if row.peers_known > 0 || row.peers > 0 {
+            let active = moving || matches!(row.state, TransferState::Starting | TransferState::Seeding);
+            if active && row.peers_known.max(row.peers) > 0 {
                 let token = if row.peers == 0 && moving { Token::Warn } else { Token::Muted };
                 canvas.right(x, y, width, format_args!("{}/{}", row.peers, row.peers_known), token);
             }

@@ -54,6 +54,21 @@ pub fn width(text: &str) -> usize {
     text.graphemes(true).map(|g| usize::from(safe(g).1)).sum()
 }
 
+/// Columns that formatted text takes, without keeping it.
+pub fn width_of(value: std::fmt::Arguments<'_>) -> usize {
+    struct Counter(usize);
+    impl std::fmt::Write for Counter {
+        fn write_str(&mut self, text: &str) -> std::fmt::Result {
+            self.0 += width(text);
+            Ok(())
+        }
+    }
+    let mut counter = Counter(0);
+    // Counting cannot fail.
+    let _ = std::fmt::write(&mut counter, value);
+    counter.0
+}
+
 fn is_plain(text: &str) -> bool {
     text.bytes().all(|b| (0x20..0x7f).contains(&b))
 }
@@ -66,7 +81,11 @@ pub fn put(buf: &mut Buffer, x: u16, y: u16, max: u16, text: &str, ellipsis: &st
         return 0;
     }
     let max = max.min(area.right() - x);
-    if is_plain(text) { put_plain(buf, x, y, max, text, ellipsis, style) } else { put_any(buf, x, y, max, text, ellipsis, style) }
+    if is_plain(text) {
+        put_plain(buf, x, y, max, text, ellipsis, style)
+    } else {
+        put_any(buf, x, y, max, text, ellipsis, style)
+    }
 }
 
 /// Printable ASCII, which is nearly everything: a byte is a column.
@@ -127,7 +146,8 @@ mod tests {
 
     #[test]
     fn steering_never_reaches_the_screen() {
-        let hostile = ["\x1b]0;pwned\x07", "a\u{202e}gpj.exe", "\u{9b}2J", "x\r\nfake row", "zero\u{200b}width", "\u{feff}"];
+        let hostile =
+            ["\x1b]0;pwned\x07", "a\u{202e}gpj.exe", "\u{9b}2J", "x\r\nfake row", "zero\u{200b}width", "\u{feff}"];
         for text in hostile {
             let (shown, _) = drawn(text, 40);
             assert!(!shown.chars().any(is_steering), "{shown:?}");
