@@ -95,7 +95,12 @@ fn frame(args: &[String]) {
             rate_up: 54_000_000 - (n * 104_729 * 100) % 30_000_000,
             ..(*snapshot.node).clone()
         });
-        let snapshot = Snapshot { node, time_ms: snapshot.time_ms + n * 1_000, transfers: model.snapshot.transfers.clone(), ..snapshot };
+        let snapshot = Snapshot {
+            node,
+            time_ms: snapshot.time_ms + n * 1_000,
+            transfers: model.snapshot.transfers.clone(),
+            ..snapshot
+        };
         let event = skep::console::event::Event::Snapshot(Arc::new(snapshot));
         skep::console::reduce::reduce(&mut model, event, fixture::at(n * 250));
     }

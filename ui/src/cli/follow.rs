@@ -15,8 +15,11 @@ use crate::signals::Stop;
 const LOOK: Duration = Duration::from_millis(200);
 /// How long a lost connection may take to come back.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Snapshots lag behind the answer to a command by no more than this.
-const LAG: Duration = Duration::from_secs(10);
+/// A transfer that no snapshot shows for so long is not there.
+const UNSEEN: Duration = Duration::from_secs(10);
+/// Snapshots lag behind the answer to a command by less than this: a row that has not changed since
+/// before the command may be old news until then.
+const LAG: Duration = Duration::from_secs(2);
 
 /// Why watching ended.
 #[derive(Debug)]
@@ -52,18 +55,29 @@ pub struct Follow<'a> {
     host: &'a Host,
     finished: fn(&TransferRow) -> bool,
     watched: BTreeMap<TransferId, Watched>,
+    before: Rows,
     bars: MultiProgress,
 }
 
+/// Rows of a node at one moment.
+pub type Rows = Vec<Arc<TransferRow>>;
+
 impl<'a> Follow<'a> {
-    /// `finished` says when a transfer's watch is over.
-    pub fn new(out: &'a Out, host: &'a Host, ids: &[TransferId], finished: fn(&TransferRow) -> bool) -> Self {
+    /// `finished` says when a transfer's watch is over; `before` are the node's rows before it was asked
+    /// for anything: one that rested then and still looks the same has not begun yet.
+    pub fn new(
+        out: &'a Out,
+        host: &'a Host,
+        before: Rows,
+        ids: &[TransferId],
+        finished: fn(&TransferRow) -> bool,
+    ) -> Self {
         let bars = bars(out);
         let watch = |id: &TransferId| {
             let bar = Bar::new(out, &bars);
             (*id, Watched { bar, throttle: Throttle::default(), row: None, finished: false })
         };
-        Self { out, host, finished, watched: ids.iter().map(watch).collect(), bars: bars.clone() }
+        Self { out, host, finished, watched: ids.iter().map(watch).collect(), before, bars: bars.clone() }
     }
 
     /// Runs until all are finished, a signal comes or the node is lost. `ended` is called with each
@@ -75,7 +89,7 @@ impl<'a> Follow<'a> {
         loop {
             let snapshot = view.snapshots.borrow_and_update().clone();
             if snapshot.generation > 0 {
-                self.take(&snapshot, started.elapsed() > LAG, &mut ended);
+                self.take(&snapshot, started.elapsed(), &mut ended);
             }
             if self.watched.values().all(|w| w.finished) {
                 return End::Finished;
@@ -105,11 +119,11 @@ impl<'a> Follow<'a> {
         }
     }
 
-    fn take(&mut self, snapshot: &Snapshot, unseen_is_gone: bool, ended: &mut impl FnMut(TransferId, Fate)) {
+    fn take(&mut self, snapshot: &Snapshot, elapsed: Duration, ended: &mut impl FnMut(TransferId, Fate)) {
         let now = Instant::now();
         for (id, watched) in self.watched.iter_mut().filter(|(_, w)| !w.finished) {
             let Some(row) = snapshot.transfers.iter().find(|row| row.id == *id) else {
-                if watched.row.is_some() || unseen_is_gone {
+                if watched.row.is_some() || elapsed > UNSEEN {
                     watched.finished = true;
                     watched.bar.clear();
                     self.bars.suspend(|| ended(*id, Fate::Removed));
@@ -118,7 +132,8 @@ impl<'a> Follow<'a> {
             };
             let changed = watched.row.as_ref() != Some(row);
             watched.row = Some(row.clone());
-            if (self.finished)(row) {
+            let old_news = elapsed < LAG && self.before.contains(row);
+            if (self.finished)(row) && !old_news {
                 watched.finished = true;
                 watched.bar.clear();
                 self.bars.suspend(|| ended(*id, Fate::Row(row.clone())));

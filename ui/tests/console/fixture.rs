@@ -122,7 +122,10 @@ pub fn busy() -> Snapshot {
             ..row(3, "survey-2025-tiles.tar", TransferState::Running, 900_000_000, 899_000_000)
         },
         TransferRow { ..row(4, "weights-70b.safetensors", TransferState::Checking, 140 * gb, 61 * gb) },
-        TransferRow { reason: "waits: 10 transfers run already".into(), ..row(5, "backup-monday.zst", TransferState::Queued, 12 * gb, 0) },
+        TransferRow {
+            reason: "waits: 10 transfers run already".into(),
+            ..row(5, "backup-monday.zst", TransferState::Queued, 12 * gb, 0)
+        },
         TransferRow { ..row(6, "camera-raw/", TransferState::Paused, 75 * gb, 31 * gb) },
         TransferRow {
             direction: Direction::Up,
@@ -132,7 +135,10 @@ pub fn busy() -> Snapshot {
             link: Some("skep://10.0.0.2:7070/1f2e3d".into()),
             ..row(7, "fedora-server-44.iso", TransferState::Seeding, 3 * gb, 3 * gb)
         },
-        TransferRow { verified: true, ..row(8, "naïve-Überblick-日本語.pdf", TransferState::Done, 2_300_000, 2_300_000) },
+        TransferRow {
+            verified: true,
+            ..row(8, "naïve-Überblick-日本語.pdf", TransferState::Done, 2_300_000, 2_300_000)
+        },
         TransferRow {
             error: Some("disk full: 18.2 GB needed, 3.10 GB free; make room, then r tries again".into()),
             ..row(9, "archive-2019.tar", TransferState::Failed, 21 * gb, 2 * gb)

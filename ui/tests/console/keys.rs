@@ -85,10 +85,10 @@ fn a_wish_is_not_shown_as_a_fact() {
 #[test]
 fn pressing_twice_takes_the_wish_back() {
     let mut model = console(120, 40, busy());
-    assert_eq!(commands(&press(&mut model, "p p")), [
-        Command::Pause { ids: ids(&[1]) },
-        Command::Resume { ids: ids(&[1]) }
-    ]);
+    assert_eq!(
+        commands(&press(&mut model, "p p")),
+        [Command::Pause { ids: ids(&[1]) }, Command::Resume { ids: ids(&[1]) }]
+    );
 }
 
 #[test]

@@ -186,10 +186,8 @@ fn cell(detail: &TransferDetail, pieces: Range<u32>, mean: f32) -> MapCell {
     if missing == 0 {
         return MapCell { worst: Worst::Have, flight: false, sources: None };
     }
-    let least = pieces
-        .filter(|p| !detail.have.get(*p))
-        .filter_map(|p| detail.availability.get(p as usize).copied())
-        .min();
+    let least =
+        pieces.filter(|p| !detail.have.get(*p)).filter_map(|p| detail.availability.get(p as usize).copied()).min();
     let worst = match least {
         Some(sources) if is_rare(sources, mean) => Worst::Rare(sources),
         _ => Worst::Missing(((u64::from(missing) * 8).div_ceil(u64::from(total))) as u8),

@@ -149,7 +149,9 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        for text in ["a", "G", "ctrl-d", "alt-x", "shift-tab", "space", "f12", "?", "<", "ctrl-alt-z", "pgdn", "minus", "é"] {
+        for text in
+            ["a", "G", "ctrl-d", "alt-x", "shift-tab", "space", "f12", "?", "<", "ctrl-alt-z", "pgdn", "minus", "é"]
+        {
             assert_eq!(text.parse::<Key>().unwrap().to_string(), text);
         }
         assert_eq!("-".parse::<Key>().unwrap().to_string(), "minus");

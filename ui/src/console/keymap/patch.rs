@@ -179,7 +179,8 @@ mod tests {
 
     #[test]
     fn a_patch_adds_moves_and_removes() {
-        let (map, issues) = apply("[transfers]\n\"ctrl-x\"='transfer.cancel'\n\"x\"=false\n[global]\n\"g p\"='palette'");
+        let (map, issues) =
+            apply("[transfers]\n\"ctrl-x\"='transfer.cancel'\n\"x\"=false\n[global]\n\"g p\"='palette'");
         assert_eq!(issues, []);
         let layers = [Scope::Pane(PaneId::Transfers), Scope::Global];
         let look = |k: &str| map.lookup(&layers, &parse_chord(k).unwrap());

@@ -207,9 +207,10 @@ impl Form {
             FieldKey::Path => match self.fact_of(text) {
                 _ if text.is_empty() => Err("the path of a file or folder".to_owned()),
                 _ if !self.expanded(text).starts_with('/') => Err("write the whole path, from / or ~/".to_owned()),
-                Some(PathFact::File(size)) => {
-                    Ok(format!("a file of {}, read once to make its digests", crate::console::widgets::format::Bytes(*size)))
-                }
+                Some(PathFact::File(size)) => Ok(format!(
+                    "a file of {}, read once to make its digests",
+                    crate::console::widgets::format::Bytes(*size)
+                )),
                 Some(PathFact::Folder) => Ok("a folder, read once to make its digests".to_owned()),
                 Some(PathFact::Missing(why)) => Err(why.clone()),
                 None => Ok("looking…".to_owned()),

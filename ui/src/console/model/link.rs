@@ -29,7 +29,11 @@ pub fn judge(text: &str) -> Result<Typed, String> {
     }
     let Some((scheme, rest)) = text.split_once("://") else {
         let is_path = text.starts_with(['/', '.', '~']) || text.contains('/') || text.contains('.');
-        return if is_path { Ok(Typed::Path) } else { Err("neither a link nor a path (./name for a file here)".into()) };
+        return if is_path {
+            Ok(Typed::Path)
+        } else {
+            Err("neither a link nor a path (./name for a file here)".into())
+        };
     };
     match scheme.to_ascii_lowercase().as_str() {
         "skep" => {

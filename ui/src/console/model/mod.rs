@@ -204,9 +204,7 @@ impl Model {
     pub fn data_age_ms(&self) -> Option<u64> {
         match self.connection {
             Connection::Live => None,
-            Connection::Lost { .. } => {
-                Some(self.received.map_or(0, |m| self.now.mono_ms.saturating_sub(m.mono_ms)))
-            }
+            Connection::Lost { .. } => Some(self.received.map_or(0, |m| self.now.mono_ms.saturating_sub(m.mono_ms))),
         }
     }
 }

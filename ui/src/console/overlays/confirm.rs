@@ -23,7 +23,8 @@ pub fn draw(canvas: &mut Canvas<'_>, confirm: &Confirm, _context: Context<'_>) {
     y += 1;
     let given = confirm.typed.as_ref().is_some_and(|t| t.is_given());
     if let Some(typed) = &confirm.typed {
-        let used = canvas.left(inner.x, y, inner.width, format_args!("Type {} to {}: ", typed.word, typed.doc), Token::Warn);
+        let used =
+            canvas.left(inner.x, y, inner.width, format_args!("Type {} to {}: ", typed.word, typed.doc), Token::Warn);
         let room = inner.width.saturating_sub(used);
         let field = (inner.x + used, y, room.min(12));
         y += 2;

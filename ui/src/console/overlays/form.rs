@@ -58,7 +58,15 @@ fn remark(canvas: &mut Canvas<'_>, form: &Form, at: usize, x: u16, y: u16, width
     }
 }
 
-fn choice(canvas: &mut Canvas<'_>, mut x: u16, y: u16, width: u16, words: &[&'static str], chosen: usize, active: bool) {
+fn choice(
+    canvas: &mut Canvas<'_>,
+    mut x: u16,
+    y: u16,
+    width: u16,
+    words: &[&'static str],
+    chosen: usize,
+    active: bool,
+) {
     let end = x + width;
     for (at, word) in words.iter().enumerate() {
         let room = end.saturating_sub(x);

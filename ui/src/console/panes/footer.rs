@@ -20,7 +20,13 @@ pub fn draw(canvas: &mut Canvas<'_>, area: Rect, context: Context<'_>) {
         let cost = model.cost;
         let (whole, tenth) = (cost.fps_x10 / 10, cost.fps_x10 % 10);
         let rate = Rate(cost.bytes_per_s);
-        let slow = if cost.slowdown > 1 { "slowed " } else if model.eco { "eco " } else { "" };
+        let slow = if cost.slowdown > 1 {
+            "slowed "
+        } else if model.eco {
+            "eco "
+        } else {
+            ""
+        };
         end -= 24;
         canvas.right(end, area.y, 24, format_args!("{slow}{whole}.{tenth} fps {rate}"), Token::Faint);
         end -= 2;

@@ -63,11 +63,8 @@ fn rates(canvas: &mut Canvas<'_>, area: Rect, mut right: u16, context: Context<'
     let (node, history, y) = (&context.model.snapshot.node, &context.model.history, area.y);
     let (sparks, limits) = (area.width >= 110, area.width >= 96);
     for up in [true, false] {
-        let (rate, limit, token) = if up {
-            (node.rate_up, node.limit_up, Token::Up)
-        } else {
-            (node.rate_down, node.limit_down, Token::Down)
-        };
+        let (rate, limit, token) =
+            if up { (node.rate_up, node.limit_up, Token::Up) } else { (node.rate_down, node.limit_down, Token::Down) };
         if let (Some(_), true) = (limit, limits) {
             right -= 11;
             let limit = Limit(limit, canvas.glyphs.unlimited);

@@ -48,7 +48,13 @@ impl Pane for Log {
         };
         let page = self.page(area.height);
         if log.shown.is_empty() {
-            canvas.text(inner.x + 2, inner.y, inner.width.saturating_sub(3), "nothing was said at this level", Token::Muted);
+            canvas.text(
+                inner.x + 2,
+                inner.y,
+                inner.width.saturating_sub(3),
+                "nothing was said at this level",
+                Token::Muted,
+            );
         }
         let selected = log.place();
         for row in 0..page {

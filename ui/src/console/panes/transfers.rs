@@ -96,7 +96,14 @@ impl Pane for Transfers {
             COLUMNS.iter().map(|c| if c.key == Cell::Name { Column { min: name, ..*c } } else { *c }).collect();
         let columns = fit(&asked, width, &[Cell::Name, Cell::Why, Cell::Why, Cell::Bar]);
         for place in &columns {
-            canvas.print(inner.x + 2 + place.x, inner.y, place.width, place.align, format_args!("{}", place.title), Token::Heading);
+            canvas.print(
+                inner.x + 2 + place.x,
+                inner.y,
+                place.width,
+                place.align,
+                format_args!("{}", place.title),
+                Token::Heading,
+            );
         }
         let page = self.page(area.height);
         if list.rows.is_empty() {
@@ -167,8 +174,7 @@ fn cell(canvas: &mut Canvas<'_>, x: u16, y: u16, place: &Placed<Cell>, row: &Tra
     let status = status::of(row, context.model.wishes.of(row.id));
     let moving = row.state == TransferState::Running;
     let uploads = row.direction == Direction::Up || row.state == TransferState::Seeding;
-    let (now, average) =
-        if uploads { (row.rate_up, row.smooth_up) } else { (row.rate_down, row.smooth_down) };
+    let (now, average) = if uploads { (row.rate_up, row.smooth_up) } else { (row.rate_down, row.smooth_down) };
     let way = if uploads { Token::Up } else { Token::Down };
     match place.key {
         Cell::State => {

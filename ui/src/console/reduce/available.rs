@@ -20,9 +20,11 @@ pub fn why_not(model: &Model, action: Action) -> Option<&'static str> {
         return Some("read-only: nothing can be changed from here");
     }
     let states = || {
-        model.transfers.targets().into_iter().filter_map(|id| {
-            model.snapshot.transfers.iter().find(|t| t.id == id).map(|t| t.state)
-        })
+        model
+            .transfers
+            .targets()
+            .into_iter()
+            .filter_map(|id| model.snapshot.transfers.iter().find(|t| t.id == id).map(|t| t.state))
     };
     let any = |test: fn(S) -> bool, why: &'static str| if states().any(test) { None } else { Some(why) };
     match action {

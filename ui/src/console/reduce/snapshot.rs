@@ -35,9 +35,11 @@ pub fn refresh_peers(model: &mut Model) {
 /// Tells what failed or was completed since the last snapshot. Rows that did not change are the
 /// same allocation, so this looks only at those that did.
 fn announce(model: &mut Model, before: &Snapshot, now: &Snapshot) {
-    let changed = now.transfers.iter().enumerate().filter(|(at, row)| {
-        before.transfers.get(*at).is_none_or(|old| !Arc::ptr_eq(old, row))
-    });
+    let changed = now
+        .transfers
+        .iter()
+        .enumerate()
+        .filter(|(at, row)| before.transfers.get(*at).is_none_or(|old| !Arc::ptr_eq(old, row)));
     let changed: Vec<&Arc<TransferRow>> = changed.map(|(_, row)| row).collect();
     if changed.is_empty() {
         return;
@@ -49,7 +51,10 @@ fn announce(model: &mut Model, before: &Snapshot, now: &Snapshot) {
         if entered(TransferState::Failed) {
             let why = row.error.as_deref().unwrap_or("no reason was given");
             say(model, ToastLevel::Error, format!("{} failed: {why}", row.name));
-        } else if old.done < old.size && row.verified && (entered(TransferState::Done) || entered(TransferState::Seeding)) {
+        } else if old.done < old.size
+            && row.verified
+            && (entered(TransferState::Done) || entered(TransferState::Seeding))
+        {
             say(model, ToastLevel::Info, format!("{} is complete and verified", row.name));
         } else if old.link.is_none() && row.link.is_some() && row.direction == skep_engine::control::Direction::Up {
             say(model, ToastLevel::Info, format!("{} can be fetched: c copies its link", row.name));

@@ -18,8 +18,21 @@ use crate::console::widgets::format::{Bytes, Limit};
 
 /// Steps of the rate limit, in bytes per second; beyond the last there is none.
 const STEPS: [u64; 15] = [
-    50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000, 5_000_000, 10_000_000, 20_000_000, 50_000_000,
-    100_000_000, 200_000_000, 500_000_000, 1_000_000_000, 2_000_000_000,
+    50_000,
+    100_000,
+    200_000,
+    500_000,
+    1_000_000,
+    2_000_000,
+    5_000_000,
+    10_000_000,
+    20_000_000,
+    50_000_000,
+    100_000_000,
+    200_000_000,
+    500_000_000,
+    1_000_000_000,
+    2_000_000_000,
 ];
 
 /// Performs an action that is about transfers.
@@ -111,10 +124,8 @@ fn wish(
 /// counts as what it will be, so that pressing twice undoes it.
 fn pause_resume(model: &mut Model, targets: &[TransferId], effects: &mut Vec<Effect>) {
     let wished = |id: TransferId| model.wishes.of(id);
-    let runs: Vec<TransferId> = among(model, targets, can_pause)
-        .into_iter()
-        .filter(|id| wished(*id) != Some(WishKind::Pause))
-        .collect();
+    let runs: Vec<TransferId> =
+        among(model, targets, can_pause).into_iter().filter(|id| wished(*id) != Some(WishKind::Pause)).collect();
     if !runs.is_empty() {
         return wish(model, runs.clone(), WishKind::Pause, Command::Pause { ids: runs }, "pause", effects);
     }
@@ -141,8 +152,7 @@ fn called(model: &Model, ids: &[TransferId]) -> String {
 fn cancel(model: &mut Model) {
     let ids =
         among(model, &model.transfers.targets(), |s| !matches!(s, TransferState::Cancelled | TransferState::Done));
-    let partial: u64 =
-        ids.iter().filter_map(|id| row(model, *id)).filter(|r| r.done < r.size).map(|r| r.done).sum();
+    let partial: u64 = ids.iter().filter_map(|id| row(model, *id)).filter(|r| r.done < r.size).map(|r| r.done).sum();
     let what_goes = if partial > 0 {
         format!("{} that were fetched are dropped. p pauses and keeps them.", Bytes(partial))
     } else {

@@ -175,9 +175,7 @@ mod tests {
 
     fn style(seed: u8) -> Style {
         let colors = [Color::Reset, Color::Red, Color::LightCyan, Color::Indexed(99), Color::Rgb(1, 2, 3)];
-        let mut style = Style::new()
-            .fg(colors[usize::from(seed) % 5])
-            .bg(colors[usize::from(seed / 5) % 5]);
+        let mut style = Style::new().fg(colors[usize::from(seed) % 5]).bg(colors[usize::from(seed / 5) % 5]);
         if seed & 64 != 0 {
             style = style.add_modifier(Modifier::BOLD);
         }

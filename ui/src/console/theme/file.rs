@@ -115,13 +115,7 @@ fn token_spec(raw: &RawToken, palette: &BTreeMap<String, String>) -> Result<Toke
             _ => return Err(ThemeError::Unknown { what: "modifier", name: name.clone() }),
         };
     }
-    Ok(TokenSpec {
-        fg: rgb(&raw.fg)?,
-        bg: rgb(&raw.bg)?,
-        ansi: named(&raw.ansi)?,
-        ansi_bg: named(&raw.ansi_bg)?,
-        mods,
-    })
+    Ok(TokenSpec { fg: rgb(&raw.fg)?, bg: rgb(&raw.bg)?, ansi: named(&raw.ansi)?, ansi_bg: named(&raw.ansi_bg)?, mods })
 }
 
 #[cfg(test)]

@@ -94,9 +94,7 @@ impl Theme {
     /// The style a screen is cleared with: ground and ordinary text.
     pub fn ground(&self) -> Style {
         let base = self.style(Token::Base);
-        Style::new()
-            .fg(self.style(Token::Text).fg.unwrap_or(Color::Reset))
-            .bg(base.bg.unwrap_or(Color::Reset))
+        Style::new().fg(self.style(Token::Text).fg.unwrap_or(Color::Reset)).bg(base.bg.unwrap_or(Color::Reset))
     }
 }
 

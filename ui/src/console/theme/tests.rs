@@ -21,8 +21,15 @@ const READ: &[Token] = &[
     Token::Heading,
 ];
 /// Tokens of shapes: WCAG asks 3:1 of graphics.
-const SEEN: &[Token] =
-    &[Token::MapHave, Token::MapFlight, Token::MapMissing, Token::MapRare, Token::MapFailed, Token::Lane, Token::BarFill];
+const SEEN: &[Token] = &[
+    Token::MapHave,
+    Token::MapFlight,
+    Token::MapMissing,
+    Token::MapRare,
+    Token::MapFailed,
+    Token::Lane,
+    Token::BarFill,
+];
 
 #[test]
 fn every_builtin_theme_parses_and_is_complete() {

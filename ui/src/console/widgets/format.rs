@@ -50,7 +50,13 @@ fn scaled(f: &mut fmt::Formatter<'_>, value: u64, base: f64, units: &[&str]) -> 
         scaled /= base;
         unit += 1;
     }
-    let digits = if scaled < 9.995 { 2 } else if scaled < 99.95 { 1 } else { 0 };
+    let digits = if scaled < 9.995 {
+        2
+    } else if scaled < 99.95 {
+        1
+    } else {
+        0
+    };
     write!(f, "{scaled:.digits$} {}", units[unit])
 }
 

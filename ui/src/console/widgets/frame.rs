@@ -24,8 +24,7 @@ pub fn draw(
     if area.width < 2 || area.height < 2 {
         return Rect::new(area.x, area.y, 0, 0);
     }
-    let (border, name) =
-        if focused { (Token::BorderFocus, Token::TitleFocus) } else { (Token::Border, Token::Title) };
+    let (border, name) = if focused { (Token::BorderFocus, Token::TitleFocus) } else { (Token::Border, Token::Title) };
     outline(canvas, area, border);
     let right = area.right() - 1;
     let mut x = area.x + 2;

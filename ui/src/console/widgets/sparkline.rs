@@ -5,7 +5,14 @@ use crate::console::theme::Token;
 
 /// Draws the last `width` samples. The scale is the largest sample shown rounded up to 1, 2 or 5
 /// times a power of ten, so that it stays put while values move.
-pub fn draw(canvas: &mut Canvas<'_>, x: u16, y: u16, width: u16, samples: impl DoubleEndedIterator<Item = u64> + Clone, token: Token) {
+pub fn draw(
+    canvas: &mut Canvas<'_>,
+    x: u16,
+    y: u16,
+    width: u16,
+    samples: impl DoubleEndedIterator<Item = u64> + Clone,
+    token: Token,
+) {
     let top = scale(samples.clone().rev().take(usize::from(width)).max().unwrap_or(0));
     for (back, sample) in samples.rev().take(usize::from(width)).enumerate() {
         let level = if sample == 0 { 0 } else { (u128::from(sample) * 8 / u128::from(top)).clamp(1, 8) as usize };

@@ -46,10 +46,8 @@ pub fn fit<K: Copy + PartialEq>(columns: &[Column<K>], width: u16, grow: &[K]) -
         kept.remove(at);
     }
     let mut spare = width.saturating_sub(need(&kept) as u16);
-    let mut placed: Vec<Placed<K>> = kept
-        .iter()
-        .map(|c| Placed { key: c.key, title: c.title, x: 0, width: c.min, align: c.align })
-        .collect();
+    let mut placed: Vec<Placed<K>> =
+        kept.iter().map(|c| Placed { key: c.key, title: c.title, x: 0, width: c.min, align: c.align }).collect();
     // A column at a time, round and round: growing columns widen together.
     let mut moved = true;
     while spare > 0 && moved {

@@ -66,7 +66,11 @@ pub fn put(buf: &mut Buffer, x: u16, y: u16, max: u16, text: &str, ellipsis: &st
         return 0;
     }
     let max = max.min(area.right() - x);
-    if is_plain(text) { put_plain(buf, x, y, max, text, ellipsis, style) } else { put_any(buf, x, y, max, text, ellipsis, style) }
+    if is_plain(text) {
+        put_plain(buf, x, y, max, text, ellipsis, style)
+    } else {
+        put_any(buf, x, y, max, text, ellipsis, style)
+    }
 }
 
 /// Printable ASCII, which is nearly everything: a byte is a column.
@@ -127,7 +131,8 @@ mod tests {
 
     #[test]
     fn steering_never_reaches_the_screen() {
-        let hostile = ["\x1b]0;pwned\x07", "a\u{202e}gpj.exe", "\u{9b}2J", "x\r\nfake row", "zero\u{200b}width", "\u{feff}"];
+        let hostile =
+            ["\x1b]0;pwned\x07", "a\u{202e}gpj.exe", "\u{9b}2J", "x\r\nfake row", "zero\u{200b}width", "\u{feff}"];
         for text in hostile {
             let (shown, _) = drawn(text, 40);
             assert!(!shown.chars().any(is_steering), "{shown:?}");

@@ -89,8 +89,7 @@ pub struct Shape {
 impl Shape {
     /// The shape for an area, border included.
     pub fn of(area: Rect) -> Self {
-        let inner =
-            Rect::new(area.x + 1, area.y + 1, area.width.saturating_sub(2), area.height.saturating_sub(2));
+        let inner = Rect::new(area.x + 1, area.y + 1, area.width.saturating_sub(2), area.height.saturating_sub(2));
         // The map is what the pane is for: it keeps a third of the width.
         let mut asked = COLUMNS;
         asked[1].min = (inner.width * 3 / 10).clamp(12, 120);
