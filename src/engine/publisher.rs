@@ -86,7 +86,7 @@ impl Publisher {
 
     /// Publishes as things change, until `stop`.
     pub(super) async fn run(self: Arc<Self>, stop: CancellationToken) {
-        let mut log = self.log.subscribe();
+        let mut log = self.log.changes();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,

@@ -49,6 +49,16 @@ pub fn start(settings: &Settings, to_stderr: bool) -> Result<Logging, Failure> {
     Ok(Logging { logs, _writer: guard })
 }
 
+/// Logs to rings only: nothing of it reaches a file.
+///
+/// # Errors
+/// Never in practice: the filter is fixed.
+pub fn in_memory() -> Result<Logging, Failure> {
+    let logs = Logs::new("info").map_err(|e| Failure::because("cannot log", anyhow::anyhow!("{e}")))?;
+    let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(logs.layer()));
+    Ok(Logging { logs, _writer: None })
+}
+
 fn writer(settings: &Settings) -> Result<Option<(NonBlocking, WorkerGuard)>, Failure> {
     if let Some(path) = &settings.log_file {
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));

@@ -1,6 +1,7 @@
 //! `skep` without a command: the console.
 
 use std::io::{self, IsTerminal as _};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use skep_engine::control::Control;
@@ -12,9 +13,10 @@ use crate::config::Source;
 use crate::console::glyphs::GlyphChoice;
 use crate::console::theme::ColorChoice;
 use crate::console::{self, ConsoleError, ConsoleOptions};
-use crate::host::{self, Host, Start};
+use crate::host::{self, Start};
 use crate::logging;
 use crate::output::{Exit, Failure};
+use crate::signals::Stop;
 
 /// Settings that it takes as flags.
 pub const FLAGS: &[&str] = &["console.theme", "console.glyphs", "listen", "root", "name"];
@@ -34,10 +36,8 @@ pub(super) fn run(cx: &Context) -> Result<Exit, Failure> {
             host => host?,
         };
         let shown = show(cx, host.control(), false).await;
-        if matches!(host, Host::Embedded(_)) {
-            cx.out.say("stopping the node …");
-        }
-        host.close().await;
+        let mut stop = Stop::listen()?;
+        stop.cleaning_up(Exit::Done, host.close()).await;
         shown
     })
 }
@@ -72,14 +72,19 @@ pub(super) async fn show(cx: &Context, control: Arc<dyn Control>, read_only: boo
     }
 }
 
+/// Where the user's own themes lie: beside the configuration.
+pub(super) fn theme_dir(cx: &Context) -> Option<PathBuf> {
+    cx.config.file.as_ref()?.parent().map(|folder| folder.join("themes"))
+}
+
 /// The settings as the console takes them.
-pub(super) fn options(cx: &Context, read_only: bool) -> ConsoleOptions {
+fn options(cx: &Context, read_only: bool) -> ConsoleOptions {
     let settings = cx.settings();
     let set = &settings.console;
     ConsoleOptions {
         read_only,
         theme: Some(set.theme.clone()),
-        theme_dir: cx.config.folders.as_ref().map(|folders| folders.config.join("themes")),
+        theme_dir: theme_dir(cx),
         keys_file: set.keys.clone(),
         glyphs: GlyphChoice::from_name(&set.glyphs).unwrap_or_default(),
         color: match settings.color.as_str() {
@@ -90,7 +95,7 @@ pub(super) fn options(cx: &Context, read_only: bool) -> ConsoleOptions {
         mouse: set.mouse,
         fps: set.fps,
         log_file: settings.log_file.clone().or_else(|| settings.log_dir.clone()),
-        default_dir: settings.root.clone(),
+        default_dir: settings.get.dir.clone().or_else(|| settings.root.clone()),
         ..ConsoleOptions::default()
     }
 }

@@ -1,11 +1,24 @@
 //! `skep demo`.
 
+use std::time::Duration;
+
+use serde_json::json;
+use skep_engine::control::{Focus, TransferState};
+
+use super::console;
 use super::context::Context;
 use crate::config::units;
-use crate::output::{Exit, Failure};
+use crate::demo::fleet::Fleet;
+use crate::host;
+use crate::logging;
+use crate::output::{Exit, Failure, human};
+use crate::signals::Stop;
 
 /// Settings that this command takes as flags.
 pub const FLAGS: &[&str] = &["console.theme", "console.glyphs"];
+
+/// Time without the console, unless told otherwise.
+const HEADLESS: Duration = Duration::from_secs(20);
 
 /// Show a live fleet of nodes on this machine
 ///
@@ -24,6 +37,56 @@ pub struct Args {
     pub seconds: Option<std::time::Duration>,
 }
 
-pub(super) fn run(_cx: &Context, _args: &Args) -> Result<Exit, Failure> {
-    Err(Failure::failed("the demo is not part of this build yet"))
+pub(super) fn run(cx: &Context, args: &Args) -> Result<Exit, Failure> {
+    if !args.headless {
+        console::need_terminal()?;
+    }
+    cx.engine(async {
+        let mut stop = Stop::listen()?;
+        let logging = logging::in_memory()?;
+        cx.out.say("setting up the fleet: six nodes, four contents, one of the peers hostile");
+        let fleet = Fleet::start(args.seed, &logging.logs).await;
+        let fleet = fleet.map_err(|e| Failure::because("the demo does not start", e))?;
+        let exit = if args.headless {
+            tokio::select! {
+                () = tokio::time::sleep(args.seconds.unwrap_or(HEADLESS)) => {}
+                _ = stop.wait() => {}
+            }
+            summary(cx, &fleet).await
+        } else {
+            let time = args.seconds.unwrap_or(Duration::MAX);
+            tokio::select! {
+                shown = console::show(cx, fleet.control(), false) => shown,
+                () = tokio::time::sleep(time.min(Duration::from_secs(30 * 86_400))) => Ok(Exit::Done),
+            }
+        };
+        stop.cleaning_up(Exit::Done, fleet.shutdown()).await;
+        exit
+    })
+}
+
+/// Says how far the node in the middle came.
+async fn summary(cx: &Context, fleet: &Fleet) -> Result<Exit, Failure> {
+    let control = fleet.control();
+    let snapshot = host::snapshot(&mut control.view(Focus::default())).await?;
+    let rows = &snapshot.transfers;
+    let done = rows.iter().filter(|row| matches!(row.state, TransferState::Done | TransferState::Seeding)).count();
+    let failed = rows.iter().filter(|row| row.state == TransferState::Failed).count();
+    let (down, up) = (snapshot.node.bytes_down, snapshot.node.bytes_up);
+    cx.out.result(
+        || {
+            json!({ "type": "result", "transfers": rows.len(), "done": done, "failed": failed, "bytes_down": down,
+                "bytes_up": up, "bans": snapshot.bans.len() })
+        },
+        || {
+            format!(
+                "{done} of {} transfers complete, {failed} failed; {} received, {} sent; {} hostile peers banned",
+                rows.len(),
+                human::bytes(down),
+                human::bytes(up),
+                snapshot.bans.len()
+            )
+        },
+    );
+    Ok(if failed == 0 { Exit::Done } else { Exit::Failed })
 }

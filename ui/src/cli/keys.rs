@@ -15,12 +15,14 @@ use crate::output::{Align, Exit, Failure, Table};
 pub struct Args {}
 
 pub(super) fn run(cx: &Context, _args: &Args) -> Result<Exit, Failure> {
+    let mut exit = Exit::Done;
     let keymap = match &cx.settings().console.keys {
         None => Keymap::default(),
         Some(path) => {
             let text = std::fs::read_to_string(path)
                 .map_err(|e| Failure::because(format!("cannot read the keys in {}", path.display()), e))?;
             let (keymap, issues) = keymap::apply(&text);
+            exit = if issues.is_empty() { Exit::Done } else { Exit::Usage };
             for issue in issues {
                 cx.out.say(&format!("{}: {issue}", path.display()));
             }
@@ -34,7 +36,7 @@ pub(super) fn run(cx: &Context, _args: &Args) -> Result<Exit, Failure> {
             let keys = keymap.label(entry.action);
             if cx.out.json {
                 let keys: Vec<String> = keymap.chords(entry.action).map(keymap::chord_name).collect();
-                let object = json!({ "scope": scope.name(), "action": entry.id, "title": entry.title, "doc": entry.doc, "keys": keys });
+                let object = json!({ "type": "key", "scope": scope.name(), "action": entry.id, "title": entry.title, "doc": entry.doc, "keys": keys });
                 cx.out.object(&object);
             } else {
                 table.row(vec![keys, entry.id.into(), entry.doc.into()]);
@@ -48,5 +50,5 @@ pub(super) fn run(cx: &Context, _args: &Args) -> Result<Exit, Failure> {
             }
         }
     }
-    Ok(Exit::Done)
+    Ok(exit)
 }

@@ -4,21 +4,21 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
+use super::console;
 use super::context::Context;
 use crate::console::theme;
 use crate::output::{Exit, Failure};
 
 /// List the console's themes
 ///
-/// The built-in ones, and those in skep/themes in the XDG config folder. Choose one with --theme, in the
+/// The built-in ones, and those in the folder `themes` beside the configuration file. Choose one with --theme, in the
 /// configuration, or with `t` in the console.
 #[derive(Debug, clap::Args)]
 pub struct Args {}
 
 pub(super) fn run(cx: &Context, _args: &Args) -> Result<Exit, Failure> {
     let chosen = &cx.settings().console.theme;
-    let folder = cx.config.folders.as_ref().map(|folders| folders.config.join("themes"));
-    let own = folder.and_then(|folder| std::fs::read_dir(folder).ok()).into_iter().flatten().flatten();
+    let own = console::theme_dir(cx).and_then(|folder| std::fs::read_dir(folder).ok()).into_iter().flatten().flatten();
     let mut own: Vec<PathBuf> =
         own.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "toml")).collect();
     own.sort();
@@ -27,7 +27,7 @@ pub(super) fn run(cx: &Context, _args: &Args) -> Result<Exit, Failure> {
     for (name, path) in builtin.chain(own) {
         let name = skep_engine::content::name::printable(&name);
         cx.out.result(
-            || json!({ "name": name, "chosen": name == *chosen, "path": path }),
+            || json!({ "type": "theme", "name": name, "chosen": name == *chosen, "path": path }),
             || format!("{} {name}", if name == *chosen { "*" } else { " " }),
         );
     }

@@ -236,7 +236,7 @@ pub const SETTINGS: &[Setting] = &[
         flag("theme", "NAME"),
         Kind::Text,
         "slate",
-        "Colours of the console: a built-in theme, or one of yours in skep/themes in the XDG config folder (see skep themes)",
+        "Colours of the console: a built-in theme, or one of yours in the folder `themes` beside the configuration file (see skep themes)",
     ),
     setting(
         "console.glyphs",

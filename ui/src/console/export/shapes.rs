@@ -30,7 +30,7 @@ pub enum Shape {
 }
 
 const fn lower(eighths: f64) -> Shape {
-    Shape::Box { x: 0.0, y: 1.0 - eighths / 8.0, w: 1.02, h: eighths / 8.0, opacity: 1.0 }
+    Shape::Box { x: 0.0, y: 1.0 - eighths / 8.0, w: 1.0, h: eighths / 8.0, opacity: 1.0 }
 }
 
 const fn left(eighths: f64) -> Shape {
@@ -39,7 +39,16 @@ const fn left(eighths: f64) -> Shape {
 
 /// The middle of a line of blocks: a little lower than the cell, so that rows stay apart.
 const fn shade(opacity: f64) -> Shape {
-    Shape::Box { x: 0.0, y: 0.12, w: 1.02, h: 0.76, opacity }
+    Shape::Box { x: 0.0, y: 0.12, w: 1.0, h: 0.76, opacity }
+}
+
+/// True if equal ones side by side make one longer shape: full width, and nothing but that.
+pub fn joins(parts: &[Shape]) -> bool {
+    match parts {
+        [Shape::Box { x, w, .. }] => *x == 0.0 && *w == 1.0,
+        [Shape::Line([(_, x1, y1), (_, x2, y2)])] => *x1 == 0.0 && *x2 == 1.0 && y1 == y2,
+        _ => false,
+    }
 }
 
 /// The shapes of a symbol; none for ordinary letters.
@@ -47,14 +56,14 @@ pub fn of(symbol: &str) -> Option<Vec<Shape>> {
     let mut chars = symbol.chars();
     let (c, None) = (chars.next()?, chars.next()) else { return None };
     Some(match c {
-        '█' => vec![Shape::Box { x: 0.0, y: 0.12, w: 1.02, h: 0.76, opacity: 1.0 }],
+        '█' => vec![Shape::Box { x: 0.0, y: 0.12, w: 1.0, h: 0.76, opacity: 1.0 }],
         '▓' => vec![shade(0.72)],
         '▒' => vec![shade(0.45)],
         '░' => vec![shade(0.22)],
         '▁'..='▇' => vec![lower(f64::from(c as u32 - '▁' as u32 + 1))],
         '▉'..='▏' => vec![left(8.0 - f64::from(c as u32 - '▉' as u32 + 1))],
-        '─' => vec![Shape::Line(&[("M", 0.0, 0.5), ("L", 1.02, 0.5)])],
-        '│' => vec![Shape::Line(&[("M", 0.5, 0.0), ("L", 0.5, 1.02)])],
+        '─' => vec![Shape::Line(&[("M", 0.0, 0.5), ("L", 1.0, 0.5)])],
+        '│' => vec![Shape::Line(&[("M", 0.5, 0.0), ("L", 0.5, 1.0)])],
         '╭' => vec![Shape::Line(&[("M", 0.5, 1.0), ("L", 0.5, 0.75), ("Q", 0.5, 0.5), (" ", 1.0, 0.5)])],
         '╮' => vec![Shape::Line(&[("M", 0.0, 0.5), ("Q", 0.5, 0.5), (" ", 0.5, 0.75), ("L", 0.5, 1.0)])],
         '╰' => vec![Shape::Line(&[("M", 0.5, 0.0), ("L", 0.5, 0.25), ("Q", 0.5, 0.5), (" ", 1.0, 0.5)])],

@@ -11,13 +11,13 @@ use super::shapes::{self, Shape};
 use crate::console::theme::{Rgb, Theme, Token};
 
 /// Width of a cell in SVG units.
-const CELL_W: f64 = 8.4;
+const CELL_W: f64 = 9.0;
 /// Height of a cell.
-const CELL_H: f64 = 18.0;
+const CELL_H: f64 = 20.0;
 /// Where letters stand in a cell.
-const BASELINE: f64 = 13.6;
+const BASELINE: f64 = 15.0;
 /// Room around the screen.
-const PAD: f64 = 14.0;
+const PAD: f64 = 16.0;
 /// Letters.
 const FONT: &str = "'DejaVu Sans Mono','JetBrains Mono','Cascadia Mono',Menlo,Consolas,monospace";
 
@@ -32,7 +32,7 @@ pub fn render(buffer: &Buffer, theme: &Theme) -> String {
     let _ = writeln!(
         svg,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.1} {height:.1}\" width=\"{width:.0}\" \
-         height=\"{height:.0}\" font-family=\"{FONT}\" font-size=\"14\" xml:space=\"preserve\">\n\
+         height=\"{height:.0}\" font-family=\"{FONT}\" font-size=\"15\" xml:space=\"preserve\">\n\
          <rect width=\"100%\" height=\"100%\" rx=\"10\" fill=\"{}\"/>",
         hex(ground)
     );
@@ -79,10 +79,18 @@ fn row(svg: &mut String, buffer: &Buffer, y: u16, ground: Rgb, ink: Rgb, light: 
         if symbol == " " {
             x += 1;
         } else if let Some(parts) = shapes::of(symbol) {
-            for part in parts {
-                shape(svg, &part, left, top, fg);
+            // Equal glyphs side by side are one shape, so that no seam shows between them.
+            let mut run = 1;
+            if shapes::joins(&parts) {
+                let same = |at: u16| buffer[(at, y)].symbol() == symbol && look(at).0 == fg;
+                while x + run < buffer.area.width && same(x + run) {
+                    run += 1;
+                }
             }
-            x += 1;
+            for part in parts {
+                shape(svg, &part, left, top, fg, f64::from(run));
+            }
+            x += run;
         } else {
             x = letters(svg, buffer, x, y, fg, |at| look(at).0);
         }
@@ -136,15 +144,15 @@ fn letters(svg: &mut String, buffer: &Buffer, start: u16, y: u16, fg: Rgb, ink: 
     x.max(start + 1)
 }
 
-fn shape(svg: &mut String, shape: &Shape, left: f64, top: f64, fg: Rgb) {
+fn shape(svg: &mut String, shape: &Shape, left: f64, top: f64, fg: Rgb, run: f64) {
     match shape {
         Shape::Box { x, y, w, h, opacity } => {
-            rect(svg, left + x * CELL_W, top + y * CELL_H, w * CELL_W, h * CELL_H, fg, *opacity);
+            rect(svg, left + x * CELL_W, top + y * CELL_H, w * run * CELL_W, h * CELL_H, fg, *opacity);
         }
         Shape::Line(path) => {
             let _ = write!(svg, "<path d=\"");
             for (command, x, y) in *path {
-                let _ = write!(svg, "{command}{:.1} {:.1}", left + x * CELL_W, top + y * CELL_H);
+                let _ = write!(svg, "{command}{:.1} {:.1}", left + x * run * CELL_W, top + y * CELL_H);
             }
             let _ = writeln!(svg, "\" fill=\"none\" stroke=\"{}\"/>", hex(fg));
         }

@@ -99,10 +99,7 @@ impl FromStr for Key {
         let fail = || ParseKeyError(text.to_owned());
         let mut key = Self::plain(KeyCode::Null);
         let mut rest = text;
-        loop {
-            let Some((modifier, tail)) = rest.split_once('-').filter(|(m, t)| !m.is_empty() && !t.is_empty()) else {
-                break;
-            };
+        while let Some((modifier, tail)) = rest.split_once('-').filter(|(m, t)| !m.is_empty() && !t.is_empty()) {
             match modifier {
                 "ctrl" => key.ctrl = true,
                 "alt" => key.alt = true,

@@ -103,7 +103,7 @@ impl Form {
             text(FieldKey::Link, "Link", ""),
             text(FieldKey::Folder, "Into", default_dir.unwrap_or_default()),
             Field { key: FieldKey::Order, label: "Order", value: Value::Choice(ORDERS, 0) },
-            Field { key: FieldKey::Seed, label: "Then serve", value: Value::Choice(YES_NO, 0) },
+            Field { key: FieldKey::Seed, label: "Serve", value: Value::Choice(YES_NO, 0) },
         ];
         Self::new(Purpose::Add, "Add a transfer".to_owned(), fields, home)
     }
@@ -231,6 +231,11 @@ impl Form {
             }
             .to_owned()),
         }
+    }
+
+    /// True if a field is wrong only because nothing was typed yet: that is a hint, no mistake.
+    pub fn is_untouched(&self, key: FieldKey) -> bool {
+        !self.refused && self.text(key).is_empty()
     }
 
     /// What Enter does.

@@ -99,7 +99,7 @@ pub fn rate(text: &str) -> Result<Option<u64>, String> {
         _ => return Err(fail()),
     };
     let bytes = value * factor as f64;
-    if bytes < 1.0 || bytes > 1e15 {
+    if !(1.0..=1e15).contains(&bytes) {
         return Err("a limit is at least 1 B/s; `unlimited` for none, p to pause".to_owned());
     }
     Ok(Some(bytes as u64))

@@ -50,6 +50,9 @@ fn remark(canvas: &mut Canvas<'_>, form: &Form, at: usize, x: u16, y: u16, width
         Ok(text) => {
             canvas.text(x, y, width, &text, Token::Muted);
         }
+        Err(text) if form.is_untouched(form.fields[at].key) => {
+            canvas.text(x, y, width, &text, Token::Muted);
+        }
         Err(text) => {
             let token = if form.refused && at == form.at { Token::Error } else { Token::Warn };
             canvas.glyph(x, y, canvas.glyphs.error, token);

@@ -36,7 +36,7 @@ pub fn line_count(pane: PaneId) -> usize {
 pub fn draw(canvas: &mut Canvas<'_>, view: &HelpView, context: Context<'_>) {
     let lines = lines(view.pane);
     let height = lines.len().min(200) as u16 + 2;
-    let area = centered(canvas, 100, height);
+    let area = centered(canvas, 116, height);
     let inner = window(canvas, area, "Help", "j k scroll, Esc closes");
     let top = view.top.min(lines.len().saturating_sub(inner.height.into()));
     for (row, line) in lines.iter().skip(top).take(inner.height.into()).enumerate() {
@@ -52,10 +52,8 @@ pub fn draw(canvas: &mut Canvas<'_>, view: &HelpView, context: Context<'_>) {
                 canvas.text(inner.x + 15, y, 14, entry.title, Token::Text);
                 let x = inner.x + 30;
                 let room = inner.right().saturating_sub(x);
-                let used = canvas.text(x, y, room, entry.doc, Token::Muted);
-                if let Some(note) = danger(entry) {
-                    canvas.text(x + used + 1, y, room.saturating_sub(used + 1), note, Token::Warn);
-                }
+                let note = danger(entry).map_or(0, |note| canvas.text(x, y, room, note, Token::Warn) + 1);
+                canvas.text(x + note, y, room.saturating_sub(note), entry.doc, Token::Muted);
             }
         }
     }
@@ -65,7 +63,7 @@ pub fn draw(canvas: &mut Canvas<'_>, view: &HelpView, context: Context<'_>) {
 fn danger(entry: &Entry) -> Option<&'static str> {
     match (entry.action, entry.danger) {
         (Action::Quit, _) | (_, Danger::View | Danger::Reversible) => None,
-        (_, Danger::LosesProgress) => Some("Asks first."),
-        (_, Danger::LosesData) => Some("Asks for a word first."),
+        (_, Danger::LosesProgress) => Some("Asks."),
+        (_, Danger::LosesData) => Some("Asks."),
     }
 }

@@ -31,7 +31,8 @@ pub fn draw(canvas: &mut Canvas<'_>, area: Rect, context: Context<'_>) {
     x += canvas.text(x, y, room(x), "skep", Token::Brand) + 1;
     let name = &model.snapshot.node.name;
     if !name.is_empty() {
-        x += canvas.text(x, y, room(x).min(24), name, Token::Strong) + 2;
+        // How one stands to the node matters more than its whole name.
+        x += canvas.text(x, y, room(x).saturating_sub(12).min(24), name, Token::Strong) + 1;
     }
     badges(canvas, x, y, right, context);
 }
@@ -48,13 +49,15 @@ fn badges(canvas: &mut Canvas<'_>, mut x: u16, y: u16, right: u16, context: Cont
         }
         return;
     }
-    if model.settings.embedded {
-        x += canvas.text(x, y, room(x), " EMBEDDED ", Token::BadgeEmbedded) + 1;
-    } else {
-        x += canvas.left(x, y, room(x), format_args!(" REMOTE {} ", model.settings.target), Token::BadgeRemote) + 1;
-    }
     if model.settings.read_only {
-        canvas.text(x, y, room(x), " READ-ONLY ", Token::BadgeReadOnly);
+        x += canvas.text(x, y, room(x), " READ-ONLY ", Token::BadgeReadOnly) + 1;
+    }
+    if model.settings.embedded {
+        canvas.text(x, y, room(x), " EMBEDDED ", Token::BadgeEmbedded);
+    } else {
+        x += canvas.text(x, y, room(x), " REMOTE ", Token::BadgeRemote) + 1;
+        let target = model.settings.target.split_once("://").map_or(&*model.settings.target, |(_, host)| host);
+        canvas.text(x, y, room(x), target, Token::Text);
     }
 }
 
@@ -63,21 +66,24 @@ fn rates(canvas: &mut Canvas<'_>, area: Rect, mut right: u16, context: Context<'
     let (node, history, y) = (&context.model.snapshot.node, &context.model.history, area.y);
     let (sparks, limits) = (area.width >= 110, area.width >= 96);
     for up in [true, false] {
+        if up && area.width < 60 {
+            continue;
+        }
         let (rate, limit, token) =
             if up { (node.rate_up, node.limit_up, Token::Up) } else { (node.rate_down, node.limit_down, Token::Down) };
-        if let (Some(_), true) = (limit, limits) {
-            right -= 11;
-            let limit = Limit(limit, canvas.glyphs.unlimited);
-            canvas.left(right, y, 11, format_args!("/{limit}"), Token::Muted);
-        }
         if sparks {
             right -= SPARK;
             if up {
-                sparkline::draw(canvas, right, y, SPARK, history.up(), token);
+                sparkline::draw(canvas, right, y, SPARK, history.up(), Token::Muted);
             } else {
-                sparkline::draw(canvas, right, y, SPARK, history.down(), token);
+                sparkline::draw(canvas, right, y, SPARK, history.down(), Token::Muted);
             }
             right -= 1;
+        }
+        if let (Some(_), true) = (limit, limits) {
+            right -= 13;
+            let limit = Limit(limit, canvas.glyphs.unlimited);
+            canvas.left(right, y, 13, format_args!(" of {limit}"), Token::Muted);
         }
         right -= 11;
         canvas.glyph(right, y, canvas.glyphs.arrows[usize::from(up)], token);

@@ -90,7 +90,7 @@ impl Pane for Transfers {
             return;
         }
         // Names are what rows are told apart by: they keep more where there is more.
-        let width = inner.width.saturating_sub(2);
+        let width = inner.width.saturating_sub(3);
         let name = if width >= 70 { 20 } else { 10 };
         let asked: Vec<Column<Cell>> =
             COLUMNS.iter().map(|c| if c.key == Cell::Name { Column { min: name, ..*c } } else { *c }).collect();
@@ -215,7 +215,8 @@ fn cell(canvas: &mut Canvas<'_>, x: u16, y: u16, place: &Placed<Cell>, row: &Tra
             None => {}
         },
         Cell::Peers => {
-            if row.peers_known > 0 || row.peers > 0 {
+            let active = moving || matches!(row.state, TransferState::Starting | TransferState::Seeding);
+            if active && row.peers_known.max(row.peers) > 0 {
                 let token = if row.peers == 0 && moving { Token::Warn } else { Token::Muted };
                 canvas.right(x, y, width, format_args!("{}/{}", row.peers, row.peers_known), token);
             }

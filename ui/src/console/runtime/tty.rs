@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, TryLockError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use crossterm::terminal::{disable_raw_mode, enable_raw_mode};
@@ -91,8 +91,10 @@ impl Tty {
     /// # Errors
     /// The terminal is gone.
     pub fn write(&self, bytes: &[u8]) -> io::Result<()> {
-        let mut out = self.out.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        write_until(&mut out, bytes, None)
+        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+        write_until(&mut out, bytes, None)?;
+        // Whoever gave the terminal back could not wait for this frame: do it in their place.
+        if self.entered.load(Ordering::SeqCst) { Ok(()) } else { write_until(&mut out, LEAVE, None) }
     }
 }
 

@@ -41,7 +41,8 @@ mod tests {
 
     #[test]
     fn the_environment_decides_unless_told() {
-        let cases: &[(ColorChoice, &[(&str, &str)], Depth)] = &[
+        type Case = (ColorChoice, &'static [(&'static str, &'static str)], Depth);
+        let cases: &[Case] = &[
             (ColorChoice::Auto, &[("TERM", "xterm-256color"), ("COLORTERM", "truecolor")], Depth::True),
             (ColorChoice::Auto, &[("TERM", "tmux-256color")], Depth::Ansi256),
             (ColorChoice::Auto, &[("TERM", "linux")], Depth::Ansi16),

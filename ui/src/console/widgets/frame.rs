@@ -4,7 +4,7 @@ use std::fmt;
 
 use ratatui::layout::Rect;
 
-use super::Canvas;
+use super::{Canvas, text};
 use crate::console::theme::Token;
 
 /// Draws a border with a title at the left and a remark at the right of its top line, and gives
@@ -37,7 +37,7 @@ pub fn draw(
         x = facts_at + used + 1;
     }
     let room = right.saturating_sub(x + 3);
-    let wanted = Width::of(remark);
+    let wanted = text::width_of(remark);
     if wanted > 0 && wanted + 2 <= usize::from(room) {
         let width = wanted as u16 + 2;
         canvas.left(right - 1 - width, area.y, width, format_args!(" {remark} "), Token::Muted);
@@ -62,23 +62,4 @@ pub fn outline(canvas: &mut Canvas<'_>, area: Rect, token: Token) {
     canvas.glyph(right, area.y, top_right, token);
     canvas.glyph(area.x, bottom, bottom_left, token);
     canvas.glyph(right, bottom, bottom_right, token);
-}
-
-/// Counts the columns of formatted text without keeping it.
-struct Width(usize);
-
-impl Width {
-    fn of(value: fmt::Arguments<'_>) -> usize {
-        let mut width = Self(0);
-        // Counting cannot fail.
-        let _ = fmt::write(&mut width, value);
-        width.0
-    }
-}
-
-impl fmt::Write for Width {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0 += super::text::width(text);
-        Ok(())
-    }
 }

@@ -54,6 +54,21 @@ pub fn width(text: &str) -> usize {
     text.graphemes(true).map(|g| usize::from(safe(g).1)).sum()
 }
 
+/// Columns that formatted text takes, without keeping it.
+pub fn width_of(value: std::fmt::Arguments<'_>) -> usize {
+    struct Counter(usize);
+    impl std::fmt::Write for Counter {
+        fn write_str(&mut self, text: &str) -> std::fmt::Result {
+            self.0 += width(text);
+            Ok(())
+        }
+    }
+    let mut counter = Counter(0);
+    // Counting cannot fail.
+    let _ = std::fmt::write(&mut counter, value);
+    counter.0
+}
+
 fn is_plain(text: &str) -> bool {
     text.bytes().all(|b| (0x20..0x7f).contains(&b))
 }

@@ -8,6 +8,7 @@ use crate::console::panes::Context;
 use crate::console::theme::Token;
 use crate::console::widgets::Canvas;
 use crate::console::widgets::format::{Binary, Count, Percent};
+use crate::console::widgets::text;
 
 /// Writes facts one after another with dots between them, as long as there is room.
 struct Line<'a, 'b> {
@@ -20,7 +21,9 @@ struct Line<'a, 'b> {
 
 impl Line<'_, '_> {
     fn fact(&mut self, value: fmt::Arguments<'_>, token: Token) {
-        if self.x + 3 >= self.end {
+        // A fact that does not fit whole is left out: half a number is worse than none.
+        let lead = if self.first { 0 } else { 3 };
+        if text::width_of(value) + lead > usize::from(self.end.saturating_sub(self.x)) {
             return;
         }
         if !self.first {
@@ -55,11 +58,10 @@ pub fn draw(canvas: &mut Canvas<'_>, x: u16, y: u16, width: u16, detail: &Transf
         }
         Some((sources, count)) => {
             let s = if sources == 1 { "" } else { "s" };
-            line.fact(format_args!("rarest: {} at {sources} peer{s}", Count(count.into())), Token::Text);
+            line.fact(format_args!("rarest {} at {sources} peer{s}", Count(count.into())), Token::Text);
         }
         None => {}
     }
-    line.fact(format_args!("{} each", Binary(detail.piece_length)), Token::Muted);
     let dead = detail.trackers.iter().filter(|t| t.error.is_some()).count();
     match detail.trackers.len() {
         0 => {}
@@ -67,4 +69,5 @@ pub fn draw(canvas: &mut Canvas<'_>, x: u16, y: u16, width: u16, detail: &Transf
         1 => line.fact(format_args!("1 tracker"), Token::Muted),
         all => line.fact(format_args!("{all} trackers"), Token::Muted),
     }
+    line.fact(format_args!("{} each", Binary(detail.piece_length)), Token::Muted);
 }

@@ -93,12 +93,12 @@ impl Shape {
         // The map is what the pane is for: it keeps a third of the width.
         let mut asked = COLUMNS;
         asked[1].min = (inner.width * 3 / 10).clamp(12, 120);
-        let width = inner.width.saturating_sub(2);
+        let width = inner.width.saturating_sub(3);
         let columns = fit(&asked, width, &[Cell::Map, Cell::Peer]);
         let map = columns.iter().find(|c| c.key == Cell::Map);
-        let (map_x, map_width) = map.map_or((0, 0), |c| (inner.x + 2 + c.x, c.width));
-        let sources = inner.height >= 6;
-        let note = inner.height >= 8;
+        let (map_x, map_width) = map.map_or((0, 0), |c| (inner.x + 2 + c.x, c.width - 1));
+        let sources = inner.height >= 8;
+        let note = inner.height >= 9;
         let fixed = 3 + u16::from(sources) + u16::from(note);
         Self { inner, columns, map_x, map_width, sources, note, peer_rows: inner.height.saturating_sub(fixed).into() }
     }

@@ -17,10 +17,10 @@ pub fn own(canvas: &mut Canvas<'_>, shape: &Shape, y: u16, row: &TransferRow) {
             Cell::Peer => {
                 canvas.text(x, y, width, "this node", Token::Strong);
             }
-            Cell::Down => number(canvas, x, y, width, row.rate_down, Token::Down, |v| Rate(v)),
-            Cell::Up => number(canvas, x, y, width, row.rate_up, Token::Up, |v| Rate(v)),
-            Cell::Got => number(canvas, x, y, width, row.bytes_down, Token::Text, |v| Bytes(v)),
-            Cell::Sent => number(canvas, x, y, width, row.bytes_up, Token::Text, |v| Bytes(v)),
+            Cell::Down => number(canvas, x, y, width, row.rate_down, Token::Down, Rate),
+            Cell::Up => number(canvas, x, y, width, row.rate_up, Token::Up, Rate),
+            Cell::Got => number(canvas, x, y, width, row.bytes_down, Token::Text, Bytes),
+            Cell::Sent => number(canvas, x, y, width, row.bytes_up, Token::Text, Bytes),
             Cell::Ratio => {
                 canvas.right(x, y, width, format_args!("{}", Ratio(row.bytes_up, row.bytes_down)), Token::Text);
             }
@@ -66,10 +66,10 @@ fn row(canvas: &mut Canvas<'_>, shape: &Shape, y: u16, peer: &PeerRow) {
                 let (word, token) = gets(peer);
                 canvas.text(x, y, width, word, token);
             }
-            Cell::Down => number(canvas, x, y, width, peer.rate_down, Token::Down, |v| Rate(v)),
-            Cell::Up => number(canvas, x, y, width, peer.rate_up, Token::Up, |v| Rate(v)),
-            Cell::Got => number(canvas, x, y, width, peer.bytes_down, Token::Muted, |v| Bytes(v)),
-            Cell::Sent => number(canvas, x, y, width, peer.bytes_up, Token::Muted, |v| Bytes(v)),
+            Cell::Down => number(canvas, x, y, width, peer.rate_down, Token::Down, Rate),
+            Cell::Up => number(canvas, x, y, width, peer.rate_up, Token::Up, Rate),
+            Cell::Got => number(canvas, x, y, width, peer.bytes_down, Token::Muted, Bytes),
+            Cell::Sent => number(canvas, x, y, width, peer.bytes_up, Token::Muted, Bytes),
             Cell::Ratio => {
                 if peer.bytes_up > 0 || peer.bytes_down > 0 {
                     let ratio = Ratio(peer.bytes_up, peer.bytes_down);
