@@ -9,7 +9,7 @@ use skep_engine::swarm::picker::{Order, Picker};
 
 const PIECES: u32 = 1_000_000;
 const PEERS: u16 = 1_000;
-const BATCH: usize = 100_000;
+const BATCH: usize = 500_000;
 
 fn main() {
     let picker = swarm(0.5);
@@ -59,24 +59,24 @@ fn choose_in_turn(bencher: Bencher<'_, '_>, picker: impl Fn() -> Picker, ready: 
     );
 }
 
-#[divan::bench(sample_count = 5, sample_size = 1)]
+#[divan::bench(sample_count = 3, sample_size = 1)]
 fn choose_all_ready(bencher: Bencher<'_, '_>) {
     let all = only(0..PEERS);
     choose_in_turn(bencher, || swarm(0.5), |_| all);
 }
 
-#[divan::bench(sample_count = 5, sample_size = 1)]
+#[divan::bench(sample_count = 3, sample_size = 1)]
 fn choose_one_ready(bencher: Bencher<'_, '_>) {
     choose_in_turn(bencher, || swarm(0.5), |n| PeerSet::only((n * 7 % 1000) as u16));
 }
 
-#[divan::bench(sample_count = 5, sample_size = 1)]
+#[divan::bench(sample_count = 3, sample_size = 1)]
 fn choose_one_ready_of_peers_with_little(bencher: Bencher<'_, '_>) {
     choose_in_turn(bencher, || swarm(0.003), |n| PeerSet::only((n * 7 % 1000) as u16));
 }
 
 /// Half of all pieces are at one busy peer only; the ready ones have others.
-#[divan::bench(sample_count = 5, sample_size = 1)]
+#[divan::bench(sample_count = 3, sample_size = 1)]
 fn choose_past_rare_pieces_at_a_busy_peer(bencher: Bencher<'_, '_>) {
     let picker = || {
         let mut picker = Picker::new(&Bitmap::empty(PIECES), Order::RarestFirst, 1);
@@ -94,7 +94,7 @@ fn choose_past_rare_pieces_at_a_busy_peer(bencher: Bencher<'_, '_>) {
     choose_in_turn(bencher, picker, |n| PeerSet::only((n * 7 % 999 + 1) as u16));
 }
 
-#[divan::bench(sample_count = 5, sample_size = 1)]
+#[divan::bench(sample_count = 3, sample_size = 1)]
 fn have(bencher: Bencher<'_, '_>) {
     let mut rng = fastrand::Rng::with_seed(5);
     let news: Vec<(u16, u32)> = (0..BATCH).map(|_| (rng.u16(..PEERS), rng.u32(..PIECES))).collect();
@@ -107,7 +107,7 @@ fn have(bencher: Bencher<'_, '_>) {
 }
 
 /// What a running download does: a thousand peers tell of 50 new pieces between two choices.
-#[divan::bench(sample_count = 5, sample_size = 1)]
+#[divan::bench(sample_count = 3, sample_size = 1)]
 fn have_50_then_choose(bencher: Bencher<'_, '_>) {
     bencher
         .counter(ItemsCount::new(BATCH / 50))

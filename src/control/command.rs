@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::content::ContentId;
 
 /// Names a transfer on its node; small numbers, never reused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TransferId(pub u64);
 

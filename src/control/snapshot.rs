@@ -131,12 +131,6 @@ pub struct TransferRow {
     pub verified: bool,
 }
 
-impl Default for TransferId {
-    fn default() -> Self {
-        Self(0)
-    }
-}
-
 /// A line's weight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

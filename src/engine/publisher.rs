@@ -26,6 +26,8 @@ pub(super) trait NodeFigures: Send + Sync {
 pub(super) struct Publisher {
     inner: Mutex<Inner>,
     snapshots: watch::Sender<Arc<Snapshot>>,
+    /// Always live: a view of it ends when the engine does.
+    connection: watch::Sender<Connection>,
     changed: Arc<Notify>,
     log: LogRing,
     figures: Box<dyn NodeFigures>,
@@ -46,7 +48,8 @@ struct Item {
 impl Publisher {
     pub(super) fn new(changed: Arc<Notify>, log: LogRing, figures: Box<dyn NodeFigures>) -> Self {
         let snapshots = watch::Sender::new(Arc::default());
-        Self { inner: Mutex::default(), snapshots, changed, log, figures }
+        let connection = watch::Sender::new(Connection::Live);
+        Self { inner: Mutex::default(), snapshots, connection, changed, log, figures }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
@@ -78,10 +81,7 @@ impl Publisher {
                 publisher.publish();
             }
         });
-        let (connection, connected) = watch::channel(Connection::Live);
-        // Embedded: never lost, so nobody needs the sending end.
-        drop(connection);
-        View { snapshots: self.snapshots.subscribe(), focus, connection: connected }
+        View { snapshots: self.snapshots.subscribe(), focus, connection: self.connection.subscribe() }
     }
 
     /// Publishes as things change, until `stop`.

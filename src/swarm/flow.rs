@@ -51,7 +51,7 @@ impl Flow {
     pub fn smooth(&self, now: Instant) -> u64 {
         let age = now.saturating_duration_since(self.started);
         // Until the memory is full, the average since the start is the better guess.
-        if age < SMOOTH { (self.total as f64 / age.as_secs_f64().max(0.05)) as u64 } else { self.slow.rate(now) }
+        if age < SMOOTH * 3 { (self.total as f64 / age.as_secs_f64().max(0.05)) as u64 } else { self.slow.rate(now) }
     }
 
     /// Time since the last byte.

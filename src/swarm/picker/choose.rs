@@ -3,14 +3,14 @@
 use std::ops::ControlFlow;
 
 use super::candidates::{Candidates, DONE};
-use super::{PeerSet, Picker};
+use super::{Order, PeerSet, Picker};
 
 // In tests these are small, so that small swarms take every turn that large ones take.
 
 /// Pieces at the front of the order that a choice looks at before it turns to the candidates.
 const GLANCE: u32 = if cfg!(test) { 4 } else { 64 };
 /// A scan for candidates goes on until it found one per this many pieces.
-const PACE: u64 = if cfg!(test) { 8 } else { 512 };
+const PACE: u64 = if cfg!(test) { 8 } else { 256 };
 /// Pieces that are looked at for the peers that need it alone, before others ride along.
 const ALONE: u64 = if cfg!(test) { 40 } else { 16 << 10 };
 /// Ready peers whose candidates are compared in one choice.
@@ -25,35 +25,34 @@ impl Picker {
         if self.wanted.count() == 0 || ready.is_empty() {
             return None;
         }
-        let few = ready.len() as usize <= COMPARED && !ready.intersects(&self.full);
-        if few && ready.minus(&self.stocked).is_empty() {
-            // Sparse peers: what was found for them earlier is often all it takes.
-            let best = self.first_candidate(&ready, rng);
-            if let Some((key, piece)) = best
-                && self.behind(&ready, key).is_empty()
-            {
-                return Some(piece);
-            }
+        let all = ready.intersects(&self.full);
+        let (mut best, mut look, mut from) = (None, ready.and(&self.open), 0);
+        if !all && ready.len() as usize <= COMPARED {
+            // What was found for them earlier is often all it takes; if not, it need not be met again.
+            best = self.first_candidate(&ready, rng);
+            look = self.behind(&ready, best.map_or(DONE, |(key, _)| key));
+            from = look.iter().map(|slot| self.candidates[usize::from(slot)].horizon).min().unwrap_or(DONE);
         }
-        if ready.intersects(&self.open) {
-            let all = ready.intersects(&self.full);
-            let (holders, mut left, mut found) = (&self.holders, GLANCE, None);
-            let _ = self.wanted.scan(0, rng, |_, piece| {
-                left -= 1;
-                if all || holders.any(piece, &ready) {
-                    found = Some(piece);
-                    ControlFlow::Break(())
-                } else if left == 0 {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                }
-            });
-            if found.is_some() {
-                return found;
-            }
+        let limit = best.map_or(DONE, |(key, _)| key);
+        if from >= limit {
+            return best.map(|(_, piece)| piece);
         }
-        self.choose_candidate(&ready, rng)
+        let (holders, mut left, mut found) = (&self.holders, GLANCE, None);
+        let end = self.wanted.scan(from, rng, |key, piece| {
+            if key >= limit {
+                return ControlFlow::Break(());
+            }
+            left -= 1;
+            if all || holders.any(piece, &look) {
+                found = Some(piece);
+            }
+            if found.is_some() || left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        match (found, end) {
+            (None, ControlFlow::Break(key)) if key < limit => self.choose_candidate(&ready, rng),
+            (None, ControlFlow::Continue(())) if best.is_none() => self.choose_candidate(&ready, rng),
+            (found, _) => found.or(best.map(|(_, piece)| piece)),
+        }
     }
 
     /// Any wanted piece that a ready peer has.
@@ -140,7 +139,8 @@ impl Picker {
         rng: &mut fastrand::Rng,
     ) -> bool {
         let room = Candidates::limit(self.wanted.count()) as u32;
-        let (mut looked, mut found, mut early) = (0u64, 0u64, false);
+        let (mut total, mut looked, mut found, mut early) = (0u64, 0u64, 0u64, false);
+        let mut bucket = keys.start;
         let mut added = vec![0u32; self.candidates.len()];
         let mut aboard = riders.or(behind);
         let (holders, candidates) = (&self.holders, &mut self.candidates);
@@ -148,7 +148,12 @@ impl Picker {
             if key >= keys.end {
                 return ControlFlow::Break(());
             }
+            total += 1;
             looked += 1;
+            if key > bucket && self.order != Order::Sequential {
+                // A bucket that was looked through is paid for by the horizon that moves past it.
+                (bucket, looked, found) = (key, 1, 0);
+            }
             for slot in holders.row(piece).and(&aboard).iter() {
                 let at = usize::from(slot);
                 if key < candidates[at].horizon {
@@ -164,7 +169,7 @@ impl Picker {
                 }
             }
             let enough = found > 0 && found * PACE >= looked;
-            early = !enough && looked >= longest;
+            early = !enough && total >= longest;
             if enough || early { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         if early {

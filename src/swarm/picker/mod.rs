@@ -47,6 +47,7 @@ pub enum Order {
 
 /// Chooses pieces of one content for one leecher.
 pub struct Picker {
+    order: Order,
     wanted: Wanted,
     holders: Holders,
     /// Peers that came with everything; they have no bits in `holders` and are not in availabilities.
@@ -65,6 +66,7 @@ impl Picker {
     /// A picker for the pieces that `have` lacks. `seed` breaks ties.
     pub fn new(have: &Bitmap, order: Order, seed: u64) -> Self {
         Self {
+            order,
             wanted: Wanted::new(have, order),
             holders: Holders::new(have.len()),
             full: PeerSet::EMPTY,

@@ -38,12 +38,14 @@ pub struct Line {
     /// When it is done with what it took.
     free: Instant,
     cut: bool,
+    /// Connections that wanted in lately, and when last: they share the queue.
+    wanted: Vec<(u64, Instant)>,
 }
 
 impl Line {
     /// An idle one.
     pub fn new(shape: Shape, now: Instant) -> Self {
-        Self { shape, free: now, cut: false }
+        Self { shape, free: now, cut: false, wanted: Vec::new() }
     }
 
     /// Takes a new shape. What it took before arrives as if nothing had changed.
@@ -57,15 +59,26 @@ impl Line {
         self.cut = cut;
     }
 
-    /// How many bytes it takes now: 0 while it is cut or its queue is full.
-    fn takes(&self, now: Instant) -> usize {
-        if self.cut || (self.shape.rate > 0 && self.free > now + self.shape.queue) {
-            return 0;
-        }
+    /// Bytes that are taken at once.
+    fn chunk(&self) -> usize {
         match self.shape.rate {
             0 => MAX_CHUNK,
             rate => usize::try_from(rate / 500).unwrap_or(MAX_CHUNK).clamp(MIN_CHUNK, MAX_CHUNK),
         }
+    }
+
+    fn is_full(&self, now: Instant) -> bool {
+        self.shape.rate > 0 && self.free > now + self.shape.queue
+    }
+
+    /// How many bytes of one connection may wait in the queue: all get the same, as the rate of
+    /// each is its share of what waits. Whoever came first would keep the line to itself.
+    fn fair_share(&mut self, pipe: u64, now: Instant) -> usize {
+        let lately = self.shape.queue.max(Duration::from_millis(50));
+        self.wanted.retain(|(id, at)| *id != pipe && now.saturating_duration_since(*at) <= lately);
+        self.wanted.push((pipe, now));
+        let queue = self.shape.rate as f64 * self.shape.queue.as_secs_f64();
+        (queue as usize / self.wanted.len()).max(2 * self.chunk())
     }
 
     /// Takes so many bytes; when the last of them has passed.
@@ -84,26 +97,51 @@ impl Line {
 pub struct Pipe {
     flight: VecDeque<(Instant, Vec<u8>)>,
     bytes: usize,
+    /// What of it still waits for the bottleneck: until when, how much.
+    queued: VecDeque<(Instant, usize)>,
+    queued_bytes: usize,
+    /// It last had no room because of its share.
+    limited: bool,
     last_due: Instant,
     born: Instant,
     seed: u64,
 }
 
 impl Pipe {
-    /// An empty one; `seed` decides its jitter.
+    /// An empty one; `seed` decides its jitter, and tells it from others on the same line.
     pub fn new(seed: u64, now: Instant) -> Self {
-        Self { flight: VecDeque::new(), bytes: 0, last_due: now, born: now, seed }
+        Self {
+            flight: VecDeque::new(),
+            bytes: 0,
+            queued: VecDeque::new(),
+            queued_bytes: 0,
+            limited: false,
+            last_due: now,
+            born: now,
+            seed,
+        }
     }
 
-    /// How many bytes may enter now.
-    pub fn room(&self, line: &Line, now: Instant) -> usize {
-        line.takes(now).min(MAX_FLIGHT - self.bytes.min(MAX_FLIGHT))
+    /// How many bytes may enter now: none while the line is cut, its queue is full, or this
+    /// connection's share of it.
+    pub fn room(&mut self, line: &mut Line, now: Instant) -> usize {
+        while let Some((_, bytes)) = self.queued.pop_front_if(|(until, _)| *until <= now) {
+            self.queued_bytes -= bytes;
+        }
+        let share = line.fair_share(self.seed, now);
+        self.limited = line.shape.rate > 0 && self.queued_bytes >= share;
+        if line.cut || line.is_full(now) || self.limited {
+            return 0;
+        }
+        line.chunk().min(MAX_FLIGHT - self.bytes.min(MAX_FLIGHT))
     }
 
     /// Bytes enter; no more than [`room`](Self::room) said. None at all mark the end of the stream,
     /// which travels like everything else.
     pub fn push(&mut self, line: &mut Line, chunk: Vec<u8>, now: Instant) {
         let passed = line.carry(now, chunk.len());
+        self.queued.push_back((passed, chunk.len()));
+        self.queued_bytes += chunk.len();
         let delay = line.shape.delay.as_secs_f64() + self.deviation(&line.shape, now);
         let due = passed + Duration::from_secs_f64(delay.max(0.0));
         self.last_due = self.last_due.max(due);
@@ -127,9 +165,10 @@ impl Pipe {
             return None;
         }
         let arrives = self.flight.front().map(|(due, _)| *due);
-        let queue_full = line.shape.rate > 0 && line.free > now + line.shape.queue;
-        let room = queue_full.then(|| line.free.checked_sub(line.shape.queue)).flatten();
-        arrives.into_iter().chain(room).min()
+        let room = line.is_full(now).then(|| line.free.checked_sub(line.shape.queue)).flatten();
+        let waiting = self.limited.then_some(&self.queued).into_iter().flatten();
+        let share = waiting.map(|(until, _)| *until).find(|until| *until > now);
+        arrives.into_iter().chain(room).chain(share).min()
     }
 
     /// Bytes under way.
@@ -224,10 +263,10 @@ mod tests {
         pipe.push(&mut line, b"before".to_vec(), start);
         line.set_cut(true);
         let later = start + Duration::from_secs(5);
-        assert_eq!((pipe.room(&line, later), pipe.pop(&line, later), pipe.wake_at(&line, later)), (0, None, None));
+        assert_eq!((pipe.room(&mut line, later), pipe.pop(&line, later), pipe.wake_at(&line, later)), (0, None, None));
         line.set_cut(false);
         assert_eq!(pipe.pop(&line, later).unwrap(), b"before");
-        assert!(pipe.room(&line, later) > 0);
+        assert!(pipe.room(&mut line, later) > 0);
     }
 
     #[test]
@@ -272,7 +311,7 @@ mod tests {
                     arrived.extend(chunk);
                 }
                 if let Some((pause, size)) = next && now >= wait {
-                    let size = size.min(pipe.room(&line, now));
+                    let size = size.min(pipe.room(&mut line, now));
                     if size > 0 {
                         let chunk: Vec<u8> = (0..size).map(|at| (sent.len() + at) as u8).collect();
                         sent.extend(&chunk);

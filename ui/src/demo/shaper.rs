@@ -283,8 +283,8 @@ async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, link: &Link, way:
             to.write_all(&chunk).await?;
         }
         let (room, wake) = {
-            let (line, now) = (link.line(way), Instant::now());
-            (if ended { 0 } else { pipe.room(&line, now) }, pipe.wake_at(&line, now))
+            let (mut line, now) = (link.line(way), Instant::now());
+            (if ended { 0 } else { pipe.room(&mut line, now) }, pipe.wake_at(&line, now))
         };
         let asleep = async {
             match wake {
