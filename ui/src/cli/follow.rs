@@ -13,6 +13,9 @@ use crate::signals::Stop;
 
 /// How often a lost node is looked for.
 const LOOK: Duration = Duration::from_millis(200);
+/// Snapshots come four times a second; a small content is there long before. So a node in this
+/// process is asked for fresh ones at first, after this time and then in growing intervals.
+const FIRST_GLANCE: Duration = Duration::from_millis(2);
 /// How long a lost connection may take to come back.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A transfer that no snapshot shows for so long is not there.
@@ -86,6 +89,7 @@ impl<'a> Follow<'a> {
         let mut view = self.host.control().view(Focus::default());
         let started = Instant::now();
         let mut lost_since: Option<Instant> = None;
+        let mut glance = FIRST_GLANCE;
         loop {
             let snapshot = view.snapshots.borrow_and_update().clone();
             if snapshot.generation > 0 {
@@ -114,7 +118,13 @@ impl<'a> Follow<'a> {
                 },
                 // An ended sender shows in the snapshots' channel; here it must not spin.
                 Ok(()) = view.connection.changed() => {}
-                () = tokio::time::sleep(LOOK) => {}
+                () = tokio::time::sleep(glance) => {
+                    glance = (glance * 3 / 2).min(LOOK);
+                    // The first snapshot of a new view is fresh, and our view gets it too.
+                    if let Host::Embedded(engine) = self.host && glance < LOOK {
+                        drop(engine.control().view(Focus::default()));
+                    }
+                }
             }
         }
     }
