@@ -73,7 +73,7 @@ impl Core {
             Command::Limit { id, up, down } => self.limit(id, up, down).await,
             Command::Unban { peer } => {
                 if self.services.swarm.bans.lift(&peer) {
-                    self.services.changed.notify_one();
+                    self.services.bell.changed.notify_one();
                     Ok(Reply::Done)
                 } else {
                     Err(error(
@@ -137,7 +137,7 @@ impl Core {
             if let Some(down) = down {
                 self.services.throttle_down.set(down);
             }
-            self.services.changed.notify_one();
+            self.services.bell.changed.notify_one();
             return Ok(Reply::Done);
         };
         let shared = self.handle(id)?.shared;
@@ -169,18 +169,56 @@ impl Core {
         for resolved in resolve::resolve(&self.services.swarm.client, &request).await? {
             contents.push(resolved.id);
             ids.push(match self.find_fetch(&resolved, &dir) {
-                Some(handle) => {
-                    if !handle.shared.row().state.is_settled() {
-                        handle.shared.id
-                    } else {
-                        handle.send(Order::Resume).await?;
-                        handle.shared.id
-                    }
-                }
+                Some(handle) => self.add_again(&handle, resolved, &request).await?,
                 None => self.add_one(resolved, &request, dir.clone()).await?,
             });
         }
         Ok(Reply::Added { ids, contents })
+    }
+
+    /// A transfer that is asked for again goes on, with what is new in the request.
+    async fn add_again(
+        &self,
+        handle: &Handle,
+        resolved: Resolved,
+        request: &AddTransfer,
+    ) -> Result<TransferId, CommandError> {
+        let before = handle.shared.record();
+        let changed = handle.shared.change_record(|record| {
+            let JobRecord::Fetch(fetch) = &mut record.job else { return };
+            let lists = [
+                (&mut fetch.peers, resolved.fetch.peers),
+                (&mut fetch.mirrors, resolved.fetch.mirrors),
+                (&mut fetch.trackers, resolved.fetch.trackers),
+            ];
+            for (known, new) in lists {
+                for url in new {
+                    if !known.contains(&url) {
+                        known.push(url);
+                    }
+                }
+            }
+            fetch.request.order = request.order;
+            fetch.request.on_existing = request.on_existing;
+            fetch.request.up = request.up.or(fetch.request.up);
+            fetch.request.down = request.down.or(fetch.request.down);
+            record.seeding |= request.seed;
+        });
+        changed.await.map_err(|e| internal(&e))?;
+        let record = handle.shared.record();
+        if let JobRecord::Fetch(fetch) = &record.job {
+            handle.shared.limits.up[0].set(fetch.request.up);
+            handle.shared.limits.down[0].set(fetch.request.down);
+        }
+        let is_settled = handle.shared.row().state.is_settled();
+        if is_settled || record != before {
+            handle.shared.update(|row| {
+                (row.state, row.error) = (TransferState::Queued, None);
+                row.integrity_failure = false;
+            });
+            handle.send(if is_settled { Order::Resume } else { Order::Restart }).await?;
+        }
+        Ok(handle.shared.id)
     }
 
     /// A fetch of the same content to the same folder that is not over.
@@ -241,7 +279,9 @@ impl Core {
         if let Some(handle) = again {
             // Hashed again, which costs nothing where nothing has changed.
             handle.shared.update(|row| row.state = TransferState::Checking);
-            handle.send(Order::Verify).await?;
+            let changed = handle.shared.change_record(|record| record.job = JobRecord::Share(request));
+            changed.await.map_err(|e| internal(&e))?;
+            handle.send(Order::Restart).await?;
             return Ok(Reply::Added { ids: vec![handle.shared.id], contents: vec![] });
         }
         let name = path.file_name().map(crate::content::name::escape).unwrap_or_default();
@@ -274,8 +314,8 @@ impl Core {
             up: Arc::new([Arc::new(Throttle::new(row.limit_up)), services.throttle_up.clone()]),
             down: Arc::new([Arc::new(Throttle::new(row.limit_down)), services.throttle_down.clone()]),
         };
-        let (changed, state) = (services.changed.clone(), services.state.clone());
-        let shared = Arc::new(Shared::new(record, row, changed, state, limits));
+        let (bell, state) = (services.bell.clone(), services.state.clone());
+        let shared = Arc::new(Shared::new(record, row, bell, state, limits));
         let (orders, receiver) = mpsc::channel(ORDERS);
         let task = TransferTask {
             shared: shared.clone(),

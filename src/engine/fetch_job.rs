@@ -30,7 +30,7 @@ pub(super) async fn run(job: Job) -> Result<JobEnd, JobError> {
     };
     let Some(manifest) = manifest(&job, fetch, &id).await? else { return Ok(JobEnd::Stopped) };
     let manifest = Arc::new(manifest);
-    show_content(&job, &manifest);
+    show_content(&job, &manifest).await?;
 
     job.shared.update(|row| row.state = TransferState::Checking);
     let Some(found) = look(&job, fetch, &id, manifest.clone()).await? else { return Ok(JobEnd::Stopped) };
@@ -78,6 +78,7 @@ async fn manifest(job: &Job, fetch: &FetchRecord, id: &ContentId) -> Result<Opti
     let mut attempt = 0;
     loop {
         let mut last = "no node is known to ask; add one with --peer or --tracker".to_owned();
+        let mut nobody_has_it = true;
         for node in fetch.peers.iter().chain(&fetch.trackers).chain(&job.services.join) {
             let answer = tokio::select! {
                 () = job.stop.cancelled() => return Ok(None),
@@ -92,10 +93,15 @@ async fn manifest(job: &Job, fetch: &FetchRecord, id: &ContentId) -> Result<Opti
                 Err(error @ (crate::swarm::ClientError::Unauthorized { .. } | crate::swarm::ClientError::Url(_))) => {
                     return Err(error.into());
                 }
-                Err(error) => last = error.to_string(),
+                Err(error) => {
+                    nobody_has_it &= matches!(error, crate::swarm::ClientError::Status { status: 404, .. });
+                    last = error.to_string();
+                }
             }
         }
-        let Some(pause) = MANIFEST_RETRY.get(attempt) else {
+        // "Not found" is an answer; it may have just been shared, but no minute of asking changes it.
+        let attempts = if nobody_has_it { 1 } else { MANIFEST_RETRY.len() };
+        let Some(pause) = MANIFEST_RETRY[..attempts].get(attempt) else {
             return Err(JobError::Other(format!(
                 "no node gave the manifest: {last}; start one that has it, then resume"
             )));
@@ -110,7 +116,10 @@ async fn manifest(job: &Job, fetch: &FetchRecord, id: &ContentId) -> Result<Opti
     }
 }
 
-fn show_content(job: &Job, manifest: &Manifest) {
+async fn show_content(job: &Job, manifest: &Manifest) -> Result<(), JobError> {
+    if job.shared.record().name != manifest.name {
+        job.shared.change_record(|record| record.name.clone_from(&manifest.name)).await?;
+    }
     let path = job.shared.record().dir.join(final_name(manifest));
     job.shared.update(|row| {
         row.name = printable(&manifest.name);
@@ -120,6 +129,7 @@ fn show_content(job: &Job, manifest: &Manifest) {
         row.path = path.display().to_string();
         row.reason.clear();
     });
+    Ok(())
 }
 
 /// The name under which the content appears. The manifest was checked: it is a single plain name.
@@ -159,6 +169,10 @@ async fn look(
     if partial.taken(&name) {
         let files = open(name.clone()).await?;
         let Some(have) = check(job, dir.join(&name), manifest.clone()).await? else { return Ok(None) };
+        job.shared.update(|row| {
+            row.done = super::bytes_of(&manifest, &have);
+            row.pieces_done = have.count();
+        });
         if have.is_full() {
             return Ok(Some(Found { files, have, name, published: true }));
         }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -85,8 +85,10 @@ impl Fleet {
         let config = EngineConfig { logs: logs.clone(), ..config(folder.path(), "demo") };
         let local = Engine::start(config).await?;
         let mallory = hostile::start(address(origin.engine.url())?, stop.clone()).await?;
-        let (mut fleet, mut rng) =
-            (Self { local, origin, sites, stop, tasks: JoinSet::new(), _folder: folder }, fastrand::Rng::with_seed(seed));
+        let (mut fleet, mut rng) = (
+            Self { local, origin, sites, stop, tasks: JoinSet::new(), _folder: folder },
+            fastrand::Rng::with_seed(seed),
+        );
         for (name, bytes, files) in CONTENTS {
             let path = fleet._folder.path().join("source").join(name);
             let content_seed = rng.u64(..);
@@ -194,7 +196,7 @@ async fn link_of(control: &Arc<dyn Control>, id: TransferId) -> Option<String> {
 }
 
 /// Writes content that is random but the same for the same seed.
-fn make_content(path: &PathBuf, bytes: usize, files: usize, seed: u64) -> io::Result<()> {
+fn make_content(path: &Path, bytes: usize, files: usize, seed: u64) -> io::Result<()> {
     let mut rng = fastrand::Rng::with_seed(seed);
     let write = |path: &Path, mut left: usize, rng: &mut fastrand::Rng| -> io::Result<()> {
         let mut file = std::fs::File::create(path)?;
