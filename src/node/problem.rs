@@ -75,6 +75,14 @@ impl Problem {
             .retry_after(retry_after)
     }
 
+    /// 503: others got this piece a moment ago and can give it, see [`thrift`](crate::swarm::thrift).
+    pub fn elsewhere(piece: u32) -> Self {
+        let detail = format!("piece {piece} was just given to another peer, which can give it; or ask again later");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "elsewhere", "Ask elsewhere", detail)
+            .with(HeaderName::from_static("skep-elsewhere"), "1")
+            .retry_after(Duration::from_secs(4))
+    }
+
     /// 503: at a limit of this node.
     pub fn busy(detail: impl AsRef<str>, retry_after: Duration) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "Busy", detail).retry_after(retry_after)

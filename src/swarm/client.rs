@@ -99,6 +99,8 @@ pub(super) enum PieceAnswer {
     },
     /// Choked, or too busy: not before this long.
     Choked(Duration),
+    /// Others have the piece and shall be asked; it gives it after this long.
+    Elsewhere(Duration),
     /// It does not have the piece.
     Missing,
     /// Anything else.
@@ -295,6 +297,9 @@ impl Client {
             status if status == wanted => {
                 let answered: usize = response.headers().iter().map(|(k, v)| k.as_str().len() + v.len() + 4).sum();
                 PieceAnswer::Body { overhead: self.headers_size + answered as u64 + 17, response }
+            }
+            StatusCode::SERVICE_UNAVAILABLE if response.headers().contains_key("skep-elsewhere") => {
+                PieceAnswer::Elsewhere(retry_after())
             }
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => PieceAnswer::Choked(retry_after()),
             StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::RANGE_NOT_SATISFIABLE => PieceAnswer::Missing,

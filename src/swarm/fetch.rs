@@ -35,6 +35,8 @@ pub(super) enum FetchEvent {
 pub(super) enum FetchError {
     #[error("choked")]
     Choked(Duration),
+    #[error("says that others have the piece")]
+    Elsewhere(Duration),
     #[error("does not have the piece")]
     Missing,
     #[error("answered {0}")]
@@ -168,6 +170,7 @@ impl Fetch {
                 self.stream(response, events).await
             }
             PieceAnswer::Choked(retry_after) => Err(FetchError::Choked(retry_after)),
+            PieceAnswer::Elsewhere(retry_after) => Err(FetchError::Elsewhere(retry_after)),
             PieceAnswer::Missing => Err(FetchError::Missing),
             PieceAnswer::Status(status) => Err(FetchError::Status(status)),
         }

@@ -28,6 +28,7 @@ use uploads::Uploads;
 pub use uploads::{Admission, Slot, UploadRow};
 
 use super::choker::ChokerConfig;
+use super::thrift::Thrift;
 use crate::content::{Bitmap, ContentId, FileEntry, Layout, Manifest};
 use crate::store::{ContentFiles, FilesError, FilesErrorKind};
 use crate::throttle::Throttle;
@@ -51,6 +52,7 @@ pub struct Held {
     pieces_changed: Notify,
     uploads: Mutex<Uploads>,
     slots_changed: Notify,
+    thrift: Mutex<Thrift>,
     sent_more: Notify,
     watchers: AtomicU32,
     uploaded: AtomicU64,
@@ -107,6 +109,7 @@ impl Held {
             pieces_changed: Notify::new(),
             uploads: Mutex::new(uploads),
             slots_changed: Notify::new(),
+            thrift: Mutex::default(),
             sent_more: Notify::new(),
             watchers: AtomicU32::new(0),
             uploaded: AtomicU64::new(0),
@@ -247,6 +250,15 @@ impl Held {
         drop(uploads);
         self.tell_slots(changed);
         admission
+    }
+
+    /// How many of `count` pieces from `first` on a peer of the swarm is given now; 0: others got
+    /// them a moment ago, it shall ask them. See [`thrift`](super::thrift).
+    pub fn grant(&self, peer: &Arc<str>, first: u32, count: u32) -> u32 {
+        if !self.have().is_full() {
+            return count;
+        }
+        lock(&self.thrift).grant(peer, first, count, self.layout().piece_count(), now())
     }
 
     /// Payload went to a peer.

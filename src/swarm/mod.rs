@@ -55,6 +55,7 @@ mod peers_io;
 pub mod picker;
 pub mod rate;
 mod services;
+pub mod thrift;
 pub mod tracker;
 pub mod window;
 

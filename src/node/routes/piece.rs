@@ -9,7 +9,7 @@ use data_encoding::BASE64;
 use serde::Deserialize;
 
 use crate::node::body::{SendError, Sender};
-use crate::node::peer::Ends;
+use crate::node::peer::{Ends, SKEP_PEER};
 use crate::node::problem::Problem;
 use crate::node::server::Shared;
 use crate::swarm::{Admission, Held};
@@ -51,6 +51,11 @@ pub async fn piece(
     if let Admission::Choked { retry_after } = held.admit(&peer) {
         shared.metrics.choked.inc();
         return Err(Problem::choked(retry_after));
+    }
+    // Whoever is no peer of the swarm could not ask elsewhere.
+    let count = if headers.contains_key(SKEP_PEER) { held.grant(&peer, index, count) } else { count };
+    if count == 0 {
+        return Err(Problem::elsewhere(index));
     }
     let means = shared.means(false)?;
     let layout = held.layout();

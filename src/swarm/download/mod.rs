@@ -359,6 +359,7 @@ impl Running {
             Err(FetchError::Disk(error)) => return Err(error.into()),
             Err(FetchError::Revoked | FetchError::Corrupt) => return Ok(()),
             Err(FetchError::Choked(retry_after)) => Failure::Choked(retry_after),
+            Err(FetchError::Elsewhere(retry_after)) => Failure::Elsewhere(retry_after),
             Err(FetchError::Missing) => Failure::Refused,
             Err(FetchError::Status(status)) => Failure::Status(status),
             Err(FetchError::Length { wanted, got }) if got < wanted => Failure::ShortBody,
@@ -367,7 +368,7 @@ impl Running {
             Err(FetchError::Client(_)) => Failure::Broken,
         };
         if let (Some(peer), Err(error)) = (peer, &result)
-            && !matches!(error, FetchError::Choked(_) | FetchError::Revoked)
+            && !matches!(error, FetchError::Choked(_) | FetchError::Elsewhere(_) | FetchError::Revoked)
             && let Some(endpoint) = self.endpoints.get_mut(&peer)
         {
             endpoint.note = error.to_string();

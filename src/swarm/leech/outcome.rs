@@ -100,21 +100,36 @@ impl Leech {
         let Some(o) = self.end(id, now) else { return };
         match failure {
             Failure::Choked(after) => self.book.choke(o.peer, after, now),
+            Failure::Elsewhere(after) => {
+                if let Some(piece) = o.unsettled().next()
+                    && self.picker.on_lost(o.peer.slot(), piece)
+                {
+                    self.refuse_until(now + after, o.peer, piece, now);
+                }
+            }
             Failure::Refused => {
                 if let Some(piece) = o.unsettled().next()
                     && self.picker.on_lost(o.peer.slot(), piece)
                 {
                     self.book.set_seeder(o.peer.slot(), false, false);
-                    if self.refused.len() == MAX_REFUSED {
-                        self.refused.pop_front();
-                    }
-                    self.refused.push_back((now + REFUSAL, o.peer, piece));
-                    self.arm(now + REFUSAL);
+                    self.refuse_until(now + REFUSAL, o.peer, piece, now);
                 }
                 self.rest(o.peer, now);
             }
             _ => self.rest(o.peer, now),
         }
+    }
+
+    /// Kept in the order of time; at the cap the oldest is believed again at once.
+    fn refuse_until(&mut self, at: Instant, peer: PeerKey, piece: u32, now: Instant) {
+        if self.refused.len() == MAX_REFUSED
+            && let Some((_, peer, piece)) = self.refused.pop_front()
+        {
+            self.on_have(peer, &[piece], now);
+        }
+        let place = self.refused.partition_point(|(other, ..)| *other <= at);
+        self.refused.insert(place, (at, peer, piece));
+        self.arm(at);
     }
 
     fn rest(&mut self, peer: PeerKey, now: Instant) {

@@ -107,6 +107,9 @@ pub struct Request {
 pub enum Failure {
     /// "Choked, retry after" (503): no fault of the peer.
     Choked(Duration),
+    /// It gave the first piece asked for to somebody else just now, who can give it: it is asked for
+    /// it again after this time.
+    Elsewhere(Duration),
     /// It does not have the piece (404, 416), whatever its bitmap said.
     Refused,
     /// A piece took too long.
@@ -129,6 +132,7 @@ impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Choked(after) => write!(f, "choked, retry after {:.1} s", after.as_secs_f64()),
+            Self::Elsewhere(_) => f.write_str("others have the piece"),
             Self::Refused => f.write_str("does not have the piece"),
             Self::Timeout => f.write_str("timed out"),
             Self::Stall => f.write_str("stalled"),
