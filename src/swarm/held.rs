@@ -244,6 +244,7 @@ impl Held {
 
     /// A peer asks for a piece: may it have it? It counts as interested from now on.
     pub fn admit(&self, peer: &Arc<str>) -> Admission {
+        lock(&self.thrift).see(peer, now());
         let mut uploads = lock(&self.uploads);
         let admission = uploads.admit(peer, now());
         let changed = uploads.take_changed();
@@ -318,6 +319,7 @@ impl Held {
         if let Some(generation) = generation
             && !wait.is_zero()
         {
+            lock(&self.thrift).see(peer, now());
             self.watchers.fetch_add(1, Ordering::Relaxed);
             let _watcher = Watcher(&self.watchers);
             // Whoever drops this future mid-way has just not waited.

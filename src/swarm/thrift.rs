@@ -34,6 +34,11 @@ pub struct Thrift {
 }
 
 impl Thrift {
+    /// A peer is around: it asked for something, or waits for news. Also who is choked counts.
+    pub fn see(&mut self, peer: &Arc<str>, now: Instant) {
+        self.number(peer, now);
+    }
+
     /// How many of `count` pieces from `first` on, of `pieces` in all, `peer` is given now; 0: it
     /// shall ask elsewhere.
     pub fn grant(&mut self, peer: &Arc<str>, first: u32, count: u32, pieces: u32, now: Instant) -> u32 {
