@@ -1,5 +1,6 @@
 //! Fetching a content from a swarm: manifest, what is there already, the download, the name.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -75,10 +76,13 @@ async fn manifest(job: &Job, fetch: &FetchRecord, id: &ContentId) -> Result<Opti
         return Ok(Some(kept));
     }
     job.shared.update(|row| row.state = TransferState::Starting);
+    let nodes: BTreeSet<&String> = fetch.peers.iter().chain(&fetch.trackers).chain(&job.services.join).collect();
+    // Who gave a hostile manifest is not asked again: the next one would be no better.
+    let mut refused = BTreeSet::new();
     let mut attempt = 0;
     loop {
         let mut last = "no node is known to ask; add one with --peer or --tracker".to_owned();
-        for node in fetch.peers.iter().chain(&fetch.trackers).chain(&job.services.join) {
+        for node in nodes.difference(&refused.clone()) {
             let answer = tokio::select! {
                 () = job.stop.cancelled() => return Ok(None),
                 answer = job.services.swarm.client.manifest(node, id) => answer,
@@ -92,8 +96,16 @@ async fn manifest(job: &Job, fetch: &FetchRecord, id: &ContentId) -> Result<Opti
                 Err(error @ (crate::swarm::ClientError::Unauthorized { .. } | crate::swarm::ClientError::Url(_))) => {
                     return Err(error.into());
                 }
-                Err(error) => last = error.to_string(),
+                Err(error) => {
+                    if error.is_unsound() {
+                        refused.insert(*node);
+                    }
+                    last = error.to_string();
+                }
             }
+        }
+        if !nodes.is_empty() && refused.len() == nodes.len() {
+            return Err(JobError::Other(format!("{last}; get it from another node with --peer")));
         }
         let Some(pause) = MANIFEST_RETRY.get(attempt) else {
             return Err(JobError::Other(format!(
