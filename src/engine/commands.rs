@@ -16,6 +16,7 @@ use super::strategy::Strategies;
 use super::transfer::{Order, TransferTask};
 use crate::clock::unix_ms;
 use crate::content::name::printable;
+use crate::content::{ContentId, Manifest};
 use crate::control::{
     AddTransfer, Command, CommandError, CommandErrorKind, Direction, Rate, Reply, ShareRequest, TransferId,
     TransferRow, TransferState,
@@ -169,18 +170,42 @@ impl Core {
         for resolved in resolve::resolve(&self.services.swarm.client, &request).await? {
             contents.push(resolved.id);
             ids.push(match self.find_fetch(&resolved, &dir) {
-                Some(handle) => {
-                    if !handle.shared.row().state.is_settled() {
-                        handle.shared.id
-                    } else {
-                        handle.send(Order::Resume).await?;
-                        handle.shared.id
-                    }
-                }
+                Some(handle) => self.add_again(&handle, resolved).await?,
                 None => self.add_one(resolved, &request, dir.clone()).await?,
             });
         }
         Ok(Reply::Added { ids, contents })
+    }
+
+    /// The same content to the same folder once more: goes on, from now on with the new request's nodes too.
+    async fn add_again(&self, handle: &Handle, resolved: Resolved) -> Result<TransferId, CommandError> {
+        self.keep_manifest(resolved.id, resolved.manifest).await?;
+        let new = resolved.fetch;
+        let settled = handle.shared.row().state.is_settled();
+        let merged = handle.shared.change_record(|record| {
+            let JobRecord::Fetch(fetch) = &mut record.job else { return };
+            // The newest first: they were named because the others did not do.
+            merge(&mut fetch.peers, new.peers);
+            merge(&mut fetch.mirrors, new.mirrors);
+            merge(&mut fetch.trackers, new.trackers);
+            record.seeding |= new.request.seed;
+            if settled {
+                let (up, down) = (new.request.up.or(fetch.request.up), new.request.down.or(fetch.request.down));
+                fetch.request = AddTransfer { up, down, ..new.request };
+            }
+        });
+        merged.await.map_err(|e| internal(&e))?;
+        if settled {
+            handle.send(Order::Resume).await?;
+        }
+        Ok(handle.shared.id)
+    }
+
+    async fn keep_manifest(&self, id: ContentId, manifest: Option<Manifest>) -> Result<(), CommandError> {
+        let Some(manifest) = manifest else { return Ok(()) };
+        let state = self.services.state.clone();
+        let kept = tokio::task::spawn_blocking(move || state.put_manifest(&id, &manifest)).await;
+        kept.unwrap_or_else(|e| Err(StateError::Task(e.to_string()))).map_err(|e| internal(&e))
     }
 
     /// A fetch of the same content to the same folder that is not over.
@@ -203,11 +228,7 @@ impl Core {
         dir: std::path::PathBuf,
     ) -> Result<TransferId, CommandError> {
         let name = resolved.manifest.as_ref().map(|m| m.name.clone()).unwrap_or_default();
-        if let Some(manifest) = resolved.manifest {
-            let (state, id) = (self.services.state.clone(), resolved.id);
-            let kept = tokio::task::spawn_blocking(move || state.put_manifest(&id, &manifest)).await;
-            kept.unwrap_or_else(|e| Err(StateError::Task(e.to_string()))).map_err(|e| internal(&e))?;
-        }
+        self.keep_manifest(resolved.id, resolved.manifest).await?;
         let mut fetch = resolved.fetch;
         fetch.trackers.extend(self.services.trackers.iter().cloned());
         fetch.trackers.sort();
@@ -293,9 +314,28 @@ impl Core {
 
 impl Handle {
     async fn send(&self, order: Order) -> Result<(), CommandError> {
+        if matches!(order, Order::Resume) {
+            // Shown before it is answered: whoever asked must not take the old end for the new one.
+            self.shared.update(|row| {
+                if matches!(row.state, TransferState::Paused | TransferState::Failed | TransferState::Cancelled) {
+                    row.state = TransferState::Queued;
+                    (row.error, row.ended_ms, row.integrity_failure) = (None, None, false);
+                }
+            });
+        }
         let gone =
             |_| error(CommandErrorKind::Internal, format!("transfer {} has no task: restart the node", self.shared.id));
         self.orders.send(order).await.map_err(gone)
+    }
+}
+
+/// Puts what is new in front of what is known.
+fn merge(known: &mut Vec<String>, new: Vec<String>) {
+    let old = std::mem::take(known);
+    for url in new.into_iter().chain(old) {
+        if !known.contains(&url) {
+            known.push(url);
+        }
     }
 }
 
@@ -315,7 +355,7 @@ fn new_record(
     id: TransferId,
     job: JobRecord,
     phase: Phase,
-    content: Option<crate::content::ContentId>,
+    content: Option<ContentId>,
     name: String,
     dir: std::path::PathBuf,
 ) -> TransferRecord {

@@ -32,6 +32,10 @@ pub(super) async fn run(job: Job) -> Result<JobEnd, JobError> {
     let Some(manifest) = manifest(&job, fetch, &id).await? else { return Ok(JobEnd::Stopped) };
     let manifest = Arc::new(manifest);
     show_content(&job, &manifest);
+    if record.name != manifest.name {
+        // A link does not tell the name; removing the data later needs it.
+        job.shared.change_record(|record| record.name.clone_from(&manifest.name)).await?;
+    }
 
     job.shared.update(|row| row.state = TransferState::Checking);
     let Some(found) = look(&job, fetch, &id, manifest.clone()).await? else { return Ok(JobEnd::Stopped) };
@@ -177,6 +181,8 @@ async fn look(
         if fetch.request.on_existing == OnExisting::Repair {
             return Ok(Some(Found { files, have, name, published: false }));
         }
+        // What was looked at counted as progress; nothing of it is ours.
+        job.shared.update(|row| row.done = 0);
         return Err(JobError::Other(format!(
             "{:?} exists and is not this content ({} of {} pieces match); choose another folder with -o, or --overwrite to mend it in place",
             dir.join(&name),
@@ -185,12 +191,15 @@ async fn look(
         )));
     }
     let pieces = manifest.piece_count();
+    let on_disk = partial.clone();
+    let recorded =
+        blocking(move || Ok(state.bitmap(transfer, pieces)?.filter(|recorded| on_disk.can_hold(recorded)))).await?;
     let have = if !partial.taken(&partial_name(&id)) {
         Bitmap::empty(pieces)
-    } else if let Some(recorded) = blocking(move || Ok(state.bitmap(transfer, pieces)?)).await? {
+    } else if let Some(recorded) = recorded {
         recorded
     } else {
-        // Left by a transfer whose record is gone: what matches is kept.
+        // Left by a transfer whose record is gone, or not what the record says: what matches is kept.
         match check(job, dir.join(partial_name(&id)), manifest).await? {
             Some(have) => have,
             None => return Ok(None),

@@ -3,6 +3,7 @@
 //! One redb database; every call that changes something is one transaction, synced before it
 //! returns. All calls block: call them off the async threads.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
@@ -40,6 +41,14 @@ pub enum StateError {
         path: PathBuf,
         /// What redb said.
         problem: String,
+    },
+    /// The system does not let us at the file.
+    #[error("cannot open the state file {path:?}: {source}")]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
     },
     /// Written by a newer skep.
     #[error("the state file {path:?} has schema {found}; this skep knows up to {SCHEMA}: use the newer skep")]
@@ -161,10 +170,11 @@ impl State {
         let db = match opened {
             Ok(Ok(db)) => db,
             Ok(Err(redb::DatabaseError::DatabaseAlreadyOpen)) => return Err(StateError::Busy(path.into())),
-            Ok(Err(redb::DatabaseError::Storage(redb::StorageError::Io(e))))
-                if e.kind() != std::io::ErrorKind::InvalidData =>
+            // A file that ends too early is damaged as one with the wrong bytes is.
+            Ok(Err(redb::DatabaseError::Storage(redb::StorageError::Io(source))))
+                if !matches!(source.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof) =>
             {
-                return Err(StateError::Database(redb::Error::Io(e)));
+                return Err(StateError::Open { path: path.into(), source });
             }
             Ok(Err(e)) => return Err(corrupt(e.to_string())),
             Err(_) => return Err(corrupt("it makes the database fail".into())),

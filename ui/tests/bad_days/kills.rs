@@ -25,9 +25,7 @@ fn kill(mut process: Process) {
 
 /// Starts the node again where it was.
 fn again(lab: &Lab, url: &str, args: &[&str]) -> Process {
-    let mut all = vec!["--listen", url.strip_prefix("http://").unwrap()];
-    all.extend(args);
-    lab.serve(&all)
+    lab.serve_at(url.strip_prefix("http://").unwrap(), args)
 }
 
 #[test]
