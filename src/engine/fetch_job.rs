@@ -1,6 +1,6 @@
 //! Fetching a content from a swarm: manifest, what is there already, the download, the name.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -80,13 +80,15 @@ async fn manifest(job: &Job, fetch: &FetchRecord, id: &ContentId) -> Result<Opti
         return Ok(Some(kept));
     }
     job.shared.update(|row| row.state = TransferState::Starting);
-    let nodes: BTreeSet<&String> = fetch.peers.iter().chain(&fetch.trackers).chain(&job.services.join).collect();
-    // Who gave a hostile manifest is not asked again: the next one would be no better.
-    let mut refused = BTreeSet::new();
+    let mut nodes: Vec<&String> = fetch.peers.iter().chain(&fetch.trackers).chain(&job.services.join).collect();
+    let mut seen = HashSet::new();
+    nodes.retain(|node| seen.insert(*node));
     let mut attempt = 0;
     loop {
         let mut last = "no node is known to ask; add one with --peer or --tracker".to_owned();
-        for node in nodes.difference(&refused.clone()) {
+        // Who gave a hostile manifest is not asked again: the next one would be no better.
+        let mut sound = Vec::with_capacity(nodes.len());
+        for node in std::mem::take(&mut nodes) {
             let answer = tokio::select! {
                 () = job.stop.cancelled() => return Ok(None),
                 answer = job.services.swarm.client.manifest(node, id) => answer,
@@ -101,14 +103,15 @@ async fn manifest(job: &Job, fetch: &FetchRecord, id: &ContentId) -> Result<Opti
                     return Err(error.into());
                 }
                 Err(error) => {
-                    if error.is_unsound() {
-                        refused.insert(*node);
+                    if !error.is_unsound() {
+                        sound.push(node);
                     }
                     last = error.to_string();
                 }
             }
         }
-        if !nodes.is_empty() && refused.len() == nodes.len() {
+        nodes = sound;
+        if nodes.is_empty() && !seen.is_empty() {
             return Err(JobError::Other(format!("{last}; get it from another node with --peer")));
         }
         let Some(pause) = MANIFEST_RETRY.get(attempt) else {

@@ -27,9 +27,10 @@ pub(super) fn run(cx: &Context, _args: &Args) -> Result<Exit, Failure> {
         if entries().next().is_none() {
             continue;
         }
-        cx.out.result(|| json!({ "type": "scope", "scope": scope.name(), "title": scope.title() }), || {
-            format!("{}:", scope.title())
-        });
+        cx.out.result(
+            || json!({ "type": "scope", "scope": scope.name(), "title": scope.title() }),
+            || format!("{}:", scope.title()),
+        );
         for entry in entries() {
             let keys = keymap.label(entry.action);
             cx.out.result(

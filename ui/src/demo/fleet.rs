@@ -85,8 +85,10 @@ impl Fleet {
         let config = EngineConfig { logs: logs.clone(), ..config(folder.path(), "demo") };
         let local = Engine::start(config).await?;
         let mallory = hostile::start(address(origin.engine.url())?, stop.clone()).await?;
-        let (mut fleet, mut rng) =
-            (Self { local, origin, sites, stop, tasks: JoinSet::new(), _folder: folder }, fastrand::Rng::with_seed(seed));
+        let (mut fleet, mut rng) = (
+            Self { local, origin, sites, stop, tasks: JoinSet::new(), _folder: folder },
+            fastrand::Rng::with_seed(seed),
+        );
         for (name, bytes, files) in CONTENTS {
             let path = fleet._folder.path().join("source").join(name);
             let content_seed = rng.u64(..);

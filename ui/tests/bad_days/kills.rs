@@ -83,8 +83,7 @@ fn a_swarm_outlives_its_seeder_and_its_tracker() {
     // Only the tracker knows who has it.
     let to = Lab::new();
     let manifest = from.path("m.json");
-    let mut leecher =
-        to.spawn(&["--json", "get", manifest.to_str().unwrap(), "--tracker", &tracker_url, "-o", "out"]);
+    let mut leecher = to.spawn(&["--json", "get", manifest.to_str().unwrap(), "--tracker", &tracker_url, "-o", "out"]);
     let done = number(&until_bytes(&mut leecher, 1), "bytes_done");
     kill(tracker);
     let mut done = number(&until_bytes(&mut leecher, done + 1), "bytes_done");

@@ -111,10 +111,10 @@ fn hostile_manifests_are_refused_in_a_word() {
         ("manifest", b"\x1b[2J".to_vec()),
     ];
     let lab = Lab::new();
-    for (word, bytes) in cases {
+    for (index, (word, bytes)) in cases.into_iter().enumerate() {
         let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(200)]).into_owned();
         let address = serve(bytes);
-        let id = "ab".repeat(32);
+        let id = format!("{index:064x}");
         for source in [format!("skep://{address}/{id}"), format!("http://{address}/swarm/manifest/{id}")] {
             let ended = lab.run(&["get", &source, "-o", "out"]);
             assert!([1, 4].contains(&ended.code()), "{ended:?} for {shown}");
