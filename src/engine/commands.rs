@@ -74,7 +74,7 @@ impl Core {
             Command::Limit { id, up, down } => self.limit(id, up, down).await,
             Command::Unban { peer } => {
                 if self.services.swarm.bans.lift(&peer) {
-                    self.services.changed.notify_one();
+                    self.services.bell.changed.notify_one();
                     Ok(Reply::Done)
                 } else {
                     Err(error(
@@ -138,7 +138,7 @@ impl Core {
             if let Some(down) = down {
                 self.services.throttle_down.set(down);
             }
-            self.services.changed.notify_one();
+            self.services.bell.changed.notify_one();
             return Ok(Reply::Done);
         };
         let shared = self.handle(id)?.shared;
@@ -170,33 +170,52 @@ impl Core {
         for resolved in resolve::resolve(&self.services.swarm.client, &request).await? {
             contents.push(resolved.id);
             ids.push(match self.find_fetch(&resolved, &dir) {
-                Some(handle) => self.add_again(&handle, resolved).await?,
+                Some(handle) => self.add_again(&handle, resolved, &request).await?,
                 None => self.add_one(resolved, &request, dir.clone()).await?,
             });
         }
         Ok(Reply::Added { ids, contents })
     }
 
-    /// The same content to the same folder once more: goes on, from now on with the new request's nodes too.
-    async fn add_again(&self, handle: &Handle, resolved: Resolved) -> Result<TransferId, CommandError> {
+    /// A transfer that is asked for again goes on, with what is new in the request.
+    async fn add_again(
+        &self,
+        handle: &Handle,
+        resolved: Resolved,
+        request: &AddTransfer,
+    ) -> Result<TransferId, CommandError> {
         self.keep_manifest(resolved.id, resolved.manifest).await?;
-        let new = resolved.fetch;
-        let settled = handle.shared.row().state.is_settled();
-        let merged = handle.shared.change_record(|record| {
+        let before = handle.shared.record();
+        let changed = handle.shared.change_record(|record| {
             let JobRecord::Fetch(fetch) = &mut record.job else { return };
-            // The newest first: they were named because the others did not do.
-            merge(&mut fetch.peers, new.peers);
-            merge(&mut fetch.mirrors, new.mirrors);
-            merge(&mut fetch.trackers, new.trackers);
-            record.seeding |= new.request.seed;
-            if settled {
-                let (up, down) = (new.request.up.or(fetch.request.up), new.request.down.or(fetch.request.down));
-                fetch.request = AddTransfer { up, down, ..new.request };
+            let lists = [
+                (&mut fetch.peers, resolved.fetch.peers),
+                (&mut fetch.mirrors, resolved.fetch.mirrors),
+                (&mut fetch.trackers, resolved.fetch.trackers),
+            ];
+            for (known, new) in lists {
+                for url in new {
+                    if !known.contains(&url) {
+                        known.push(url);
+                    }
+                }
             }
+            fetch.request.order = request.order;
+            fetch.request.on_existing = request.on_existing;
+            fetch.request.up = request.up.or(fetch.request.up);
+            fetch.request.down = request.down.or(fetch.request.down);
+            record.seeding |= request.seed;
         });
-        merged.await.map_err(|e| internal(&e))?;
-        if settled {
-            handle.send(Order::Resume).await?;
+        changed.await.map_err(|e| internal(&e))?;
+        let record = handle.shared.record();
+        if let JobRecord::Fetch(fetch) = &record.job {
+            handle.shared.limits.up[0].set(fetch.request.up);
+            handle.shared.limits.down[0].set(fetch.request.down);
+        }
+        let is_settled = handle.shared.row().state.is_settled();
+        if is_settled || record != before {
+            handle.shared.update(queued);
+            handle.send(if is_settled { Order::Resume } else { Order::Restart }).await?;
         }
         Ok(handle.shared.id)
     }
@@ -262,7 +281,9 @@ impl Core {
         if let Some(handle) = again {
             // Hashed again, which costs nothing where nothing has changed.
             handle.shared.update(|row| row.state = TransferState::Checking);
-            handle.send(Order::Verify).await?;
+            let changed = handle.shared.change_record(|record| record.job = JobRecord::Share(request));
+            changed.await.map_err(|e| internal(&e))?;
+            handle.send(Order::Restart).await?;
             return Ok(Reply::Added { ids: vec![handle.shared.id], contents: vec![] });
         }
         let name = path.file_name().map(crate::content::name::escape).unwrap_or_default();
@@ -295,8 +316,8 @@ impl Core {
             up: Arc::new([Arc::new(Throttle::new(row.limit_up)), services.throttle_up.clone()]),
             down: Arc::new([Arc::new(Throttle::new(row.limit_down)), services.throttle_down.clone()]),
         };
-        let (changed, state) = (services.changed.clone(), services.state.clone());
-        let shared = Arc::new(Shared::new(record, row, changed, state, limits));
+        let (bell, state) = (services.bell.clone(), services.state.clone());
+        let shared = Arc::new(Shared::new(record, row, bell, state, limits));
         let (orders, receiver) = mpsc::channel(ORDERS);
         let task = TransferTask {
             shared: shared.clone(),
@@ -318,8 +339,7 @@ impl Handle {
             // Shown before it is answered: whoever asked must not take the old end for the new one.
             self.shared.update(|row| {
                 if matches!(row.state, TransferState::Paused | TransferState::Failed | TransferState::Cancelled) {
-                    row.state = TransferState::Queued;
-                    (row.error, row.ended_ms, row.integrity_failure) = (None, None, false);
+                    queued(row);
                 }
             });
         }
@@ -329,14 +349,10 @@ impl Handle {
     }
 }
 
-/// Puts what is new in front of what is known.
-fn merge(known: &mut Vec<String>, new: Vec<String>) {
-    let old = std::mem::take(known);
-    for url in new.into_iter().chain(old) {
-        if !known.contains(&url) {
-            known.push(url);
-        }
-    }
+/// Shows that a transfer will go on.
+fn queued(row: &mut TransferRow) {
+    row.state = TransferState::Queued;
+    (row.error, row.ended_ms, row.integrity_failure) = (None, None, false);
 }
 
 /// Orders that the state of things makes senseless are refused with a reason.

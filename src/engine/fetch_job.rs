@@ -31,11 +31,7 @@ pub(super) async fn run(job: Job) -> Result<JobEnd, JobError> {
     };
     let Some(manifest) = manifest(&job, fetch, &id).await? else { return Ok(JobEnd::Stopped) };
     let manifest = Arc::new(manifest);
-    show_content(&job, &manifest);
-    if record.name != manifest.name {
-        // A link does not tell the name; removing the data later needs it.
-        job.shared.change_record(|record| record.name.clone_from(&manifest.name)).await?;
-    }
+    show_content(&job, &manifest).await?;
 
     job.shared.update(|row| row.state = TransferState::Checking);
     let Some(found) = look(&job, fetch, &id, manifest.clone()).await? else { return Ok(JobEnd::Stopped) };
@@ -86,6 +82,7 @@ async fn manifest(job: &Job, fetch: &FetchRecord, id: &ContentId) -> Result<Opti
     let mut attempt = 0;
     loop {
         let mut last = "no node is known to ask; add one with --peer or --tracker".to_owned();
+        let mut nobody_has_it = true;
         // Who gave a hostile manifest is not asked again: the next one would be no better.
         let mut sound = Vec::with_capacity(nodes.len());
         for node in std::mem::take(&mut nodes) {
@@ -106,6 +103,7 @@ async fn manifest(job: &Job, fetch: &FetchRecord, id: &ContentId) -> Result<Opti
                     if !error.is_unsound() {
                         sound.push(node);
                     }
+                    nobody_has_it &= matches!(error, crate::swarm::ClientError::Status { status: 404, .. });
                     last = error.to_string();
                 }
             }
@@ -114,7 +112,9 @@ async fn manifest(job: &Job, fetch: &FetchRecord, id: &ContentId) -> Result<Opti
         if nodes.is_empty() && !seen.is_empty() {
             return Err(JobError::Other(format!("{last}; get it from another node with --peer")));
         }
-        let Some(pause) = MANIFEST_RETRY.get(attempt) else {
+        // "Not found" is an answer; it may have just been shared, but no minute of asking changes it.
+        let attempts = if nobody_has_it { 1 } else { MANIFEST_RETRY.len() };
+        let Some(pause) = MANIFEST_RETRY[..attempts].get(attempt) else {
             return Err(JobError::Other(format!(
                 "no node gave the manifest: {last}; start one that has it, then resume"
             )));
@@ -129,7 +129,10 @@ async fn manifest(job: &Job, fetch: &FetchRecord, id: &ContentId) -> Result<Opti
     }
 }
 
-fn show_content(job: &Job, manifest: &Manifest) {
+async fn show_content(job: &Job, manifest: &Manifest) -> Result<(), JobError> {
+    if job.shared.record().name != manifest.name {
+        job.shared.change_record(|record| record.name.clone_from(&manifest.name)).await?;
+    }
     let path = job.shared.record().dir.join(final_name(manifest));
     job.shared.update(|row| {
         row.name = printable(&manifest.name);
@@ -139,6 +142,7 @@ fn show_content(job: &Job, manifest: &Manifest) {
         row.path = path.display().to_string();
         row.reason.clear();
     });
+    Ok(())
 }
 
 /// The name under which the content appears. The manifest was checked: it is a single plain name.
@@ -178,6 +182,10 @@ async fn look(
     if partial.taken(&name) {
         let files = open(name.clone()).await?;
         let Some(have) = check(job, dir.join(&name), manifest.clone()).await? else { return Ok(None) };
+        job.shared.update(|row| {
+            row.done = super::bytes_of(&manifest, &have);
+            row.pieces_done = have.count();
+        });
         if have.is_full() {
             return Ok(Some(Found { files, have, name, published: true }));
         }
@@ -185,7 +193,7 @@ async fn look(
             return Ok(Some(Found { files, have, name, published: false }));
         }
         // What was looked at counted as progress; nothing of it is ours.
-        job.shared.update(|row| row.done = 0);
+        job.shared.update(|row| (row.done, row.pieces_done) = (0, 0));
         return Err(JobError::Other(format!(
             "{:?} exists and is not this content ({} of {} pieces match); choose another folder with -o, or --overwrite to mend it in place",
             dir.join(&name),

@@ -33,7 +33,7 @@ use tokio_util::task::TaskTracker;
 use self::commands::Core;
 pub use self::config::{EngineConfig, EngineLimits, StartError};
 use self::services::Services;
-use crate::content::ContentId;
+use crate::content::{Bitmap, ContentId, Manifest};
 use crate::control::{BoxFuture, Command, CommandError, Control, Focus, NodeInfo, Reply, View};
 use crate::store::instance::{self, Instance};
 use crate::store::{State, StateError};
@@ -46,6 +46,18 @@ const SHUTDOWN: Duration = Duration::from_secs(20);
 pub(crate) fn link_to(services: &Services, content: Option<ContentId>) -> Option<String> {
     let host_port = services.url.split_once("://")?.1;
     Some(format!("skep://{}/{}", host_port.trim_end_matches('/'), content?))
+}
+
+/// Bytes of the pieces in `have`.
+pub(crate) fn bytes_of(manifest: &Manifest, have: &Bitmap) -> u64 {
+    let size = manifest.size();
+    let last = manifest.piece_count().saturating_sub(1);
+    let full = u64::from(have.count()) * manifest.piece_length;
+    if have.get(last) {
+        full - (manifest.piece_length - (size - u64::from(last) * manifest.piece_length))
+    } else {
+        full
+    }
 }
 
 /// A running engine with its node. Call [`Engine::shutdown`] to stop it with everything recorded;

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::shared::Shared;
+use super::shared::{Bell, Shared};
 use crate::clock::unix_ms;
 use crate::control::{BanRow, Connection, Focus, NodeRow, Snapshot, TransferDetail, TransferId, TransferRow, View};
 use crate::log::LogRing;
@@ -28,7 +28,7 @@ pub(super) struct Publisher {
     snapshots: watch::Sender<Arc<Snapshot>>,
     /// Always live: a view of it ends when the engine does.
     connection: watch::Sender<Connection>,
-    changed: Arc<Notify>,
+    bell: Arc<Bell>,
     log: LogRing,
     figures: Box<dyn NodeFigures>,
 }
@@ -46,10 +46,10 @@ struct Item {
 }
 
 impl Publisher {
-    pub(super) fn new(changed: Arc<Notify>, log: LogRing, figures: Box<dyn NodeFigures>) -> Self {
+    pub(super) fn new(bell: Arc<Bell>, log: LogRing, figures: Box<dyn NodeFigures>) -> Self {
         let snapshots = watch::Sender::new(Arc::default());
         let connection = watch::Sender::new(Connection::Live);
-        Self { inner: Mutex::default(), snapshots, connection, changed, log, figures }
+        Self { inner: Mutex::default(), snapshots, connection, bell, log, figures }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
@@ -60,12 +60,12 @@ impl Publisher {
         let mut rows = shared.rows();
         let row = Arc::new(rows.borrow_and_update().clone());
         self.lock().items.insert(shared.id, Item { shared, rows, row });
-        self.changed.notify_one();
+        self.bell.changed.notify_one();
     }
 
     pub(super) fn remove(&self, id: TransferId) {
         self.lock().items.remove(&id);
-        self.changed.notify_one();
+        self.bell.changed.notify_one();
     }
 
     /// A new view; its first snapshot is fresh.
@@ -90,7 +90,7 @@ impl Publisher {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.changed.notified() => {}
+                () = self.bell.changed.notified() => {}
                 changed = log.changed() => if changed.is_err() { return },
             }
             if self.has_viewers() {
@@ -99,6 +99,7 @@ impl Publisher {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(INTERVAL) => {}
+                () = self.bell.urgent.notified() => {}
             }
         }
     }

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 
+use super::shared::Bell;
 use crate::store::State;
 use crate::swarm::Swarm;
 use crate::throttle::Throttle;
@@ -27,6 +28,5 @@ pub(crate) struct Services {
     pub places: Arc<Semaphore>,
     pub throttle_up: Arc<Throttle>,
     pub throttle_down: Arc<Throttle>,
-    /// Rung on every change of any row.
-    pub changed: Arc<Notify>,
+    pub bell: Arc<Bell>,
 }

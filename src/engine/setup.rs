@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
@@ -14,6 +14,7 @@ use super::config::{EngineConfig, StartError};
 use super::figures::{Figures, Scraped};
 use super::publisher::Publisher;
 use super::services::Services;
+use super::shared::Bell;
 use super::strategy::Strategies;
 use super::swarm_strategy::SwarmStrategy;
 use super::{Engine, EngineControl};
@@ -49,7 +50,7 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
         choker: ChokerConfig { slots: config.limits.upload_slots, trusted: config.trusted, ..ChokerConfig::default() },
         hash_failures: Default::default(),
     });
-    let changed = Arc::new(Notify::new());
+    let bell = Arc::new(Bell::default());
     let services = Arc::new(Services {
         state: state.clone(),
         swarm: swarm.clone(),
@@ -61,7 +62,7 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
         places: Arc::new(Semaphore::new(config.limits.max_transfers.max(1))),
         throttle_up: throttle_up.clone(),
         throttle_down: throttle_down.clone(),
-        changed: changed.clone(),
+        bell: bell.clone(),
     });
     let fixed = NodeRow {
         name: config.name.clone(),
@@ -78,7 +79,7 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
     let span = ring.span();
     let core = Arc::new(Core {
         services,
-        publisher: Arc::new(Publisher::new(changed, ring, Box::new(figures))),
+        publisher: Arc::new(Publisher::new(bell, ring, Box::new(figures))),
         strategies: Arc::new(Strategies::new(vec![Arc::new(SwarmStrategy)])),
         logs: config.logs.clone(),
         span: span.clone(),
@@ -158,7 +159,22 @@ fn resume(core: &Arc<Core>, state: &State, go_on: bool) -> Result<(), StartError
                 record.phase = Phase::Paused;
             }
         }
-        core.spawn(record);
+        // What a row shows of a transfer that does not run; a job shows it anew when it does.
+        let found = record.content.and_then(|id| state.manifest(&id).ok().flatten());
+        let have = found.as_ref().and_then(|m| state.bitmap(record.id, m.piece_count()).ok().flatten());
+        let complete = record.phase == Phase::Complete;
+        let shared = core.spawn(record);
+        if let Some(manifest) = found {
+            shared.update(|row| {
+                (row.size, row.pieces) = (manifest.size(), manifest.piece_count());
+                row.files = manifest.files.len() as u64;
+                (row.done, row.pieces_done) = match have {
+                    _ if complete => (row.size, row.pieces),
+                    Some(have) => (super::bytes_of(&manifest, &have), have.count()),
+                    None => (0, 0),
+                };
+            });
+        }
     }
     Ok(())
 }

@@ -8,13 +8,21 @@ use crate::control::{TransferDetail, TransferId, TransferRow};
 use crate::store::{State, StateError, TransferRecord};
 use crate::throttle::Throttle;
 
+/// Rung for whoever publishes rows.
+#[derive(Debug, Default)]
+pub(crate) struct Bell {
+    /// Something has changed.
+    pub changed: Notify,
+    /// A transfer's state has: nobody shall wait for the next regular snapshot.
+    pub urgent: Notify,
+}
+
 /// A transfer as others see it: its row, its details while somebody looks, its record.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub id: TransferId,
     row: watch::Sender<TransferRow>,
-    /// Rung on every change of any row of the node.
-    changed: Arc<Notify>,
+    bell: Arc<Bell>,
     pub detail: watch::Sender<Option<Arc<TransferDetail>>>,
     pub wanted: watch::Sender<bool>,
     record: Mutex<TransferRecord>,
@@ -33,14 +41,14 @@ impl Shared {
     pub(crate) fn new(
         record: TransferRecord,
         row: TransferRow,
-        changed: Arc<Notify>,
+        bell: Arc<Bell>,
         state: Arc<State>,
         limits: Limits,
     ) -> Self {
         Self {
             id: record.id,
             row: watch::Sender::new(row),
-            changed,
+            bell,
             detail: watch::Sender::new(None),
             wanted: watch::Sender::new(false),
             record: Mutex::new(record),
@@ -51,13 +59,18 @@ impl Shared {
 
     /// Changes the row; viewers are told only if it differs then.
     pub(crate) fn update(&self, change: impl FnOnce(&mut TransferRow)) {
+        let mut turned = false;
         let changed = self.row.send_if_modified(|row| {
             let before = row.clone();
             change(row);
+            turned = row.state != before.state;
             *row != before
         });
         if changed {
-            self.changed.notify_one();
+            self.bell.changed.notify_one();
+        }
+        if turned {
+            self.bell.urgent.notify_one();
         }
     }
 

@@ -23,6 +23,8 @@ use crate::store::{ContentFiles, JobRecord, Phase, Place, StateError, partial_na
 pub(super) enum Order {
     Pause,
     Resume,
+    /// Begin again with what the record says now.
+    Restart,
     Cancel,
     /// Check the data against the manifest, fetch what is wrong.
     Verify,
@@ -82,7 +84,7 @@ impl TransferTask {
                 }
                 Next::Go
             }
-            Some(Order::Resume) => {
+            Some(Order::Resume | Order::Restart) => {
                 self.activate().await;
                 Next::Go
             }
@@ -149,6 +151,10 @@ impl TransferTask {
         match wanted {
             Some(Order::Pause) => {
                 self.settle(Phase::Paused, TransferState::Paused, None).await;
+                Next::Go
+            }
+            Some(Order::Restart) => {
+                self.activate().await;
                 Next::Go
             }
             Some(Order::Cancel) => self.cancel().await,

@@ -291,6 +291,11 @@ impl Client {
 
     fn answer(&self, response: Response, wanted: StatusCode) -> Result<PieceAnswer, ClientError> {
         let retry_after = || {
+            // Nodes tell it exactly; HTTP's own header counts whole seconds.
+            let exact = response.headers().get("skep-retry-ms").and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+            if let Some(ms) = exact {
+                return Duration::from_millis(ms.clamp(20, MAX_RETRY_AFTER * 1_000));
+            }
             let seconds = response.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()?.trim().parse::<u64>().ok());
             Duration::from_secs(seconds.unwrap_or(5).clamp(1, MAX_RETRY_AFTER))
         };

@@ -16,7 +16,7 @@ use skep_engine::store::StateError;
 use skep_engine::store::instance::{self, Instance};
 
 use crate::cli::Context;
-use crate::config::Settings;
+use crate::config::{Settings, Source};
 use crate::logging::Logging;
 use crate::output::{Exit, Failure};
 
@@ -99,9 +99,10 @@ fn is_zombie(_pid: u32) -> bool {
 /// One runs, but does not let us in.
 pub async fn running(cx: &Context) -> Result<Option<Running>, Failure> {
     let Some(instance) = instance::find(cx.state_dir()?).filter(|found| is_alive(found.pid)) else { return Ok(None) };
-    let token = match token(cx.settings())? {
-        Some(token) => Some(token),
-        None => Some(read_token(&instance.token_file)?),
+    // The note knows best; only who names a token on the command line means that one.
+    let token = match cx.config.source("token_file") {
+        Some(Source::Flag(_)) => token(cx.settings())?,
+        _ => Some(read_token(&instance.token_file)?),
     };
     match RemoteControl::connect_once(&instance.url, token).await {
         Ok(control) => Ok(Some(Running { control: Arc::new(control), instance })),
@@ -117,10 +118,9 @@ pub async fn running(cx: &Context) -> Result<Option<Running>, Failure> {
 /// It cannot be reached or does not let us in.
 pub async fn remote(cx: &Context, url: &str) -> Result<Arc<dyn Control>, Failure> {
     let own = || instance::find(cx.state_dir().ok()?).filter(|found| found.url.trim_end_matches('/') == url);
-    let token = match (token(cx.settings())?, own()) {
-        (Some(token), _) => Some(token),
-        (None, Some(instance)) => Some(read_token(&instance.token_file)?),
-        (None, None) => None,
+    let token = match (cx.config.source("token_file"), own()) {
+        (Some(Source::Flag(_)), _) | (_, None) => token(cx.settings())?,
+        (_, Some(instance)) => Some(read_token(&instance.token_file)?),
     };
     let control = RemoteControl::connect_once(url, token).await.map_err(refused)?;
     Ok(Arc::new(control))

@@ -9,7 +9,8 @@ use axum::{Json, body};
 use crate::node::peer::Ends;
 use crate::node::problem::Problem;
 use crate::node::server::Shared;
-use crate::swarm::announce::{Announce, AnnouncedPeer};
+use crate::swarm::announce::{Announce, AnnounceEvent, AnnouncedPeer};
+use crate::swarm::bans::host_port;
 
 /// Largest announce: a bitmap of 2^21 pieces in base64 takes 350 KB.
 const MAX_BODY: usize = 1 << 20;
@@ -29,6 +30,12 @@ pub async fn announce(
     let catalog = &shared.services.catalog;
     let mut reply =
         catalog.announce(&announce, ends.source()).map_err(|error| Problem::bad_request(error.to_string()))?;
+    if matches!(announce.event, AnnounceEvent::Completed | AnnounceEvent::Stopped)
+        && let (Some(held), Some(endpoint)) = (catalog.get(&announce.content_id), &announce.endpoint)
+    {
+        // It wants nothing more of us: its upload slot is free for those who wait.
+        held.gone(&host_port(endpoint));
+    }
     let own = format!("http://{host}");
     if let Some(held) = catalog.get(&announce.content_id)
         && announce.endpoint.as_deref().is_none_or(|endpoint| endpoint.trim_end_matches('/') != own)

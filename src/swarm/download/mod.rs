@@ -54,6 +54,9 @@ const STALL: Duration = Duration::from_secs(10);
 /// Peers that are watched at once.
 const MAX_WATCHED: usize = 200;
 
+/// Puts into the record what the disk holds.
+pub type Recorder = dyn Fn(&Bitmap) -> Result<(), StateError> + Send + Sync;
+
 /// What to fetch, and with what.
 pub struct Download {
     /// Node-wide services.
@@ -75,7 +78,7 @@ pub struct Download {
     /// This transfer's own limit, then the node's.
     pub throttles: Arc<[Arc<Throttle>]>,
     /// Records what is durable.
-    pub record: Arc<dyn Fn(&Bitmap) -> Result<(), StateError> + Send + Sync>,
+    pub record: Arc<Recorder>,
     /// Seed of every random choice.
     pub seed: u64,
 }

@@ -1,14 +1,18 @@
 //! `skep` without a command: the console.
 
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use skep_engine::control::Control;
+use skep_engine::engine::StartError;
+use skep_engine::node::NodeError;
 
 use super::context::Context;
+use crate::config::Source;
 use crate::console::glyphs::GlyphChoice;
 use crate::console::theme::ColorChoice;
-use crate::console::{self, ConsoleOptions};
+use crate::console::{self, ConsoleError, ConsoleOptions};
 use crate::host::{self, Start};
 use crate::logging;
 use crate::output::{Exit, Failure};
@@ -21,11 +25,27 @@ pub(super) fn run(cx: &Context) -> Result<Exit, Failure> {
     need_terminal()?;
     cx.engine(async {
         let logging = logging::start(cx.settings(), false)?;
-        let host = host::open(cx, Start { listen: cx.settings().listen, resume: true, logging: &logging }).await?;
+        let start = Start { listen: cx.settings().listen, resume: true, logging: &logging };
+        let host = match host::open(cx, start).await {
+            // Another user or state folder has the usual port: nobody asked for just this one.
+            Err(failure) if port_is_taken(&failure) && cx.config.source("listen") == Some(&Source::Default) => {
+                let mut any = start;
+                any.listen.set_port(0);
+                host::open(cx, any).await?
+            }
+            host => host?,
+        };
         let shown = show(cx, host.control(), false).await;
         let mut stop = Stop::listen()?;
         stop.cleaning_up(Exit::Done, host.close()).await;
         shown
+    })
+}
+
+fn port_is_taken(failure: &Failure) -> bool {
+    failure.cause::<StartError>().is_some_and(|error| match error {
+        StartError::Node(NodeError::Bind { source, .. }) => source.kind() == io::ErrorKind::AddrInUse,
+        _ => false,
     })
 }
 
@@ -34,45 +54,64 @@ pub(super) fn run(cx: &Context) -> Result<Exit, Failure> {
 /// # Errors
 /// One of them is no terminal.
 pub(super) fn need_terminal() -> Result<(), Failure> {
-    if std::io::stdout().is_terminal() && std::io::stdin().is_terminal() {
+    if io::stdout().is_terminal() && io::stdin().is_terminal() {
         return Ok(());
     }
     Err(Failure::usage("the console needs a terminal; without one use the commands: see `skep --help`"))
 }
 
-/// Shows a node until the operator leaves.
+/// Runs the console on a node until the operator leaves.
 ///
 /// # Errors
-/// The terminal cannot be used, a setting of the console is wrong, or the console failed.
+/// The terminal cannot be used, or the console failed.
 pub(super) async fn show(cx: &Context, control: Arc<dyn Control>, read_only: bool) -> Result<Exit, Failure> {
-    let options = options(cx, read_only)?;
-    match console::run(control, options).await {
+    match console::run(control, options(cx, read_only)).await {
         Ok(console::Exit::Quit | console::Exit::Terminated) => Ok(Exit::Done),
+        Err(error @ ConsoleError::NotATerminal) => Err(Failure::usage(error.to_string())),
         Err(error) => Err(Failure::failed(error.to_string())),
     }
 }
 
-fn options(cx: &Context, read_only: bool) -> Result<ConsoleOptions, Failure> {
+/// Where the user's own themes lie: beside the configuration.
+pub(super) fn theme_dir(cx: &Context) -> Option<PathBuf> {
+    cx.config.file.as_ref()?.parent().map(|folder| folder.join("themes"))
+}
+
+/// The settings as the console takes them.
+fn options(cx: &Context, read_only: bool) -> ConsoleOptions {
     let settings = cx.settings();
-    let set = &settings.console.glyphs;
-    let glyphs = GlyphChoice::from_name(set)
-        .ok_or_else(|| Failure::usage(format!("{set:?} is not a set of glyphs this console can draw with")))?;
-    let color = match settings.color.as_str() {
-        "always" => ColorChoice::Always,
-        "never" => ColorChoice::Never,
-        _ => ColorChoice::Auto,
-    };
-    Ok(ConsoleOptions {
+    let set = &settings.console;
+    ConsoleOptions {
         read_only,
-        theme: Some(settings.console.theme.clone()).filter(|name| !name.is_empty()),
-        keys_file: settings.console.keys.clone(),
-        theme_dir: cx.config.file.as_ref().and_then(|file| Some(file.parent()?.join("themes"))),
-        glyphs,
-        color,
-        mouse: settings.console.mouse,
-        fps: settings.console.fps,
+        theme: Some(set.theme.clone()),
+        theme_dir: theme_dir(cx),
+        keys_file: set.keys.clone(),
+        glyphs: GlyphChoice::from_name(&set.glyphs).unwrap_or_default(),
+        color: match settings.color.as_str() {
+            "always" => ColorChoice::Always,
+            "never" => ColorChoice::Never,
+            _ => ColorChoice::Auto,
+        },
+        mouse: set.mouse,
+        fps: set.fps,
         log_file: settings.log_file.clone().or_else(|| settings.log_dir.clone()),
         default_dir: settings.get.dir.clone().or_else(|| settings.root.clone()),
         ..ConsoleOptions::default()
-    })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Kind, table};
+
+    /// The words that the setting takes are those that the console knows.
+    #[test]
+    fn glyph_sets_are_the_consoles() {
+        let Kind::Choice(words) = table::find("console.glyphs").unwrap().kind else { panic!("not a choice") };
+        assert_eq!(words, GlyphChoice::ALL.map(GlyphChoice::name));
+        let defaults = ConsoleOptions::default();
+        assert_eq!(table::find("console.glyphs").unwrap().default, defaults.glyphs.name());
+        assert_eq!(table::find("console.fps").unwrap().default, defaults.fps.to_string());
+    }
 }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use skep_engine::content::name::printable;
-use skep_engine::control::{AddTransfer, Command, Reply, TransferId, TransferRow, TransferState};
+use skep_engine::control::{AddTransfer, Command, Focus, Reply, TransferId, TransferRow, TransferState};
 
 use super::context::Context;
 use super::follow::{End, Fate, Follow};
@@ -76,6 +76,10 @@ pub(super) async fn run(cx: &Context, mut wanted: Vec<Wanted>, seed: bool) -> Re
 /// Adds what is not done yet to a node and watches it.
 async fn fetch_all(cx: &Context, host: &Host, wanted: &mut [Wanted], exit: &mut Exit, stop: &mut Stop) -> End {
     let control = host.control();
+    let before = match host::snapshot(&mut control.view(Focus::default())).await {
+        Ok(snapshot) => snapshot.transfers.clone(),
+        Err(failure) => return End::Lost(failure.line()),
+    };
     let mut of: Vec<(TransferId, usize)> = Vec::new();
     for (index, want) in wanted.iter_mut().enumerate().filter(|(_, w)| !w.done) {
         let add = control.command(Command::Add(want.request.clone()));
@@ -104,7 +108,7 @@ async fn fetch_all(cx: &Context, host: &Host, wanted: &mut [Wanted], exit: &mut 
         }
     }
     let ids: Vec<TransferId> = of.iter().map(|(id, _)| *id).collect();
-    let mut follow = Follow::new(&cx.out, host, &ids, |row| row.state.is_settled());
+    let mut follow = Follow::new(&cx.out, host, before, &ids, |row| row.state.is_settled());
     let mut open = of.clone();
     let end = follow
         .run(stop, |id, fate| {
@@ -154,7 +158,7 @@ fn exit_of(row: &TransferRow) -> Exit {
         TransferState::Done | TransferState::Seeding => Exit::Done,
         TransferState::Cancelled => Exit::Failed,
         _ if row.integrity_failure => Exit::Integrity,
-        TransferState::Failed if row.done == 0 => Exit::Failed,
+        TransferState::Failed if row.pieces_done == 0 => Exit::Failed,
         _ => Exit::Incomplete,
     }
 }
@@ -169,7 +173,7 @@ fn why(row: &TransferRow) -> String {
         TransferState::Paused => {
             format!("{name}: paused by another command at {had}; resume with: skep resume {}", row.id)
         }
-        _ if row.done == 0 => format!("{name}: {error}"),
+        _ if row.pieces_done == 0 => format!("{name}: {error}"),
         _ => format!("{name}: {error} (has {had}; resume with: {})", resume_command()),
     }
 }
@@ -219,7 +223,8 @@ mod tests {
     fn ends_have_their_exit_codes() {
         let row = |state, done, integrity_failure| TransferRow {
             state,
-            done,
+            pieces_done: done,
+            done: u64::from(done),
             size: 10,
             integrity_failure,
             ..TransferRow::default()
@@ -244,6 +249,7 @@ mod tests {
             state: TransferState::Failed,
             error: Some("no peer answers".into()),
             done: 5_000_000,
+            pieces_done: 5,
             size: 10_000_000,
             ..TransferRow::default()
         };

@@ -13,10 +13,16 @@ use crate::signals::Stop;
 
 /// How often a lost node is looked for.
 const LOOK: Duration = Duration::from_millis(200);
+/// Snapshots come four times a second; a small content is there long before. So a node in this
+/// process is asked for fresh ones at first, after this time and then in growing intervals.
+const FIRST_GLANCE: Duration = Duration::from_millis(2);
 /// How long a lost connection may take to come back.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Snapshots lag behind the answer to a command by no more than this.
-const LAG: Duration = Duration::from_secs(10);
+/// A transfer that no snapshot shows for so long is not there.
+const UNSEEN: Duration = Duration::from_secs(10);
+/// Snapshots lag behind the answer to a command by less than this: a row that has not changed since
+/// before the command may be old news until then.
+const LAG: Duration = Duration::from_secs(2);
 
 /// Why watching ended.
 #[derive(Debug)]
@@ -52,18 +58,29 @@ pub struct Follow<'a> {
     host: &'a Host,
     finished: fn(&TransferRow) -> bool,
     watched: BTreeMap<TransferId, Watched>,
+    before: Rows,
     bars: MultiProgress,
 }
 
+/// Rows of a node at one moment.
+pub type Rows = Vec<Arc<TransferRow>>;
+
 impl<'a> Follow<'a> {
-    /// `finished` says when a transfer's watch is over.
-    pub fn new(out: &'a Out, host: &'a Host, ids: &[TransferId], finished: fn(&TransferRow) -> bool) -> Self {
+    /// `finished` says when a transfer's watch is over; `before` are the node's rows before it was asked
+    /// for anything: one that rested then and still looks the same has not begun yet.
+    pub fn new(
+        out: &'a Out,
+        host: &'a Host,
+        before: Rows,
+        ids: &[TransferId],
+        finished: fn(&TransferRow) -> bool,
+    ) -> Self {
         let bars = bars(out);
         let watch = |id: &TransferId| {
             let bar = Bar::new(out, &bars);
             (*id, Watched { bar, throttle: Throttle::default(), row: None, finished: false })
         };
-        Self { out, host, finished, watched: ids.iter().map(watch).collect(), bars: bars.clone() }
+        Self { out, host, finished, watched: ids.iter().map(watch).collect(), before, bars: bars.clone() }
     }
 
     /// Runs until all are finished, a signal comes or the node is lost. `ended` is called with each
@@ -72,10 +89,11 @@ impl<'a> Follow<'a> {
         let mut view = self.host.control().view(Focus::default());
         let started = Instant::now();
         let mut lost_since: Option<Instant> = None;
+        let mut glance = FIRST_GLANCE;
         loop {
             let snapshot = view.snapshots.borrow_and_update().clone();
             if snapshot.generation > 0 {
-                self.take(&snapshot, started.elapsed() > LAG, &mut ended);
+                self.take(&snapshot, started.elapsed(), &mut ended);
             }
             if self.watched.values().all(|w| w.finished) {
                 return End::Finished;
@@ -100,16 +118,22 @@ impl<'a> Follow<'a> {
                 },
                 // An ended sender shows in the snapshots' channel; here it must not spin.
                 Ok(()) = view.connection.changed() => {}
-                () = tokio::time::sleep(LOOK) => {}
+                () = tokio::time::sleep(glance) => {
+                    glance = (glance * 3 / 2).min(LOOK);
+                    // The first snapshot of a new view is fresh, and our view gets it too.
+                    if let Host::Embedded(engine) = self.host && glance < LOOK {
+                        drop(engine.control().view(Focus::default()));
+                    }
+                }
             }
         }
     }
 
-    fn take(&mut self, snapshot: &Snapshot, unseen_is_gone: bool, ended: &mut impl FnMut(TransferId, Fate)) {
+    fn take(&mut self, snapshot: &Snapshot, elapsed: Duration, ended: &mut impl FnMut(TransferId, Fate)) {
         let now = Instant::now();
         for (id, watched) in self.watched.iter_mut().filter(|(_, w)| !w.finished) {
             let Some(row) = snapshot.transfers.iter().find(|row| row.id == *id) else {
-                if watched.row.is_some() || unseen_is_gone {
+                if watched.row.is_some() || elapsed > UNSEEN {
                     watched.finished = true;
                     watched.bar.clear();
                     self.bars.suspend(|| ended(*id, Fate::Removed));
@@ -118,7 +142,8 @@ impl<'a> Follow<'a> {
             };
             let changed = watched.row.as_ref() != Some(row);
             watched.row = Some(row.clone());
-            if (self.finished)(row) {
+            let old_news = elapsed < LAG && self.before.contains(row);
+            if (self.finished)(row) && !old_news {
                 watched.finished = true;
                 watched.bar.clear();
                 self.bars.suspend(|| ended(*id, Fate::Row(row.clone())));

@@ -4,43 +4,51 @@ use serde_json::json;
 
 use super::context::Context;
 use crate::console::action::{Scope, TABLE};
-use crate::console::keymap::{Keymap, apply};
-use crate::output::{Exit, Failure};
+use crate::console::keymap::{self, Keymap};
+use crate::output::{Align, Exit, Failure, Table};
 
-/// List the console's keys
+/// List the console's keys and what they do
 ///
-/// With the changes of the file that `console.keys` names.
+/// With the changes of the file that the setting console.keys names. Such a file has a section per scope, and in
+/// it lines like "ctrl-x" = "transfer.cancel", or "x" = false to free a key.
 #[derive(Debug, clap::Args)]
 pub struct Args {}
 
 pub(super) fn run(cx: &Context, _args: &Args) -> Result<Exit, Failure> {
-    let (keymap, issues) = match &cx.settings().console.keys {
-        None => (Keymap::default(), Vec::new()),
-        Some(file) => {
-            let text = std::fs::read_to_string(file)
-                .map_err(|e| Failure::because(format!("cannot read the key file {}", file.display()), e))?;
-            apply(&text)
+    let mut exit = Exit::Done;
+    let keymap = match &cx.settings().console.keys {
+        None => Keymap::default(),
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .map_err(|e| Failure::because(format!("cannot read the keys in {}", path.display()), e))?;
+            let (keymap, issues) = keymap::apply(&text);
+            exit = if issues.is_empty() { Exit::Done } else { Exit::Usage };
+            for issue in issues {
+                cx.out.say(&format!("{}: {issue}", path.display()));
+            }
+            keymap
         }
     };
-    for scope in Scope::ALL {
-        let entries = || TABLE.iter().filter(move |entry| entry.scope == scope && !entry.is_hidden());
-        if entries().next().is_none() {
-            continue;
-        }
-        cx.out.result(
-            || json!({ "type": "scope", "scope": scope.name(), "title": scope.title() }),
-            || format!("{}:", scope.title()),
-        );
-        for entry in entries() {
+    let shown = |scope: Scope| TABLE.iter().filter(move |entry| entry.scope == scope && !entry.is_hidden());
+    for (nth, scope) in Scope::ALL.into_iter().filter(|scope| shown(*scope).next().is_some()).enumerate() {
+        let mut table = Table::new(&[("KEYS", Align::Left), ("ACTION", Align::Left), ("WHAT IT DOES", Align::Left)]);
+        for entry in shown(scope) {
             let keys = keymap.label(entry.action);
-            cx.out.result(
-                || json!({ "type": "key", "action": entry.id, "keys": keys, "scope": scope.name(), "doc": entry.doc }),
-                || format!("  {keys:<16} {:<24} {}", entry.id, entry.doc),
-            );
+            if cx.out.json {
+                let keys: Vec<String> = keymap.chords(entry.action).map(keymap::chord_name).collect();
+                let object = json!({ "type": "key", "scope": scope.name(), "action": entry.id, "title": entry.title, "doc": entry.doc, "keys": keys });
+                cx.out.object(&object);
+            } else {
+                table.row(vec![keys, entry.id.into(), entry.doc.into()]);
+            }
+        }
+        if !cx.out.json {
+            let gap = if nth == 0 { "" } else { "\n" };
+            cx.out.line(&format!("{gap}{} [{}]", cx.out.paint_out(scope.title(), "1"), scope.name()));
+            for line in table.lines() {
+                cx.out.line(&format!("  {line}"));
+            }
         }
     }
-    for issue in &issues {
-        cx.out.say(&format!("key file: {issue}"));
-    }
-    Ok(if issues.is_empty() { Exit::Done } else { Exit::Usage })
+    Ok(exit)
 }

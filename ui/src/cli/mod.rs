@@ -26,6 +26,7 @@ mod resume;
 mod serve;
 mod settle;
 mod share;
+mod themes;
 mod verify;
 
 use std::ffi::OsString;
@@ -84,6 +85,7 @@ enum Command {
     Manifest(manifest::Args),
     Config(config::Args),
     Keys(keys::Args),
+    Themes(themes::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -153,6 +155,7 @@ fn dispatch(matches: &ArgMatches, cx: &Context) -> Result<Exit, Failure> {
         Some(Command::Manifest(args)) => manifest::run(cx, &args),
         Some(Command::Config(args)) => config::run(cx, &args),
         Some(Command::Keys(args)) => keys::run(cx, &args),
+        Some(Command::Themes(args)) => themes::run(cx, &args),
         Some(Command::Completions(args)) => completions::run(cx, &args),
         Some(Command::Man(args)) => man::run(cx, &args),
     }

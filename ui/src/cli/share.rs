@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde_json::json;
-use skep_engine::control::{Command, Reply, ShareRequest, TransferId, TransferRow, TransferState};
+use skep_engine::control::{Command, Focus, Reply, ShareRequest, TransferId, TransferRow, TransferState};
 
 use super::context::{Context, absolute};
 use super::follow::{End, Fate, Follow};
@@ -108,6 +108,7 @@ async fn share(
     stop: &mut Stop,
 ) -> Result<(Exit, End), Failure> {
     let control = host.control();
+    let before = host::snapshot(&mut control.view(Focus::default())).await?.transfers.clone();
     let mut ids: Vec<TransferId> = Vec::new();
     for request in requests {
         if let Reply::Added { ids: added, .. } = control.command(Command::Share(request)).await? {
@@ -115,7 +116,7 @@ async fn share(
         }
     }
     // Shared or failed: while it is hashed the row says checking.
-    let mut follow = Follow::new(&cx.out, host, &ids, |row| row.state.is_settled());
+    let mut follow = Follow::new(&cx.out, host, before, &ids, |row| row.state.is_settled());
     let mut exit = Exit::Done;
     let end = follow.run(stop, |id, fate| exit = exit.graver(report(cx, id, &fate))).await;
     if let End::Stopped = end {
@@ -161,7 +162,7 @@ fn object(row: &TransferRow) -> serde_json::Value {
 
 /// Serves until a signal comes, or no transfer of the node has anything left to do.
 async fn serve_out(out: &Out, host: &Host, stop: &mut Stop) {
-    let mut view = host.control().view(skep_engine::control::Focus::default());
+    let mut view = host.control().view(Focus::default());
     let over = view.snapshots.wait_for(|s| {
         let resting = |state: TransferState| state.is_settled() && state != TransferState::Seeding;
         s.generation > 0 && s.transfers.iter().all(|row| resting(row.state))

@@ -127,6 +127,13 @@ pub struct Config {
     pub settings: Settings,
 }
 
+impl Config {
+    /// Where a setting's value came from.
+    pub fn source(&self, key: &str) -> Option<&Source> {
+        self.entries.iter().find(|entry| entry.setting.key == key).map(|entry| &entry.source)
+    }
+}
+
 /// How [`load`] asks for a variable; a parameter so that tests need no global state.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 

@@ -18,7 +18,7 @@ fn load_with(args: &[&str], env: &[(&str, &str)], file: Option<&str>) -> Result<
 }
 
 fn source(config: &Config, key: &str) -> Source {
-    config.entries.iter().find(|e| e.setting.key == key).unwrap().source.clone()
+    config.source(key).unwrap().clone()
 }
 
 #[test]

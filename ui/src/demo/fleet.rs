@@ -2,7 +2,7 @@
 
 use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -196,7 +196,7 @@ async fn link_of(control: &Arc<dyn Control>, id: TransferId) -> Option<String> {
 }
 
 /// Writes content that is random but the same for the same seed.
-fn make_content(path: &PathBuf, bytes: usize, files: usize, seed: u64) -> io::Result<()> {
+fn make_content(path: &Path, bytes: usize, files: usize, seed: u64) -> io::Result<()> {
     let mut rng = fastrand::Rng::with_seed(seed);
     let write = |path: &Path, mut left: usize, rng: &mut fastrand::Rng| -> io::Result<()> {
         let mut file = std::fs::File::create(path)?;

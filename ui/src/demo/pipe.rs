@@ -298,7 +298,7 @@ mod tests {
             let start = Instant::now();
             let mut line = Line::new(shape(rate, delay, jitter), start);
             let mut pipe = Pipe::new(seed, start);
-            let (mut sent, mut arrived, mut now) = (Vec::new(), Vec::new(), start);
+            let (mut sent, mut arrived, mut now) = (Vec::<u8>::new(), Vec::<u8>::new(), start);
             let mut entered = VecDeque::new();
             let earliest = (MS * delay).saturating_sub(MS * jitter * 4);
             let mut sends = sends.into_iter();

@@ -96,6 +96,11 @@ impl Failure {
         printable(self.message.trim()).replace('\u{fffd}', " ")
     }
 
+    /// The error behind it, if it is of this type.
+    pub fn cause<E: std::error::Error + Send + Sync + 'static>(&self) -> Option<&E> {
+        self.cause.as_ref().and_then(|cause| cause.downcast_ref())
+    }
+
     /// The causes, nearest first, without the one that the line holds already.
     pub fn causes(&self) -> Vec<String> {
         let causes = self.cause.iter().flat_map(|e| e.chain().skip(1));

@@ -52,6 +52,16 @@ pub fn percent(part: u64, whole: u64) -> Option<u64> {
     (u128::from(part) * 100).checked_div(u128::from(whole)).and_then(|p| u64::try_from(p).ok())
 }
 
+/// A name cut in the middle to this many characters, so that its ending stays.
+pub fn shortened(name: &str, most: usize) -> String {
+    let chars: Vec<char> = name.chars().collect();
+    if chars.len() <= most {
+        return name.into();
+    }
+    let (head, tail) = (most / 2, most - most / 2 - 1);
+    chars[..head].iter().chain(['…'].iter()).chain(chars[chars.len() - tail..].iter()).collect()
+}
+
 /// `1 peer`, `2 peers`.
 pub fn counted(count: u64, thing: &str) -> String {
     format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
@@ -84,6 +94,16 @@ mod tests {
         assert_eq!(percent(999_999, 1_000_000), Some(99));
         assert_eq!(percent(u64::MAX, u64::MAX), Some(100));
         assert_eq!(percent(0, 0), None);
+    }
+
+    #[test]
+    fn long_names_keep_their_ending() {
+        for most in [9, 10, 48] {
+            let short = shortened(&("x".repeat(100) + ".gz"), most);
+            assert_eq!(short.chars().count(), most);
+            assert!(short.ends_with(".gz") && short.contains('…'));
+        }
+        assert_eq!(shortened("short", 9), "short");
     }
 
     #[test]

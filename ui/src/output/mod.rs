@@ -4,6 +4,7 @@
 mod exit;
 pub mod human;
 mod progress;
+mod screen;
 mod table;
 mod transfer;
 

@@ -5,10 +5,14 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use skep_engine::control::{Direction, TransferRow, TransferState};
 
+use super::screen::Stderr;
 use super::{Out, human, state_word};
 
 /// Shortest time between two progress events of the JSON stream: at most four a second.
 const EVENT_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Longest name before a bar.
+const NAME_WIDTH: usize = 24;
 
 /// Lets something through at most once in an interval.
 #[derive(Debug)]
@@ -45,15 +49,16 @@ impl Bar {
             return Self(None);
         }
         let bar = all.add(ProgressBar::no_length());
-        bar.set_style(style("{prefix:.bold} {bar:24} {percent:>3}% {msg}"));
+        bar.set_style(style(out, "{bar:24} {msg}"));
         Self(Some(bar))
     }
 
     /// Shows where a transfer stands.
     pub fn show(&self, row: &TransferRow) {
         let Some(bar) = &self.0 else { return };
-        bar.set_prefix(row.name.clone());
-        bar.set_length(row.size);
+        bar.set_prefix(human::shortened(&row.name, NAME_WIDTH));
+        // A length of 0 would be a full bar: before the size is known it is an empty one.
+        bar.set_length(if row.size == 0 && row.done == 0 && !row.state.is_settled() { 1 } else { row.size });
         bar.set_position(row.done);
         bar.set_message(words(row));
     }
@@ -68,8 +73,11 @@ impl Bar {
 
 /// What stands behind the bar.
 fn words(row: &TransferRow) -> String {
-    let pieces = format!("{}/{} pieces", row.pieces_done, row.pieces);
-    let mut words = vec![format!("{} of {}", human::bytes(row.done), human::bytes(row.size)), pieces];
+    let mut words = Vec::new();
+    if let Some(percent) = human::percent(row.done, row.size) {
+        words.push(format!("{percent:>3}%  {} of {}", human::bytes(row.done), human::bytes(row.size)));
+        words.push(format!("{}/{} pieces", row.pieces_done, row.pieces));
+    }
     if row.state == TransferState::Running {
         let rate = if row.direction == Direction::Down { row.rate_down } else { row.rate_up };
         words.push(human::rate(rate));
@@ -84,9 +92,13 @@ fn words(row: &TransferRow) -> String {
     words.join(", ")
 }
 
+fn target() -> ProgressDrawTarget {
+    ProgressDrawTarget::term_like_with_hz(Box::new(Stderr), 10)
+}
+
 /// Several bars on stderr.
 pub fn bars(out: &Out) -> MultiProgress {
-    let target = if out.bars { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
+    let target = if out.bars { target() } else { ProgressDrawTarget::hidden() };
     MultiProgress::with_draw_target(target)
 }
 
@@ -100,8 +112,8 @@ impl HashBar {
         if !out.bars {
             return Self(None);
         }
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
-        bar.set_style(style("{prefix:.bold} {bar:24} {percent:>3}% {msg} {decimal_bytes_per_sec}, {eta} left"));
+        let bar = ProgressBar::with_draw_target(None, target());
+        bar.set_style(style(out, "{bar:24} {percent:>3}% {msg} {decimal_bytes_per_sec}, {eta} left"));
         bar.set_prefix(what);
         Self(Some(bar))
     }
@@ -123,8 +135,11 @@ impl HashBar {
     }
 }
 
-fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─")
+fn style(out: &Out, behind: &str) -> ProgressStyle {
+    let name = if out.color_err { "{prefix:.bold}" } else { "{prefix}" };
+    ProgressStyle::with_template(&format!("{name} {behind}"))
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("━╸─")
 }
 
 #[cfg(test)]
@@ -140,9 +155,26 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_said_that_is_not_known() {
+        let row = TransferRow { state: TransferState::Starting, reason: "asking a:1".into(), ..TransferRow::default() };
+        assert_eq!(words(&row), "starting, asking a:1");
+        let row = TransferRow {
+            state: TransferState::Running,
+            size: 10_000_000,
+            done: 2_500_000,
+            pieces: 40,
+            pieces_done: 10,
+            rate_down: 1_000_000,
+            eta_s: Some(8),
+            peers: 1,
+            ..TransferRow::default()
+        };
+        assert_eq!(words(&row), " 25%  2.50 MB of 10.0 MB, 10/40 pieces, 1.00 MB/s, 8s left, 1 peer");
+    }
+
+    #[test]
     fn the_bar_templates_are_sound() {
-        for template in ["{prefix:.bold} {bar:24} {percent:>3}% {msg}", "{bar:24} {decimal_bytes_per_sec}, {eta} left"]
-        {
+        for template in ["{prefix:.bold} {bar:24} {msg}", "{bar:24} {decimal_bytes_per_sec}, {eta} left"] {
             assert!(ProgressStyle::with_template(template).is_ok());
         }
     }

@@ -4,8 +4,13 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::time::Duration;
 
 use serde_json::Value;
+
+/// No command of these tests takes so long, however slow the machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A temporary folder with everything that one user's `skep` touches.
 pub struct Lab {
@@ -51,7 +56,9 @@ impl Lab {
     }
 
     pub fn run(&self, args: &[&str]) -> Ended {
-        Ended(self.command(args).output().unwrap())
+        let child = self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let _watchdog = watchdog(&child);
+        Ended(child.wait_with_output().unwrap())
     }
 
     /// Starts a command that goes on until it is told to stop.
@@ -82,6 +89,18 @@ impl Lab {
         ended.expect(0);
         ended.stdout().trim().to_owned()
     }
+}
+
+/// Kills a command that hangs, so that its test fails instead of all of them waiting. Dropped, it lets go.
+fn watchdog(child: &Child) -> Sender<()> {
+    let pid = rustix::process::Pid::from_raw(child.id() as i32).unwrap();
+    let (sender, receiver) = channel::<()>();
+    std::thread::spawn(move || {
+        if receiver.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    });
+    sender
 }
 
 /// How a command ended.
@@ -125,12 +144,14 @@ pub struct Process {
     pub child: Child,
     out: BufReader<ChildStdout>,
     pub url: Option<String>,
+    _watchdog: Sender<()>,
 }
 
 impl Process {
     pub fn new(mut child: Child) -> Self {
         let out = BufReader::new(child.stdout.take().unwrap());
-        Self { child, out, url: None }
+        let _watchdog = watchdog(&child);
+        Self { child, out, url: None, _watchdog }
     }
 
     /// The next line of stdout, empty at its end.

@@ -108,8 +108,15 @@ pub fn count_ones(bytes: &[u8], range: Range<u32>) -> u32 {
     (byte(first) & head).count_ones() + middle + (byte(last) & tail).count_ones()
 }
 
+/// What one pass over the missing pieces finds out about a cell.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tally {
+    missing: u32,
+    least: Option<u8>,
+}
+
 impl Map {
-    /// Builds the map of `range` on `width` cells. Costs O(pieces missing in the range + width).
+    /// Builds the map of `range` on `width` cells. One pass over the missing pieces.
     pub fn build(detail: &TransferDetail, range: Range<u32>, width: u16) -> Self {
         let have = &detail.have;
         let missing_of = |pieces: &[u32]| pieces.iter().filter(|p| **p < have.len() && !have.get(**p)).count() as u32;
@@ -119,48 +126,63 @@ impl Map {
             missing: have.len() - have.count(),
             in_flight: missing_of(&detail.in_flight),
             failed: missing_of(&detail.failed),
-            cells: Vec::with_capacity(usize::from(width)),
             ..Self::default()
         };
-        let mean = map.count_sources(detail);
-        if !range.is_empty() {
-            for at in 0..width {
-                map.cells.push(cell(detail, pieces_of(&range, width, at), mean));
-            }
-            map.mark_in_flight(detail, &range, width);
-            for piece in detail.failed.iter().filter(|p| !have.get(**p)) {
-                for at in cells_of(&range, width, *piece) {
-                    map.cells[at].worst = Worst::Failed;
-                }
+        let width = if range.is_empty() { 0 } else { width };
+        let mut tallies = vec![Tally::default(); usize::from(width)];
+        let mean = map.tally(detail, &range, &mut tallies);
+        let total = |at: usize| pieces_of(&range, width, at as u16).len() as u32;
+        map.cells = tallies.iter().enumerate().map(|(at, tally)| cell(*tally, total(at), mean)).collect();
+        map.mark_in_flight(detail, &range, &tallies);
+        for piece in detail.failed.iter().filter(|p| !have.get(**p)) {
+            for at in cells_of(&range, width, *piece) {
+                map.cells[at].worst = Worst::Failed;
             }
         }
         map.range = range;
         map
     }
 
-    /// The rarest and the most common missing piece; gives the mean number of sources.
-    fn count_sources(&mut self, detail: &TransferDetail) -> f32 {
-        if self.missing == 0 || detail.availability.is_empty() {
-            return 0.0;
-        }
+    /// Counts what is missing, in all and per cell, and how many peers have it; gives the mean
+    /// number of sources.
+    fn tally(&mut self, detail: &TransferDetail, range: &Range<u32>, tallies: &mut [Tally]) -> f32 {
+        let width = tallies.len() as u16;
         let (mut sum, mut count) = (0u64, 0u64);
+        let (mut at, mut cell_end) = (0u16, range.start);
         for piece in detail.have.zeros() {
-            let Some(sources) = detail.availability.get(piece as usize).copied() else { continue };
-            sum += u64::from(sources);
-            count += 1;
-            self.most_sources = self.most_sources.max(sources);
-            self.rarest = match self.rarest {
-                Some((least, n)) if sources == least => Some((least, n + 1)),
-                Some((least, n)) if sources > least => Some((least, n)),
-                _ => Some((sources, 1)),
-            };
+            let sources = detail.availability.get(piece as usize).copied();
+            if let Some(sources) = sources {
+                sum += u64::from(sources);
+                count += 1;
+                self.most_sources = self.most_sources.max(sources);
+                self.rarest = match self.rarest {
+                    Some((least, n)) if sources == least => Some((least, n + 1)),
+                    Some((least, n)) if sources > least => Some((least, n)),
+                    _ => Some((sources, 1)),
+                };
+            }
+            if width == 0 || !range.contains(&piece) {
+                continue;
+            }
+            // Missing pieces ascend, so the cell is this one or one further on.
+            if piece >= cell_end {
+                let cells = cells_of(range, width, piece);
+                at = cells.start as u16;
+                cell_end = pieces_of(range, width, at).end;
+                for shown in cells.skip(1) {
+                    // Fewer pieces than cells: the other cells of this piece.
+                    tallies[shown].add(sources);
+                }
+            }
+            tallies[usize::from(at)].add(sources);
         }
         if count == 0 { 0.0 } else { sum as f32 / count as f32 }
     }
 
     /// Cells whose missing pieces are all under way are not "missing".
-    fn mark_in_flight(&mut self, detail: &TransferDetail, range: &Range<u32>, width: u16) {
-        let mut under_way = vec![0u32; usize::from(width)];
+    fn mark_in_flight(&mut self, detail: &TransferDetail, range: &Range<u32>, tallies: &[Tally]) {
+        let width = tallies.len() as u16;
+        let mut under_way = vec![0u32; tallies.len()];
         let mut pieces: Vec<u32> = detail.in_flight.iter().copied().filter(|p| !detail.have.get(*p)).collect();
         pieces.sort_unstable();
         pieces.dedup();
@@ -170,29 +192,31 @@ impl Map {
                 self.cells[at].flight = true;
             }
         }
-        for (at, cell) in self.cells.iter_mut().enumerate().filter(|(at, _)| under_way[*at] > 0) {
-            let pieces = pieces_of(range, width, at as u16);
-            let missing = (pieces.end - pieces.start) - count_ones(detail.have.as_bytes(), pieces.clone());
-            if missing <= under_way[at] {
+        for (at, cell) in self.cells.iter_mut().enumerate() {
+            if under_way[at] > 0 && tallies[at].missing <= under_way[at] {
                 cell.worst = Worst::InFlight;
             }
         }
     }
 }
 
-fn cell(detail: &TransferDetail, pieces: Range<u32>, mean: f32) -> MapCell {
-    let total = pieces.end - pieces.start;
-    let missing = total - count_ones(detail.have.as_bytes(), pieces.clone());
-    if missing == 0 {
-        return MapCell { worst: Worst::Have, flight: false, sources: None };
+impl Tally {
+    fn add(&mut self, sources: Option<u8>) {
+        self.missing += 1;
+        self.least = match (self.least, sources) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
     }
-    let least =
-        pieces.filter(|p| !detail.have.get(*p)).filter_map(|p| detail.availability.get(p as usize).copied()).min();
-    let worst = match least {
-        Some(sources) if is_rare(sources, mean) => Worst::Rare(sources),
-        _ => Worst::Missing(((u64::from(missing) * 8).div_ceil(u64::from(total))) as u8),
+}
+
+fn cell(tally: Tally, total: u32, mean: f32) -> MapCell {
+    let worst = match tally {
+        Tally { missing: 0, .. } => Worst::Have,
+        Tally { least: Some(sources), .. } if is_rare(sources, mean) => Worst::Rare(sources),
+        Tally { missing, .. } => Worst::Missing((u64::from(missing) * 8).div_ceil(u64::from(total.max(1))) as u8),
     };
-    MapCell { worst, flight: false, sources: least }
+    MapCell { worst, flight: false, sources: tally.least }
 }
 
 /// Rare: nobody has it, or one peer alone does while others have several sources: if that peer

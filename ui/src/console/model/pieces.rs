@@ -84,7 +84,11 @@ impl PiecesView {
             self.top = 0;
             self.start = 0;
         }
-        if same && now_ms.saturating_sub(self.sorted_ms) < RESORT_MS {
+        let kept = same && now_ms.saturating_sub(self.sorted_ms) < RESORT_MS;
+        if kept && self.holds(peers) {
+            return;
+        }
+        if kept {
             let known: std::collections::HashMap<&str, usize> =
                 self.names.iter().enumerate().map(|(n, name)| (name.as_str(), n)).collect();
             let mut order: Vec<usize> = (0..peers.len()).collect();
@@ -94,11 +98,15 @@ impl PiecesView {
             self.sorted_ms = now_ms;
             self.order = (0..peers.len()).collect();
         }
-        let unchanged = self.names.len() == self.order.len()
-            && self.order.iter().zip(&self.names).all(|(at, name)| peers[*at].endpoint == *name);
-        if !unchanged {
+        if !self.holds(peers) {
             self.names = self.order.iter().map(|at| peers[*at].endpoint.clone()).collect();
         }
+    }
+
+    /// True if every peer is still where the order says.
+    fn holds(&self, peers: &[PeerRow]) -> bool {
+        let is = |(at, name): (&usize, &String)| peers.get(*at).is_some_and(|p| p.endpoint == *name);
+        self.names.len() == peers.len() && self.order.len() == peers.len() && self.order.iter().zip(&self.names).all(is)
     }
 
     /// Forgets the peers, because no transfer is selected or its details are not there yet.

@@ -1,9 +1,8 @@
 //! A newer snapshot.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use skep_engine::control::{Snapshot, TransferId, TransferRow, TransferState};
+use skep_engine::control::{Direction, Snapshot, TransferState};
 
 use super::actions::{refresh_rows, say};
 use crate::console::model::Model;
@@ -35,18 +34,14 @@ pub fn refresh_peers(model: &mut Model) {
 /// Tells what failed or was completed since the last snapshot. Rows that did not change are the
 /// same allocation, so this looks only at those that did.
 fn announce(model: &mut Model, before: &Snapshot, now: &Snapshot) {
-    let changed = now
-        .transfers
-        .iter()
-        .enumerate()
-        .filter(|(at, row)| before.transfers.get(*at).is_none_or(|old| !Arc::ptr_eq(old, row)));
-    let changed: Vec<&Arc<TransferRow>> = changed.map(|(_, row)| row).collect();
-    if changed.is_empty() {
-        return;
-    }
-    let old: HashMap<TransferId, &Arc<TransferRow>> = before.transfers.iter().map(|t| (t.id, t)).collect();
-    for row in changed {
-        let Some(old) = old.get(&row.id) else { continue };
+    for (at, row) in now.transfers.iter().enumerate() {
+        // Nearly always a row stands where it stood; ids ascend, so it is found quickly if not.
+        let same = before.transfers.get(at).filter(|old| old.id == row.id);
+        let found = same.or_else(|| {
+            let place = before.transfers.binary_search_by_key(&row.id, |old| old.id).ok()?;
+            before.transfers.get(place)
+        });
+        let Some(old) = found.filter(|old| !Arc::ptr_eq(old, row)) else { continue };
         let entered = |state: TransferState| row.state == state && old.state != state;
         if entered(TransferState::Failed) {
             let why = row.error.as_deref().unwrap_or("no reason was given");
@@ -56,7 +51,7 @@ fn announce(model: &mut Model, before: &Snapshot, now: &Snapshot) {
             && (entered(TransferState::Done) || entered(TransferState::Seeding))
         {
             say(model, ToastLevel::Info, format!("{} is complete and verified", row.name));
-        } else if old.link.is_none() && row.link.is_some() && row.direction == skep_engine::control::Direction::Up {
+        } else if old.link.is_none() && row.link.is_some() && row.direction == Direction::Up {
             say(model, ToastLevel::Info, format!("{} can be fetched: c copies its link", row.name));
         }
     }
