@@ -438,11 +438,16 @@ mod tests {
         let mut swapped = sound.clone();
         let half = swapped.len() / 2;
         swapped.truncate(half);
-        for garbage in [b"not a database at all".to_vec(), vec![0; 4096], swapped] {
+        let short = sound[..100].to_vec();
+        for garbage in [b"not a database at all".to_vec(), vec![0; 4096], swapped, short] {
             std::fs::write(&path, &garbage).unwrap();
             let error = State::open(&path).unwrap_err().to_string();
             assert!(error.contains("damaged") && error.contains("state.redb"), "{error}");
-            assert_eq!(std::fs::read(&path).unwrap().len(), garbage.len(), "not touched");
+            assert!(std::fs::read(&path).unwrap() == garbage, "not touched");
         }
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        let error = State::open(&path).unwrap_err().to_string();
+        assert!(error.contains("cannot open") && error.contains("state.redb"), "{error}");
     }
 }

@@ -92,7 +92,7 @@ fn peak_mib(process: &Process) -> u64 {
     line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() / 1024
 }
 
-/// Memory does not grow with the size: a file four times as large as what both may take.
+/// Memory does not grow with the size: a file far larger than what both may take.
 #[test]
 fn memory_stays_small() {
     let from = Lab::new();
