@@ -126,7 +126,7 @@ pub struct Manifest {
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
     /// Not the JSON of a manifest.
-    #[error("not a manifest: {0}")]
+    #[error("not a manifest: {}", name::excerpt(&.0.to_string()))]
     Json(#[from] serde_json::Error),
     /// A version that this program does not know.
     #[error("manifest version {0}; this program reads version {VERSION}")]
@@ -146,7 +146,7 @@ pub enum ManifestError {
     Path {
         /// Position in `files`.
         index: usize,
-        /// The path, made printable.
+        /// The path, or its beginning, made printable.
         path: String,
         /// What is wrong with it.
         error: NameError,
@@ -156,7 +156,7 @@ pub enum ManifestError {
     Entry {
         /// Position in `files`.
         index: usize,
-        /// The path, made printable.
+        /// The path, or its beginning, made printable.
         path: String,
         /// What is wrong.
         problem: &'static str,
@@ -310,7 +310,7 @@ impl Manifest {
         if let Err(error) =
             name.and_then(|n| if n.as_encoded_bytes().contains(&b'/') { Err(NameError::Dots) } else { Ok(n) })
         {
-            return Err(ManifestError::Path { index: 0, path: name::printable(&self.name), error });
+            return Err(ManifestError::Path { index: 0, path: name::excerpt(&self.name), error });
         }
         self.check_entries()?;
         let size = self.size();
@@ -324,7 +324,7 @@ impl Manifest {
 
     fn check_entries(&self) -> Result<(), ManifestError> {
         let bad = |index: usize, problem| {
-            let path = name::printable(&self.files[index].path);
+            let path = name::excerpt(&self.files[index].path);
             Err(ManifestError::Entry { index, path, problem })
         };
         let mut size = 0u64;
@@ -333,7 +333,7 @@ impl Manifest {
         let mut parents: HashSet<&str> = HashSet::new();
         for (index, entry) in self.files.iter().enumerate() {
             if let Err(error) = entry.os_path() {
-                return Err(ManifestError::Path { index, path: name::printable(&entry.path), error });
+                return Err(ManifestError::Path { index, path: name::excerpt(&entry.path), error });
             }
             let kind = entry.kind();
             if entry.mode > 0o777 {

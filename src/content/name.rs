@@ -126,6 +126,17 @@ pub fn printable(text: &str) -> String {
     text.chars().map(|c| if is_steering(c) { '\u{fffd}' } else { c }).collect()
 }
 
+/// The beginning of a text from outside, made [`printable`]: what a message quotes must not be as long
+/// as its sender likes.
+pub fn excerpt(text: &str) -> String {
+    const SHOWN: usize = 120;
+    let mut out = printable(&text.chars().take(SHOWN).collect::<String>());
+    if text.chars().nth(SHOWN).is_some() {
+        out.push('\u{2026}');
+    }
+    out
+}
+
 /// Characters that move the cursor, reorder text or hide: C0, C1, and the bidirectional and
 /// zero-width controls that Unicode TR 36 warns of.
 fn is_steering(c: char) -> bool {
@@ -138,6 +149,13 @@ fn is_steering(c: char) -> bool {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn an_excerpt_is_short_and_steers_nothing() {
+        assert_eq!(excerpt("a\u{1b}b"), "a\u{fffd}b");
+        assert_eq!(excerpt(&"é".repeat(120)), "é".repeat(120));
+        assert_eq!(excerpt(&"é".repeat(5_000)), format!("{}\u{2026}", "é".repeat(120)));
+    }
 
     #[test]
     fn ordinary_names_stand_for_themselves() {

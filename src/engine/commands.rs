@@ -16,6 +16,7 @@ use super::strategy::Strategies;
 use super::transfer::{Order, TransferTask};
 use crate::clock::unix_ms;
 use crate::content::name::printable;
+use crate::content::{ContentId, Manifest};
 use crate::control::{
     AddTransfer, Command, CommandError, CommandErrorKind, Direction, Rate, Reply, ShareRequest, TransferId,
     TransferRow, TransferState,
@@ -183,6 +184,7 @@ impl Core {
         resolved: Resolved,
         request: &AddTransfer,
     ) -> Result<TransferId, CommandError> {
+        self.keep_manifest(resolved.id, resolved.manifest).await?;
         let before = handle.shared.record();
         let changed = handle.shared.change_record(|record| {
             let JobRecord::Fetch(fetch) = &mut record.job else { return };
@@ -212,13 +214,17 @@ impl Core {
         }
         let is_settled = handle.shared.row().state.is_settled();
         if is_settled || record != before {
-            handle.shared.update(|row| {
-                (row.state, row.error) = (TransferState::Queued, None);
-                row.integrity_failure = false;
-            });
+            handle.shared.update(queued);
             handle.send(if is_settled { Order::Resume } else { Order::Restart }).await?;
         }
         Ok(handle.shared.id)
+    }
+
+    async fn keep_manifest(&self, id: ContentId, manifest: Option<Manifest>) -> Result<(), CommandError> {
+        let Some(manifest) = manifest else { return Ok(()) };
+        let state = self.services.state.clone();
+        let kept = tokio::task::spawn_blocking(move || state.put_manifest(&id, &manifest)).await;
+        kept.unwrap_or_else(|e| Err(StateError::Task(e.to_string()))).map_err(|e| internal(&e))
     }
 
     /// A fetch of the same content to the same folder that is not over.
@@ -241,11 +247,7 @@ impl Core {
         dir: std::path::PathBuf,
     ) -> Result<TransferId, CommandError> {
         let name = resolved.manifest.as_ref().map(|m| m.name.clone()).unwrap_or_default();
-        if let Some(manifest) = resolved.manifest {
-            let (state, id) = (self.services.state.clone(), resolved.id);
-            let kept = tokio::task::spawn_blocking(move || state.put_manifest(&id, &manifest)).await;
-            kept.unwrap_or_else(|e| Err(StateError::Task(e.to_string()))).map_err(|e| internal(&e))?;
-        }
+        self.keep_manifest(resolved.id, resolved.manifest).await?;
         let mut fetch = resolved.fetch;
         fetch.trackers.extend(self.services.trackers.iter().cloned());
         fetch.trackers.sort();
@@ -333,10 +335,24 @@ impl Core {
 
 impl Handle {
     async fn send(&self, order: Order) -> Result<(), CommandError> {
+        if matches!(order, Order::Resume) {
+            // Shown before it is answered: whoever asked must not take the old end for the new one.
+            self.shared.update(|row| {
+                if matches!(row.state, TransferState::Paused | TransferState::Failed | TransferState::Cancelled) {
+                    queued(row);
+                }
+            });
+        }
         let gone =
             |_| error(CommandErrorKind::Internal, format!("transfer {} has no task: restart the node", self.shared.id));
         self.orders.send(order).await.map_err(gone)
     }
+}
+
+/// Shows that a transfer will go on.
+fn queued(row: &mut TransferRow) {
+    row.state = TransferState::Queued;
+    (row.error, row.ended_ms, row.integrity_failure) = (None, None, false);
 }
 
 /// Orders that the state of things makes senseless are refused with a reason.
@@ -355,7 +371,7 @@ fn new_record(
     id: TransferId,
     job: JobRecord,
     phase: Phase,
-    content: Option<crate::content::ContentId>,
+    content: Option<ContentId>,
     name: String,
     dir: std::path::PathBuf,
 ) -> TransferRecord {

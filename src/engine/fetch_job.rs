@@ -1,5 +1,6 @@
 //! Fetching a content from a swarm: manifest, what is there already, the download, the name.
 
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -75,11 +76,16 @@ async fn manifest(job: &Job, fetch: &FetchRecord, id: &ContentId) -> Result<Opti
         return Ok(Some(kept));
     }
     job.shared.update(|row| row.state = TransferState::Starting);
+    let mut nodes: Vec<&String> = fetch.peers.iter().chain(&fetch.trackers).chain(&job.services.join).collect();
+    let mut seen = HashSet::new();
+    nodes.retain(|node| seen.insert(*node));
     let mut attempt = 0;
     loop {
         let mut last = "no node is known to ask; add one with --peer or --tracker".to_owned();
         let mut nobody_has_it = true;
-        for node in fetch.peers.iter().chain(&fetch.trackers).chain(&job.services.join) {
+        // Who gave a hostile manifest is not asked again: the next one would be no better.
+        let mut sound = Vec::with_capacity(nodes.len());
+        for node in std::mem::take(&mut nodes) {
             let answer = tokio::select! {
                 () = job.stop.cancelled() => return Ok(None),
                 answer = job.services.swarm.client.manifest(node, id) => answer,
@@ -94,10 +100,17 @@ async fn manifest(job: &Job, fetch: &FetchRecord, id: &ContentId) -> Result<Opti
                     return Err(error.into());
                 }
                 Err(error) => {
+                    if !error.is_unsound() {
+                        sound.push(node);
+                    }
                     nobody_has_it &= matches!(error, crate::swarm::ClientError::Status { status: 404, .. });
                     last = error.to_string();
                 }
             }
+        }
+        nodes = sound;
+        if nodes.is_empty() && !seen.is_empty() {
+            return Err(JobError::Other(format!("{last}; get it from another node with --peer")));
         }
         // "Not found" is an answer; it may have just been shared, but no minute of asking changes it.
         let attempts = if nobody_has_it { 1 } else { MANIFEST_RETRY.len() };
@@ -179,6 +192,8 @@ async fn look(
         if fetch.request.on_existing == OnExisting::Repair {
             return Ok(Some(Found { files, have, name, published: false }));
         }
+        // What was looked at counted as progress; nothing of it is ours.
+        job.shared.update(|row| (row.done, row.pieces_done) = (0, 0));
         return Err(JobError::Other(format!(
             "{:?} exists and is not this content ({} of {} pieces match); choose another folder with -o, or --overwrite to mend it in place",
             dir.join(&name),
@@ -187,12 +202,15 @@ async fn look(
         )));
     }
     let pieces = manifest.piece_count();
+    let on_disk = partial.clone();
+    let recorded =
+        blocking(move || Ok(state.bitmap(transfer, pieces)?.filter(|recorded| on_disk.can_hold(recorded)))).await?;
     let have = if !partial.taken(&partial_name(&id)) {
         Bitmap::empty(pieces)
-    } else if let Some(recorded) = blocking(move || Ok(state.bitmap(transfer, pieces)?)).await? {
+    } else if let Some(recorded) = recorded {
         recorded
     } else {
-        // Left by a transfer whose record is gone: what matches is kept.
+        // Left by a transfer whose record is gone, or not what the record says: what matches is kept.
         match check(job, dir.join(partial_name(&id)), manifest).await? {
             Some(have) => have,
             None => return Ok(None),

@@ -46,7 +46,11 @@ pub(super) async fn resolve(client: &Client, request: &AddTransfer) -> Result<Ve
                 base.peers.insert(0, node.to_owned());
                 base.trackers.insert(0, node.to_owned());
             }
-            from_document(&document, base)
+            // What a server sends is not the fault of whoever typed its URL.
+            let refused = |e: CommandError| {
+                CommandError::new(CommandErrorKind::Unavailable, format!("what {url} gave is refused: {e}"))
+            };
+            from_document(&document, base).map_err(refused)
         }
         Link::File(path) => {
             Err(invalid(format!("{path:?} is a file on your side: send what it holds (`skep get` does), not its name")))

@@ -253,7 +253,8 @@ impl TransferTask {
     }
 
     async fn delete_published(&self) -> Result<(), String> {
-        let name = crate::content::name::unescape(&self.shared.record().name).map_err(|e| e.to_string())?;
+        // Checked again: what is deleted must be one name in the folder, never the folder.
+        let name = crate::content::name::checked_path(&self.shared.record().name).map_err(|e| e.to_string())?;
         self.delete(name).await
     }
 

@@ -18,7 +18,7 @@ use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
 
 use super::error::{FilesError, FilesErrorKind};
 use super::handles::Handles;
-use crate::content::{ContentId, Layout, Manifest};
+use crate::content::{Bitmap, ContentId, Layout, Manifest};
 
 /// Open files per content.
 const OPEN_FILES: usize = 64;
@@ -178,6 +178,31 @@ impl ContentFiles {
         } else {
             FilesError::new("read", path, error)
         }
+    }
+
+    /// Whether files that are long enough to hold these pieces are there: a cheap look that notices
+    /// partial data which somebody cut, deleted or replaced. The bytes themselves are not read.
+    pub fn can_hold(&self, have: &Bitmap) -> bool {
+        let mut looked_at = None;
+        for piece in have.ones() {
+            for extent in self.layout.extents(self.layout.piece(piece)) {
+                let length = match looked_at {
+                    Some((file, length)) if file == extent.file => length,
+                    _ => self.length_of(extent.file),
+                };
+                looked_at = Some((extent.file, length));
+                if length < extent.offset + extent.length {
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Length of a regular file; 0 if there is none.
+    fn length_of(&self, file: usize) -> u64 {
+        let there = self.entry_path(file).ok().and_then(|path| self.base.symlink_metadata(path).ok());
+        there.filter(|meta| meta.is_file()).map_or(0, |meta| meta.len())
     }
 
     fn open_read(&self, file: usize) -> Result<File, FilesError> {

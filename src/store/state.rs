@@ -3,6 +3,7 @@
 //! One redb database; every call that changes something is one transaction, synced before it
 //! returns. All calls block: call them off the async threads.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
@@ -40,6 +41,14 @@ pub enum StateError {
         path: PathBuf,
         /// What redb said.
         problem: String,
+    },
+    /// The system does not let us at the file.
+    #[error("cannot open the state file {path:?}: {source}")]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
     },
     /// Written by a newer skep.
     #[error("the state file {path:?} has schema {found}; this skep knows up to {SCHEMA}: use the newer skep")]
@@ -161,10 +170,11 @@ impl State {
         let db = match opened {
             Ok(Ok(db)) => db,
             Ok(Err(redb::DatabaseError::DatabaseAlreadyOpen)) => return Err(StateError::Busy(path.into())),
-            Ok(Err(redb::DatabaseError::Storage(redb::StorageError::Io(e))))
-                if e.kind() != std::io::ErrorKind::InvalidData =>
+            // A file that ends too early is damaged as one with the wrong bytes is.
+            Ok(Err(redb::DatabaseError::Storage(redb::StorageError::Io(source))))
+                if !matches!(source.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof) =>
             {
-                return Err(StateError::Database(redb::Error::Io(e)));
+                return Err(StateError::Open { path: path.into(), source });
             }
             Ok(Err(e)) => return Err(corrupt(e.to_string())),
             Err(_) => return Err(corrupt("it makes the database fail".into())),
@@ -428,11 +438,16 @@ mod tests {
         let mut swapped = sound.clone();
         let half = swapped.len() / 2;
         swapped.truncate(half);
-        for garbage in [b"not a database at all".to_vec(), vec![0; 4096], swapped] {
+        let short = sound[..100].to_vec();
+        for garbage in [b"not a database at all".to_vec(), vec![0; 4096], swapped, short] {
             std::fs::write(&path, &garbage).unwrap();
             let error = State::open(&path).unwrap_err().to_string();
             assert!(error.contains("damaged") && error.contains("state.redb"), "{error}");
-            assert_eq!(std::fs::read(&path).unwrap().len(), garbage.len(), "not touched");
+            assert!(std::fs::read(&path).unwrap() == garbage, "not touched");
         }
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        let error = State::open(&path).unwrap_err().to_string();
+        assert!(error.contains("cannot open") && error.contains("state.redb"), "{error}");
     }
 }

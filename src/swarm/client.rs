@@ -74,6 +74,13 @@ pub enum ClientError {
     Malformed(String),
 }
 
+impl ClientError {
+    /// The other side answered, with something that it should not have sent: asking it again is no use.
+    pub fn is_unsound(&self) -> bool {
+        matches!(self, Self::TooLarge(_) | Self::Malformed(_))
+    }
+}
+
 impl From<reqwest::Error> for ClientError {
     fn from(error: reqwest::Error) -> Self {
         // reqwest's own text is "error sending request for url"; the cause is what helps.
@@ -191,7 +198,8 @@ impl Client {
         let response =
             ok(self.get(url)?.header(ACCEPT, "application/json").timeout(SMALL_TIMEOUT * 15).send().await?)?;
         let json = read_capped(response, MAX_JSON).await?;
-        let manifest = Manifest::from_json(&json).map_err(|e| ClientError::Malformed(e.to_string()))?;
+        let manifest = Manifest::from_json(&json)
+            .map_err(|e| ClientError::Malformed(format!("the manifest that {node} gave is refused: {e}")))?;
         let got = manifest.id();
         if got != *id {
             return Err(ClientError::Malformed(format!(

@@ -73,10 +73,24 @@ impl Host {
     }
 }
 
-/// False only if there is surely no such process.
+/// False only if there is surely no such process, or one that has ended and is not yet reaped.
 fn is_alive(pid: u32) -> bool {
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(Errno::SRCH))
+    let process = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    process.is_some_and(|process| rustix::process::test_kill_process(process) != Err(Errno::SRCH)) && !is_zombie(pid)
+}
+
+/// Whether only a parent that has not asked for its exit code keeps a process in the table (proc(5)).
+#[cfg(target_os = "linux")]
+fn is_zombie(pid: u32) -> bool {
+    let stat = std::fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // After the name, which stands in parentheses and may hold any byte.
+    let state = stat.iter().rposition(|byte| *byte == b')').and_then(|at| stat.get(at + 2));
+    matches!(state, Some(b'Z' | b'X'))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_zombie(_pid: u32) -> bool {
+    false
 }
 
 /// The node that runs on the state folder, if any does.
@@ -326,6 +340,22 @@ impl Control for ReadOnly {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_process_that_ended_is_gone_before_it_is_reaped() {
+        assert!(is_alive(std::process::id()));
+        let mut child = std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
+        assert!(is_alive(child.id()));
+        let pid = Pid::from_child(&child);
+        drop(child.stdin.take());
+        // Waits for its end without reaping it.
+        let ended = rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT;
+        rustix::process::waitid(rustix::process::WaitId::Pid(pid), ended).unwrap();
+        assert!(!is_alive(child.id()));
+        child.wait().unwrap();
+        assert!(!is_alive(child.id()));
+    }
 
     /// What the template documents as default is what the engine does by default.
     #[test]

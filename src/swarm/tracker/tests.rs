@@ -117,6 +117,23 @@ fn a_flood_from_one_source_displaces_only_itself() {
 }
 
 #[test]
+fn a_flood_of_contents_and_endpoints_keeps_nobody_from_an_answer() {
+    let mut world = world(TrackerConfig::default());
+    world.tell(1, 1, 7070, AnnounceEvent::Completed).unwrap();
+    for n in 0..20_000 {
+        let _ = world.tell(2 + n, 7_000, (n % 60_000) as u16 + 1, AnnounceEvent::Started);
+        let _ = world.tell(1, 7_000, (n % 60_000) as u16 + 1, AnnounceEvent::Started);
+    }
+    assert!(world.table.contents() <= 5_002 && world.table.bytes() < 8 << 20, "{} bytes", world.table.bytes());
+    // Of old and new contents, for those who came before and after.
+    world.now += Duration::from_secs(20);
+    assert!(world.tell(1, 1, 7070, AnnounceEvent::Progress).is_ok());
+    assert_eq!(world.tell(1, 2, 7070, AnnounceEvent::Started).unwrap().peers.len(), 50);
+    assert!(world.tell(90_000, 3, 7070, AnnounceEvent::Started).is_ok());
+    assert_eq!(world.tell(90_000, 4, 7070, AnnounceEvent::Started).unwrap().peers[0].endpoint, "http://10.0.0.3:7070");
+}
+
+#[test]
 fn a_full_table_drops_the_old_and_never_the_living() {
     let config = TrackerConfig { max_contents: 10, max_peers_per_content: 10, ..TrackerConfig::default() };
     let mut world = world(config);

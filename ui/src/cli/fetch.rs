@@ -97,7 +97,11 @@ async fn fetch_all(cx: &Context, host: &Host, wanted: &mut [Wanted], exit: &mut 
             Err(error) if host.is_gone() => return End::Lost(error.message),
             Err(error) => {
                 want.done = true;
-                let failure = Failure::from(error);
+                let mut failure = Failure::from(error);
+                if want.request.document.is_some() && failure.exit == Exit::Usage {
+                    // The command line is right; what the file holds is not.
+                    failure = failure.with_exit(Exit::Failed);
+                }
                 *exit = exit.graver(failure.exit);
                 tell(cx, &failure);
             }

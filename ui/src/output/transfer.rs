@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use skep_engine::content::name::printable;
 use skep_engine::control::{Direction, TransferRow, TransferState};
 
 use super::human;
@@ -110,7 +111,7 @@ pub fn result_line(row: &TransferRow) -> String {
         words.push(format!("from {}", human::counted(row.bytes_per_peer.len().max(1) as u64, "peer")));
     }
     words.push(if row.verified { "verified" } else { "NOT VERIFIED" }.into());
-    format!("{}  {}", row.path, words.join(", "))
+    format!("{}  {}", printable(&row.path), words.join(", "))
 }
 
 #[cfg(test)]

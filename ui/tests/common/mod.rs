@@ -69,7 +69,12 @@ impl Lab {
 
     /// Starts `skep serve` on any port and waits until it listens.
     pub fn serve(&self, args: &[&str]) -> Process {
-        let mut all = vec!["serve", "--listen", "127.0.0.1:0"];
+        self.serve_at("127.0.0.1:0", args)
+    }
+
+    /// The same on a certain port.
+    pub fn serve_at(&self, address: &str, args: &[&str]) -> Process {
+        let mut all = vec!["serve", "--listen", address];
         all.extend(args);
         let mut process = self.spawn(&all);
         let line = process.line();

@@ -1,0 +1,108 @@
+//! Disks that are full, folders that cannot be, sources that shrink.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use super::common::{Lab, Process};
+use super::{MB, number, result, says, until, until_bytes};
+
+/// A node that can make no file longer than 4 MiB: a disk that is full (EFBIG stands for ENOSPC).
+fn cramped(lab: &Lab) -> Process {
+    let plain = lab.command(&["serve", "--listen", "127.0.0.1:0", "--down", "2M"]);
+    let mut shell = Command::new("bash");
+    shell.args(["-c", r#"trap "" XFSZ; ulimit -f 4096; exec "$0" "$@""#]);
+    shell.arg(plain.get_program()).args(plain.get_args());
+    for (name, value) in plain.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell.current_dir(lab.dir.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut node = Process::new(shell.spawn().unwrap());
+    let line = node.line();
+    assert!(line.starts_with("listening on "), "{line:?} {}", node.stderr());
+    node
+}
+
+#[test]
+fn a_full_disk_stops_what_does_not_fit_and_nothing_else() {
+    let from = Lab::new();
+    let (small, large) = (from.data("small.bin", 3 * MB), from.data("large.bin", 12 * MB));
+    let _seeder = from.serve(&[]);
+    let (small_link, large_link) = (from.share(&small), from.share(&large));
+    let to = Lab::new();
+    let mut node = cramped(&to);
+    let mut other = to.spawn(&["--json", "get", &small_link, "-o", "out"]);
+    until_bytes(&mut other, 1);
+    let full = to.run(&["get", &large_link, "-o", "out"]);
+    assert!([1, 3].contains(&full.code()), "{full:?}");
+    says(&full, &["large.bin", "disk is full", "free space, then resume"]);
+    assert!(!to.path("out/large.bin").exists());
+    assert_eq!(result(&mut other)["verified"], true, "the other transfer is unharmed");
+    assert!(fs::read(small).unwrap() == fs::read(to.path("out/small.bin")).unwrap());
+
+    // The message tells the truth: with space the same command goes on.
+    assert_eq!(node.stop(), 0);
+    to.run(&["get", &large_link, "-o", "out"]).expect(0);
+    assert!(fs::read(large).unwrap() == fs::read(to.path("out/large.bin")).unwrap());
+}
+
+#[test]
+fn folders_that_cannot_be_are_named() {
+    let from = Lab::new();
+    let path = from.data("data.bin", 1000);
+    let _seeder = from.serve(&[]);
+    let link = from.share(&path);
+    let lab = Lab::new();
+    lab.data("file", 10);
+    let root = lab.run(&["serve", "--listen", "127.0.0.1:0", "--root", "file/root"]);
+    says(root.expect(1), &["root folder", "file/root", "Not a directory"]);
+    let out = lab.run(&["get", &link, "-o", "file/out"]);
+    says(out.expect(1), &["file/out", "Not a directory"]);
+    let state = lab.run(&["serve", "--listen", "127.0.0.1:0", "--state-dir", "file/state"]);
+    says(state.expect(1), &["file/state", "Not a directory"]);
+}
+
+#[test]
+fn a_source_that_shrinks_is_noticed_by_those_who_fetch_it() {
+    let from = Lab::new();
+    let (path, other) = (from.data("data.bin", 6 * MB), from.data("other.bin", MB));
+    let _seeder = from.serve(&["--up", "2M"]);
+    let (link, other_link) = (from.share(&path), from.share(&other));
+    let to = Lab::new();
+    let mut get = to.spawn(&["--json", "get", &link, "-o", "out"]);
+    until_bytes(&mut get, 1);
+    fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(1000).unwrap();
+    let waiting = until(&mut get, |event| event["reason"] != "");
+    assert!(number(&waiting, "bytes_done") < 6_000_000, "{waiting}");
+    assert!(!to.path("out/data.bin").exists());
+    let bans = to.run(&["ban", "list"]);
+    assert!(bans.expect(0).stdout().is_empty(), "it sent nothing wrong: {bans:?}");
+    assert_eq!(to.run(&["--json", "get", &other_link, "-o", "out"]).expect(0).last()["verified"], true);
+    // Shared again it is another content, which can be had.
+    let link = from.share(&path);
+    Lab::new().run(&["get", &link]).expect(0);
+}
+
+/// The most memory that a process has had, in MiB.
+fn peak_mib(process: &Process) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", process.child.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() / 1024
+}
+
+/// Memory does not grow with the size: a file far larger than what both may take.
+#[test]
+fn memory_stays_small() {
+    let from = Lab::new();
+    let path = from.data("large.bin", MB);
+    fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(256 << 20).unwrap();
+    let seeder = from.serve(&[]);
+    let link = from.share(&path);
+    let to = Lab::new();
+    let leecher = to.serve(&[]);
+    assert_eq!(to.run(&["--json", "get", &link, "-o", "out"]).expect(0).last()["verified"], true);
+    assert!(peak_mib(&leecher) <= 64, "the leecher took {} MiB", peak_mib(&leecher));
+    assert!(peak_mib(&seeder) <= 48, "the seeder took {} MiB", peak_mib(&seeder));
+}
