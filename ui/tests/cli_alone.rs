@@ -237,3 +237,17 @@ fn beyond_loopback_only_with_a_token() {
     let ended = Lab::new().run(&["serve", "--listen", "0.0.0.0:0"]);
     assert!(ended.expect(5).stderr().contains("--token-file"), "{}", ended.stderr());
 }
+
+/// The picture of the documentation is what the console shows of the demo.
+#[test]
+fn the_demo_draws_a_picture_of_itself() {
+    let lab = Lab::new();
+    let file = lab.path("console.svg");
+    let args = ["demo", "--headless", "--seconds", "2", "--picture", file.to_str().unwrap()];
+    lab.run(&args).expect(0);
+    let svg = std::fs::read_to_string(&file).unwrap();
+    assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n"));
+    for words in ["debian-13-amd64.img", "EMBEDDED", "this node", "of 384 here", "fps"] {
+        assert!(svg.contains(words), "{words}");
+    }
+}

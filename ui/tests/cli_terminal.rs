@@ -96,7 +96,12 @@ fn the_console_opens_on_a_node_of_its_own_and_leaves_the_terminal_as_it_was() {
     let mut terminal = Terminal::start(&lab, &["--name", "alpha", "--listen", "127.0.0.1:0"], &[]);
     terminal.wait_for_text("alpha");
     terminal.wait_for("on its own screen", |screen| screen.alternate_screen());
+    terminal.wait_for("without a cursor", |screen| screen.hide_cursor());
     lab.run(&["limit"]).expect(0);
+    terminal.press("?");
+    terminal.wait_for_text("Leave the console;");
+    terminal.press("\x1b");
+    terminal.wait_for("without help", |screen| !screen.contents().contains("Leave the console;"));
     terminal.press("q");
     assert_eq!(terminal.exit_code(), 0);
     terminal.assert_restored();

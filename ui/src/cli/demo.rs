@@ -1,5 +1,6 @@
 //! `skep demo`.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::json;
@@ -8,6 +9,8 @@ use skep_engine::control::{Focus, TransferState};
 use super::console;
 use super::context::Context;
 use crate::config::units;
+use crate::console::glyphs::GlyphChoice;
+use crate::console::picture;
 use crate::demo::fleet::Fleet;
 use crate::host;
 use crate::logging;
@@ -19,6 +22,10 @@ pub const FLAGS: &[&str] = &["console.theme", "console.glyphs"];
 
 /// Time without the console, unless told otherwise.
 const HEADLESS: Duration = Duration::from_secs(20);
+/// Time before a picture, unless told otherwise: long enough for rates and their history.
+const BEFORE_PICTURE: Duration = Duration::from_secs(8);
+/// Columns and rows of a picture.
+const PICTURE: (u16, u16) = (120, 40);
 
 /// Show a live fleet of nodes on this machine
 ///
@@ -34,7 +41,10 @@ pub struct Args {
     pub headless: bool,
     /// End by itself after this time
     #[arg(long, value_name = "SECONDS", value_parser = units::duration)]
-    pub seconds: Option<std::time::Duration>,
+    pub seconds: Option<Duration>,
+    /// At the end write what the console shows to this file, as SVG (for the documentation)
+    #[arg(long, value_name = "FILE", requires = "headless", hide = true)]
+    pub picture: Option<PathBuf>,
 }
 
 pub(super) fn run(cx: &Context, args: &Args) -> Result<Exit, Failure> {
@@ -47,7 +57,12 @@ pub(super) fn run(cx: &Context, args: &Args) -> Result<Exit, Failure> {
         cx.out.say("setting up the fleet: six nodes, four contents, one of the peers hostile");
         let fleet = Fleet::start(args.seed, &logging.logs).await;
         let fleet = fleet.map_err(|e| Failure::because("the demo does not start", e))?;
-        let exit = if args.headless {
+        let exit = if let Some(file) = &args.picture {
+            tokio::select! {
+                drawn = draw(cx, &fleet, args.seconds.unwrap_or(BEFORE_PICTURE), file) => drawn,
+                _ = stop.wait() => Ok(Exit::Incomplete),
+            }
+        } else if args.headless {
             tokio::select! {
                 () = tokio::time::sleep(args.seconds.unwrap_or(HEADLESS)) => {}
                 _ = stop.wait() => {}
@@ -63,6 +78,15 @@ pub(super) fn run(cx: &Context, args: &Args) -> Result<Exit, Failure> {
         stop.cleaning_up(Exit::Done, fleet.shutdown()).await;
         exit
     })
+}
+
+/// Watches the node in the middle for a while and writes what the console shows then.
+async fn draw(cx: &Context, fleet: &Fleet, time: Duration, file: &Path) -> Result<Exit, Failure> {
+    let set = &cx.settings().console;
+    let glyphs = GlyphChoice::from_name(&set.glyphs).unwrap_or_default();
+    let svg = picture(fleet.control().as_ref(), &set.theme, glyphs, PICTURE, time).await;
+    std::fs::write(file, svg).map_err(|e| Failure::because(format!("cannot write {}", file.display()), e))?;
+    Ok(Exit::Done)
 }
 
 /// Says how far the node in the middle came.

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::context::Context;
-use crate::console::action::{Scope, TABLE};
+use crate::console::action::{Entry, Scope, TABLE};
 use crate::console::keymap::{self, Keymap};
 use crate::output::{Align, Exit, Failure, Table};
 
@@ -12,9 +12,27 @@ use crate::output::{Align, Exit, Failure, Table};
 /// With the changes of the file that the setting console.keys names. Such a file has a section per scope, and in
 /// it lines like "ctrl-x" = "transfer.cancel", or "x" = false to free a key.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// The defaults as a page of the documentation
+    #[arg(long, hide = true)]
+    markdown: bool,
+}
 
-pub(super) fn run(cx: &Context, _args: &Args) -> Result<Exit, Failure> {
+/// What stands above the tables of the page.
+const PAGE_HEAD: &str = "\
+# Keys
+
+The console's keys as they are without a key file; `skep keys` lists them with yours, `?` shows
+those that work where you are. Change them in the file that the setting `console.keys` names: a
+section per scope, in it lines like `\"ctrl-x\" = \"transfer.cancel\"`, or `\"x\" = false` to free a key.
+
+Generated from the console's table of actions by `.ci/generated`: change the table, not this page.";
+
+pub(super) fn run(cx: &Context, args: &Args) -> Result<Exit, Failure> {
+    if args.markdown {
+        cx.out.line(&page(&Keymap::default()));
+        return Ok(Exit::Done);
+    }
     let mut exit = Exit::Done;
     let keymap = match &cx.settings().console.keys {
         None => Keymap::default(),
@@ -29,7 +47,6 @@ pub(super) fn run(cx: &Context, _args: &Args) -> Result<Exit, Failure> {
             keymap
         }
     };
-    let shown = |scope: Scope| TABLE.iter().filter(move |entry| entry.scope == scope && !entry.is_hidden());
     for (nth, scope) in Scope::ALL.into_iter().filter(|scope| shown(*scope).next().is_some()).enumerate() {
         let mut table = Table::new(&[("KEYS", Align::Left), ("ACTION", Align::Left), ("WHAT IT DOES", Align::Left)]);
         for entry in shown(scope) {
@@ -51,4 +68,28 @@ pub(super) fn run(cx: &Context, _args: &Args) -> Result<Exit, Failure> {
         }
     }
     Ok(exit)
+}
+
+/// The actions of a scope that are of use to operators.
+fn shown(scope: Scope) -> impl Iterator<Item = &'static Entry> {
+    TABLE.iter().filter(move |entry| entry.scope == scope && !entry.is_hidden())
+}
+
+/// `docs/KEYS.md`: a table per scope.
+fn page(keymap: &Keymap) -> String {
+    let cell = |text: &str| text.replace('|', "\\|");
+    let mut page = PAGE_HEAD.to_owned();
+    for scope in Scope::ALL.into_iter().filter(|scope| shown(*scope).next().is_some()) {
+        page += &format!(
+            "\n\n## {} (`[{}]`)\n\n| Keys | Action | What it does |\n|---|---|---|",
+            scope.title(),
+            scope.name()
+        );
+        for entry in shown(scope) {
+            let keys: Vec<String> =
+                keymap.chords(entry.action).map(|chord| format!("`{}`", cell(&keymap::chord_name(chord)))).collect();
+            page += &format!("\n| {} | `{}` | {} |", keys.join(" "), entry.id, cell(entry.doc));
+        }
+    }
+    page
 }

@@ -138,7 +138,7 @@ impl Fleet {
                     Event::Stalls(time) => links[link].stall(time),
                     Event::Breaks => links[link].reset(),
                 }
-                tracing::info!(link = SITES[link].0, ?event, "weather");
+                tracing::info!("the link of {} {event}", SITES[link].0);
             }
         });
     }

@@ -1,5 +1,6 @@
 //! What the links go through while the demo runs: decided by the seed alone.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::shaper::Profile;
@@ -13,6 +14,16 @@ pub(super) enum Event {
     Stalls(Duration),
     /// All its connections break.
     Breaks,
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Becomes(profile) => write!(f, "becomes {}", profile.name),
+            Self::Stalls(time) => write!(f, "stalls for {:.1} s", time.as_secs_f32()),
+            Self::Breaks => f.write_str("breaks"),
+        }
+    }
 }
 
 /// The weather of a fleet.

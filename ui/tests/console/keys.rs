@@ -9,7 +9,7 @@ use skep::console::model::toast::ToastLevel;
 use skep::console::panes::PaneId;
 use skep::console::reduce::reduce;
 use skep_engine::control::{
-    AddTransfer, Command, CommandError, CommandErrorKind, Focus, Reply, TransferId, TransferState,
+    AddTransfer, Command, CommandError, CommandErrorKind, Focus, PeerState, Reply, TransferId, TransferState,
 };
 
 use super::fixture::{advance, at, busy, console, press, text, type_text};
@@ -239,4 +239,34 @@ fn failures_and_completions_are_told() {
     reduce(&mut model, Event::Snapshot(Arc::new(next)), at(250));
     let said: Vec<&str> = model.toasts.all().iter().map(|t| t.text.as_str()).collect();
     assert!(said[0].contains("failed: the peer lied") && said[1].contains("complete and verified"), "{said:?}");
+}
+
+/// What an engine said last of a transfer that has stopped since is not shown as if it went on.
+#[test]
+fn a_transfer_at_rest_has_nothing_under_way() {
+    let stopped = |state| {
+        let mut snapshot = busy();
+        let row = Arc::make_mut(snapshot.transfers.iter_mut().find(|row| row.id == TransferId(1)).unwrap());
+        row.state = state;
+        (row.rate_down, row.rate_up) = (0, 0);
+        console(120, 40, snapshot)
+    };
+    assert!(!stopped(TransferState::Running).detail().unwrap().in_flight.is_empty());
+    let mut paused = stopped(TransferState::Paused);
+    let detail = paused.detail().unwrap().clone();
+    assert!(detail.in_flight.is_empty() && detail.availability.is_empty() && !detail.peers.is_empty());
+    for peer in &detail.peers {
+        assert!(peer.state != PeerState::Connected && peer.rate_down + peer.rate_up == 0, "{peer:?}");
+        assert!(peer.in_flight.is_empty());
+    }
+    assert!(text(&paused).contains(" here ("));
+    // The next snapshot says the same: nothing has to be derived anew.
+    let mut snapshot = busy();
+    Arc::make_mut(&mut snapshot.transfers[0]).state = TransferState::Paused;
+    snapshot.generation += 1;
+    reduce(&mut paused, Event::Snapshot(Arc::new(snapshot)), at(2_000));
+    assert!(Arc::ptr_eq(paused.detail().unwrap(), &detail));
+    let cancelled = stopped(TransferState::Cancelled);
+    assert!(cancelled.detail().is_none());
+    assert!(text(&cancelled).contains("1 cancelled") && text(&cancelled).contains("no piece and no peer"));
 }

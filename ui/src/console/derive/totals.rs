@@ -23,6 +23,8 @@ pub struct Totals {
     pub done: usize,
     /// Failed.
     pub failed: usize,
+    /// Stopped for good.
+    pub cancelled: usize,
     /// Bytes still to come of those that run or wait.
     pub left: u64,
     /// Bytes of those that run or wait.
@@ -41,7 +43,8 @@ impl Totals {
                 S::Queued | S::Starting | S::Checking => &mut totals.waiting,
                 S::Pausing | S::Paused => &mut totals.paused,
                 S::Seeding => &mut totals.seeding,
-                S::Done | S::Cancelled => &mut totals.done,
+                S::Done => &mut totals.done,
+                S::Cancelled => &mut totals.cancelled,
                 S::Failed => &mut totals.failed,
             };
             *count += 1;

@@ -279,6 +279,7 @@ impl std::fmt::Display for Facts<'_> {
             (totals.paused, "paused"),
             (totals.seeding, "seeding"),
             (totals.done, "done"),
+            (totals.cancelled, "cancelled"),
             (*marked, "marked"),
         ];
         for (count, word) in parts.into_iter().filter(|(count, _)| *count > 0) {

@@ -8,6 +8,7 @@ mod dialogs;
 mod keys;
 mod mouse;
 mod movement;
+mod rest;
 mod snapshot;
 mod transfers;
 

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use skep_engine::control::{Direction, Snapshot, TransferState};
 
 use super::actions::{refresh_rows, say};
+use super::rest;
 use crate::console::model::Model;
 use crate::console::model::toast::ToastLevel;
 
 /// Takes a snapshot into the model.
 pub fn take(model: &mut Model, snapshot: Arc<Snapshot>) {
+    let snapshot = rest::settle(snapshot, &model.snapshot);
     let before = std::mem::replace(&mut model.snapshot, snapshot);
     let now = Arc::clone(&model.snapshot);
     if model.received.is_some() {

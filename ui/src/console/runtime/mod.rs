@@ -4,6 +4,7 @@
 //! - [`scheduler`]: when to draw (a decider).
 //! - [`screen`], [`encode`]: a frame as the bytes that change what is on screen.
 //! - [`writer`]: a thread of its own, so that a slow terminal never blocks keys or signals.
+//! - [`picture`]: the same without a terminal, for documentation.
 //! - [`tty`], [`panics`], [`signals`]: the terminal is restored in every case.
 
 pub mod driver;
@@ -11,6 +12,7 @@ pub mod encode;
 pub mod meter;
 pub mod options;
 pub mod panics;
+pub mod picture;
 pub mod scheduler;
 pub mod screen;
 pub mod signals;

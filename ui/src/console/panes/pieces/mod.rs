@@ -15,6 +15,7 @@ mod lanes;
 mod peers;
 
 use ratatui::layout::Rect;
+use skep_engine::control::TransferState;
 
 use super::{Context, Pane, PaneId};
 use crate::console::theme::Token;
@@ -126,6 +127,7 @@ impl Pane for Pieces {
             let inner = frame::draw(canvas, area, heading, focused, format_args!("{name}"), format_args!(""));
             let text = match model.selected() {
                 None => "select a transfer to see its pieces and peers",
+                Some(row) if row.state == TransferState::Cancelled => "cancelled: no piece and no peer any more",
                 Some(_) => "waiting for its details…",
             };
             canvas.text(inner.x + 2, inner.y, inner.width.saturating_sub(3), text, Token::Muted);
