@@ -99,9 +99,9 @@ fn the_console_opens_on_a_node_of_its_own_and_leaves_the_terminal_as_it_was() {
     terminal.wait_for("without a cursor", |screen| screen.hide_cursor());
     lab.run(&["limit"]).expect(0);
     terminal.press("?");
-    terminal.wait_for_text("Leave the console;");
+    terminal.wait_for_text("Show the keys that work here");
     terminal.press("\x1b");
-    terminal.wait_for("without help", |screen| !screen.contents().contains("Leave the console;"));
+    terminal.wait_for("without help", |screen| !screen.contents().contains("Show the keys that work here"));
     terminal.press("q");
     assert_eq!(terminal.exit_code(), 0);
     terminal.assert_restored();
