@@ -8,7 +8,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use common::{TestNode, noise, noise_file};
-use skep_engine::control::{Command, Focus, TransferId, TransferRow, TransferState};
+use skep_engine::control::{Command, CommandErrorKind, Focus, TransferId, TransferRow, TransferState};
 
 /// A tree of three files, shared; a leecher that has some of each and is paused.
 struct Paused {
@@ -166,4 +166,63 @@ async fn a_second_request_brings_its_nodes_along() {
     assert_ne!(now.transfers[0].state, TransferState::Paused, "known by the time the answer is");
     leecher.done(id).await;
     assert_eq!(fs::read(leecher.root().join("data")).unwrap(), fs::read(path).unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn removing_a_cancelled_transfer_leaves_its_successor_alone() {
+    let seeder = TestNode::start_with(|c| c.limits.up = Some(1_500_000)).await;
+    let source = noise_file(seeder.dir.path(), "data", 3_000_000);
+    let link = seeder.share(&source).await;
+    let leecher = TestNode::start().await;
+    let first = leecher.get(&link).await;
+    leecher.wait(first, |row| row.pieces_done > 3).await;
+    leecher.control.command(Command::Cancel { ids: vec![first] }).await.unwrap();
+    leecher.wait(first, |row| row.state == TransferState::Cancelled).await;
+    let second = leecher.get(&link).await;
+    leecher.wait(second, |row| row.pieces_done > 3).await;
+    let refused = leecher.control.command(Command::Resume { ids: vec![first] }).await.unwrap_err();
+    assert_eq!(refused.kind, CommandErrorKind::Conflict, "two writers on one partial content");
+    leecher.control.command(Command::Remove { ids: vec![first], data: true }).await.unwrap();
+    leecher.done(second).await;
+    assert_eq!(std::fs::read(leecher.root().join("data")).unwrap(), std::fs::read(&source).unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn right_pieces_in_a_file_that_is_too_long_are_not_the_content() {
+    let (seeder, leecher) = (TestNode::start().await, TestNode::start().await);
+    let source = noise_file(seeder.dir.path(), "data", 100_000);
+    let link = seeder.share(&source).await;
+    let mut longer = std::fs::read(&source).unwrap();
+    longer.extend(b"and more");
+    std::fs::write(leecher.root().join("data"), &longer).unwrap();
+    let id = leecher.get(&link).await;
+    let row = leecher.wait(id, |row| row.state == TransferState::Failed).await;
+    assert!(row.error.unwrap().contains("differs"));
+    assert_eq!(std::fs::read(leecher.root().join("data")).unwrap(), longer, "untouched");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn seeding_takes_no_place_and_verify_mends_what_was_fetched() {
+    let seeder = TestNode::start().await;
+    let leecher = TestNode::start_with(|c| c.limits.max_transfers = 1).await;
+    let mut ids = Vec::new();
+    for (name, size) in [("one", 100_000), ("two", 200_000)] {
+        let link = seeder.share(&noise_file(seeder.dir.path(), name, size)).await;
+        let id = leecher.get_with(&link, |r| r.seed = true).await;
+        leecher.wait(id, |row| row.state == TransferState::Seeding).await;
+        ids.push(id);
+    }
+    let path = leecher.root().join("one");
+    let right = std::fs::read(&path).unwrap();
+    let mut wrong = right.clone();
+    wrong[50_000] ^= 1;
+    std::fs::write(&path, wrong).unwrap();
+    leecher.control.command(Command::Verify { ids: vec![ids[0]] }).await.unwrap();
+    leecher.wait(ids[0], |row| row.state == TransferState::Seeding && row.bytes_down > 100_000).await;
+    assert_eq!(std::fs::read(&path).unwrap(), right);
+    // Paused, it is still a content that was fetched: removing it with its data removes the file.
+    leecher.control.command(Command::Pause { ids: vec![ids[1]] }).await.unwrap();
+    leecher.wait(ids[1], |row| row.state == TransferState::Paused).await;
+    leecher.control.command(Command::Remove { ids: vec![ids[1]], data: true }).await.unwrap();
+    assert!(!leecher.root().join("two").exists());
 }

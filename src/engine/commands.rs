@@ -41,6 +41,8 @@ pub(super) struct Core {
     pub tasks: TaskTracker,
     pub shutdown: CancellationToken,
     pub handles: Mutex<BTreeMap<TransferId, Handle>>,
+    /// Held while a transfer is looked for and added.
+    pub adding: tokio::sync::Mutex<()>,
 }
 
 /// How to reach a transfer's task.
@@ -112,6 +114,9 @@ impl Core {
         for handle in handles {
             let order = make(handle.shared.id);
             refuse_senseless(&handle.shared.row(), &order)?;
+            if matches!(order, Order::Resume | Order::Verify) {
+                self.refuse_second_writer(&handle.shared)?;
+            }
             handle.send(order).await?;
         }
         Ok(Reply::Done)
@@ -167,6 +172,8 @@ impl Core {
         }
         let dir = request.dir.clone().unwrap_or_else(|| self.services.root.clone());
         let (mut ids, mut contents) = (Vec::new(), Vec::new());
+        // Two requests for the same content must not both find that there is none yet.
+        let _one_at_a_time = self.adding.lock().await;
         for resolved in resolve::resolve(&self.services.swarm.client, &request).await? {
             contents.push(resolved.id);
             ids.push(match self.find_fetch(&resolved, &dir) {
@@ -175,6 +182,27 @@ impl Core {
             });
         }
         Ok(Reply::Added { ids, contents })
+    }
+
+    /// Two transfers must not write the same partial content.
+    fn refuse_second_writer(&self, shared: &Shared) -> Result<(), CommandError> {
+        let record = shared.record();
+        let handles = self.lock();
+        let other = handles.values().map(|handle| handle.shared.record()).find(|other| {
+            other.id != record.id
+                && other.content.is_some()
+                && other.content == record.content
+                && other.dir == record.dir
+                && matches!((&other.job, &record.job), (JobRecord::Fetch(_), JobRecord::Fetch(_)))
+                && matches!(other.phase, Phase::Active | Phase::Paused | Phase::Failed)
+        });
+        match other {
+            None => Ok(()),
+            Some(other) => Err(error(
+                CommandErrorKind::Conflict,
+                format!("transfer {} fetches the same content to the same folder: use that one", other.id),
+            )),
+        }
     }
 
     /// A transfer that is asked for again goes on, with what is new in the request.
@@ -380,6 +408,8 @@ fn new_record(
         job,
         phase,
         seeding: false,
+        published: false,
+        mend: false,
         content,
         name,
         dir,

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::seeding;
 use super::strategy::{Job, JobEnd, JobError};
 use crate::content::name::printable;
-use crate::content::{Bitmap, ContentId, HashProgress, Manifest, name, verify};
+use crate::content::{Bitmap, ContentId, Difference, HashProgress, Manifest, Report, Wrong, name, verify};
 use crate::control::{OnExisting, TransferRow, TransferState};
 use crate::store::{ContentFiles, FetchRecord, FilesError, FilesErrorKind, JobRecord, Phase, Place, partial_name};
 use crate::swarm::{Announcers, Download, DownloadEnd, DownloadReport, Held, Reporter, SeedGoal};
@@ -54,6 +54,7 @@ pub(super) async fn run(job: Job) -> Result<JobEnd, JobError> {
             return Ok(JobEnd::Stopped);
         }
         announcers.set_complete();
+        job.give_back_place();
         complete(&job, &files, name, published).await?;
         if !job.shared.record().seeding {
             return Ok(JobEnd::Complete);
@@ -96,7 +97,10 @@ async fn manifest(job: &Job, fetch: &FetchRecord, id: &ContentId) -> Result<Opti
                     blocking(move || Ok(state.put_manifest(&content, &kept)?)).await?;
                     return Ok(Some(manifest));
                 }
-                Err(error @ (crate::swarm::ClientError::Unauthorized { .. } | crate::swarm::ClientError::Url(_))) => {
+                // The only one to ask: no use in asking again.
+                Err(error @ (crate::swarm::ClientError::Unauthorized { .. } | crate::swarm::ClientError::Url(_)))
+                    if seen.len() == 1 =>
+                {
                     return Err(error.into());
                 }
                 Err(error) => {
@@ -181,24 +185,27 @@ async fn look(
     let partial = open(partial_name(&id)).await?;
     if partial.taken(&name) {
         let files = open(name.clone()).await?;
-        let Some(have) = check(job, dir.join(&name), manifest.clone()).await? else { return Ok(None) };
+        let Some(report) = check(job, dir.join(&name), manifest.clone()).await? else { return Ok(None) };
+        let (complete, have) = (is_complete(&report), report.good);
         job.shared.update(|row| {
             row.done = super::bytes_of(&manifest, &have);
             row.pieces_done = have.count();
         });
-        if have.is_full() {
+        if complete {
             return Ok(Some(Found { files, have, name, published: true }));
         }
-        if fetch.request.on_existing == OnExisting::Repair {
+        if fetch.request.on_existing == OnExisting::Repair || job.shared.record().mend {
             return Ok(Some(Found { files, have, name, published: false }));
         }
         // What was looked at counted as progress; nothing of it is ours.
         job.shared.update(|row| (row.done, row.pieces_done) = (0, 0));
+        let differs = match report.wrong.first().map(|w| &w.path).or(report.missing.first()) {
+            Some(path) if have.is_full() => format!("all pieces match, but {:?} differs", name::excerpt(path)),
+            _ => format!("{} of {} pieces match", have.count(), have.len()),
+        };
         return Err(JobError::Other(format!(
-            "{:?} exists and is not this content ({} of {} pieces match); choose another folder with -o, or --overwrite to mend it in place",
+            "{:?} exists and is not this content ({differs}); choose another folder with -o, or --overwrite to mend it in place",
             dir.join(&name),
-            have.count(),
-            have.len()
         )));
     }
     let pieces = manifest.piece_count();
@@ -212,15 +219,21 @@ async fn look(
     } else {
         // Left by a transfer whose record is gone, or not what the record says: what matches is kept.
         match check(job, dir.join(partial_name(&id)), manifest).await? {
-            Some(have) => have,
+            Some(report) => report.good,
             None => return Ok(None),
         }
     };
     Ok(Some(Found { files: partial, have, name, published: false }))
 }
 
-/// Which pieces under `path` match; none if stopped meanwhile.
-async fn check(job: &Job, path: PathBuf, manifest: Arc<Manifest>) -> Result<Option<Bitmap>, JobError> {
+/// Everything is there as it should be. Modes are the owner's business.
+fn is_complete(report: &Report) -> bool {
+    let harmless = |wrong: &Wrong| matches!(wrong.difference, Difference::Mode { .. });
+    report.good.is_full() && report.missing.is_empty() && report.wrong.iter().all(harmless)
+}
+
+/// What under `path` matches; none if stopped meanwhile.
+async fn check(job: &Job, path: PathBuf, manifest: Arc<Manifest>) -> Result<Option<Report>, JobError> {
     let shared = job.shared.clone();
     let cancel = Arc::new(AtomicBool::new(false));
     let flag = cancel.clone();
@@ -230,7 +243,7 @@ async fn check(job: &Job, path: PathBuf, manifest: Arc<Manifest>) -> Result<Opti
     });
     tokio::pin!(checking);
     tokio::select! {
-        report = &mut checking => Ok(Some(report?.good)),
+        report = &mut checking => Ok(Some(report?)),
         () = job.stop.cancelled() => {
             cancel.store(true, Ordering::Relaxed);
             let _ = checking.await;
@@ -360,6 +373,8 @@ async fn complete(job: &Job, files: &Arc<ContentFiles>, name: OsString, publishe
     job.shared
         .change_record(|record| {
             record.phase = Phase::Complete;
+            record.published = true;
+            record.mend = false;
             record.ended_ms = Some(now);
             record.error = None;
         })

@@ -86,6 +86,7 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
         tasks: TaskTracker::new(),
         shutdown: CancellationToken::new(),
         handles: Mutex::new(BTreeMap::new()),
+        adding: tokio::sync::Mutex::default(),
     });
     let _ = scraped.0.set(Arc::downgrade(&core));
     resume(&core, &state, config.resume)?;

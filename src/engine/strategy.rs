@@ -1,7 +1,8 @@
 //! The ways of moving a content. Each system of the engine is one of them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use super::services::Services;
@@ -19,6 +20,15 @@ pub(crate) struct Job {
     /// Cancelled to pause, cancel or shut down: return [`JobEnd::Stopped`] soon, with everything
     /// done so far recorded.
     pub stop: CancellationToken,
+    /// The place among those that move bytes; empty if it needs none.
+    pub place: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
+}
+
+impl Job {
+    /// It only serves from now on: another transfer may have its place.
+    pub(crate) fn give_back_place(&self) {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
 }
 
 /// How work ended without an error.

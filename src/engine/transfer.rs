@@ -89,7 +89,7 @@ impl TransferTask {
                 Next::Go
             }
             Some(Order::Verify) => {
-                self.forget_bitmap().await;
+                self.look_again().await;
                 self.activate().await;
                 Next::Go
             }
@@ -119,7 +119,12 @@ impl TransferTask {
     /// Runs the strategy, taking orders meanwhile.
     async fn work(&mut self, first: bool) -> Next {
         let stop = self.shutdown.child_token();
-        let job = Job { shared: self.shared.clone(), services: self.services.clone(), stop: stop.clone() };
+        let job = Job {
+            shared: self.shared.clone(),
+            services: self.services.clone(),
+            stop: stop.clone(),
+            place: Arc::default(),
+        };
         let working = work(job, self.strategies.clone(), first);
         tokio::pin!(working);
         let mut wanted: Option<Order> = None;
@@ -127,18 +132,30 @@ impl TransferTask {
             tokio::select! {
                 result = &mut working => break result,
                 order = self.orders.recv() => {
-                    match &order {
-                        None | Some(Order::Resume) => continue,
-                        Some(Order::Pause) if wanted.is_none() => {
-                            self.shared.update(|row| row.state = TransferState::Pausing);
-                        }
-                        Some(_) => {}
+                    let order = match order {
+                        // Nobody can give orders any more: the node ends.
+                        None => Order::Restart,
+                        Some(Order::Resume) if wanted.is_none() => continue,
+                        // Of a transfer that is on its way to paused.
+                        Some(Order::Resume) => Order::Restart,
+                        Some(order) => order,
+                    };
+                    if matches!(order, Order::Pause) && wanted.is_none() {
+                        self.shared.update(|row| row.state = TransferState::Pausing);
                     }
-                    // A removal or cancellation outweighs a pause that is under way.
-                    if !matches!(wanted, Some(Order::Remove { .. })) {
-                        wanted = order;
+                    match (&wanted, order) {
+                        (Some(Order::Remove { .. }), Order::Remove { done, .. }) => {
+                            let _ = done.send(Ok(()));
+                        }
+                        // A removal outweighs everything, a cancellation all but that.
+                        (Some(Order::Remove { .. }), _) => {}
+                        (Some(Order::Cancel), order) if !matches!(order, Order::Remove { .. }) => {}
+                        (_, order) => wanted = Some(order),
                     }
                     stop.cancel();
+                    if self.orders.is_closed() {
+                        break (&mut working).await;
+                    }
                 }
             }
         };
@@ -159,7 +176,7 @@ impl TransferTask {
             }
             Some(Order::Cancel) => self.cancel().await,
             Some(Order::Verify) => {
-                self.forget_bitmap().await;
+                self.look_again().await;
                 self.activate().await;
                 Next::Go
             }
@@ -212,7 +229,7 @@ impl TransferTask {
 
     /// Drops partial data; what is complete stays.
     async fn cancel(&mut self) -> Next {
-        if self.shared.record().phase == Phase::Complete {
+        if self.shared.record().published {
             self.keep(self.shared.change_record(|record| record.seeding = false).await);
             self.settle(Phase::Complete, TransferState::Done, None).await;
         } else {
@@ -232,8 +249,10 @@ impl TransferTask {
     async fn remove(&mut self, data: bool, done: oneshot::Sender<Result<(), String>>) -> Next {
         let record = self.shared.record();
         let result = match record.phase {
-            Phase::Complete if data => self.delete_published().await,
-            Phase::Complete => Ok(()),
+            _ if record.published && data => self.delete_published().await,
+            _ if record.published => Ok(()),
+            // Cancelling deleted it; what lies there now is another transfer's.
+            Phase::Cancelled | Phase::Complete => Ok(()),
             _ => self.delete_partial().await,
         };
         let state = self.services.state.clone();
@@ -274,8 +293,9 @@ impl TransferTask {
         deleted.await.map_err(|e| e.to_string())?
     }
 
-    /// The next run checks everything on the disk instead of believing the record.
-    async fn forget_bitmap(&self) {
+    /// The next run checks everything on the disk instead of believing the record, and mends it.
+    async fn look_again(&self) {
+        self.keep(self.shared.change_record(|record| record.mend = record.published).await);
         let (state, id) = (self.services.state.clone(), self.shared.id);
         let forgotten = tokio::task::spawn_blocking(move || state.forget_bitmap(id)).await;
         self.keep(forgotten.unwrap_or_else(|e| Err(StateError::Task(e.to_string()))));
@@ -295,7 +315,7 @@ async fn work(job: Job, strategies: Arc<Strategies>, first: bool) -> Result<JobE
     job.shared.update(|row| row.strategy = strategy.id().to_owned());
     let is_fetch =
         matches!(job.shared.record().job, JobRecord::Fetch(_)) && job.shared.record().phase != Phase::Complete;
-    let _place = if is_fetch {
+    let place = if is_fetch {
         let places = job.services.places.clone();
         match places.clone().try_acquire_owned() {
             Ok(place) => Some(place),
@@ -311,5 +331,6 @@ async fn work(job: Job, strategies: Arc<Strategies>, first: bool) -> Result<JobE
     } else {
         None
     };
+    *job.place.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = place;
     if first { strategy.resume(job).await } else { strategy.start(job).await }
 }

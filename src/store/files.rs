@@ -11,6 +11,7 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use cap_std::ambient_authority;
@@ -54,6 +55,8 @@ pub struct ContentFiles {
     stamps: Vec<Stamp>,
     handles: Handles,
     pub(super) dirty: Mutex<HashSet<usize>>,
+    /// A sync failed: nothing that these files hold may be recorded any more.
+    sync_failed: AtomicBool,
 }
 
 impl ContentFiles {
@@ -80,6 +83,7 @@ impl ContentFiles {
             stamps,
             handles: Handles::new(OPEN_FILES),
             dirty: Mutex::default(),
+            sync_failed: AtomicBool::new(false),
         })
     }
 
@@ -221,9 +225,10 @@ impl ContentFiles {
         for extent in self.layout.extents(offset..offset + data.len() as u64) {
             let (part, tail) = rest.split_at(extent.length as usize);
             let file = self.handles.get(extent.file, true, || self.open_write(extent.file))?;
+            let written = file.write_all_at(part, extent.offset);
+            // Behind the write: a sync that runs meanwhile must not take the mark and miss the bytes.
             self.dirty.lock().unwrap_or_else(PoisonError::into_inner).insert(extent.file);
-            file.write_all_at(part, extent.offset)
-                .map_err(|e| FilesError::new("write", self.entry_path(extent.file).unwrap_or_default(), e))?;
+            written.map_err(|e| FilesError::new("write", self.entry_path(extent.file).unwrap_or_default(), e))?;
             rest = tail;
         }
         Ok(())
@@ -254,6 +259,19 @@ impl ContentFiles {
     /// # Errors
     /// The disk refused: then nothing written since the last sync may be relied on.
     pub fn sync(&self) -> Result<(), FilesError> {
+        if self.sync_failed.load(Ordering::Relaxed) {
+            // The system reports a lost write once; later syncs succeed and prove nothing.
+            let lost = io::Error::other("an earlier sync failed; resume checks what is on the disk");
+            return Err(FilesError::new("sync", self.path(), lost));
+        }
+        let result = self.sync_dirty();
+        if result.is_err() {
+            self.sync_failed.store(true, Ordering::Relaxed);
+        }
+        result
+    }
+
+    fn sync_dirty(&self) -> Result<(), FilesError> {
         let dirty = std::mem::take(&mut *self.dirty.lock().unwrap_or_else(PoisonError::into_inner));
         let failed = |e: rustix::io::Errno| FilesError::new("sync", self.path(), e.into());
         if dirty.len() > SYNC_EACH {

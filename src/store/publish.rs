@@ -47,6 +47,9 @@ impl ContentFiles {
         let path = self.entry_path(index)?;
         match self.base.symlink_metadata(&path) {
             Ok(there) if there.is_file() && there.len() == entry.size => {}
+            // Every byte was written: a file that is gone or short since then lost data.
+            Ok(there) if !there.is_file() || there.len() < entry.size => return Err(FilesError::changed(path)),
+            Err(_) if entry.size > 0 => return Err(FilesError::changed(path)),
             _ => {
                 let file = self.open_write(index)?;
                 self.dirty.lock().unwrap_or_else(PoisonError::into_inner).insert(index);

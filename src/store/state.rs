@@ -127,6 +127,12 @@ pub struct TransferRecord {
     pub phase: Phase,
     /// Goes on seeding.
     pub seeding: bool,
+    /// The content was put under its name by this transfer: what is there is not partial.
+    #[serde(default)]
+    pub published: bool,
+    /// Was told to check what is under its name and to mend it.
+    #[serde(default)]
+    pub mend: bool,
     /// What it moves, once known.
     pub content: Option<ContentId>,
     /// Name under which the content appears.
@@ -384,6 +390,8 @@ mod tests {
             job: JobRecord::Share(ShareRequest::default()),
             phase: Phase::Active,
             seeding: false,
+            published: false,
+            mend: false,
             content: Some(ContentId([3; 32])),
             name: "x".into(),
             dir: "/tmp".into(),

@@ -1,7 +1,7 @@
 //! Watching peers: one task per peer asks for its bitmap, then waits for what is new.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
@@ -11,6 +11,8 @@ use crate::content::{Bitmap, ContentId};
 
 /// How long one question waits for news.
 const WAIT: Duration = Duration::from_secs(25);
+/// Shortest time from one question to the next.
+const SOON: Duration = Duration::from_millis(20);
 /// Pauses between attempts to reach a peer that fails.
 const RETRY: [Duration; 5] = [
     Duration::from_millis(500),
@@ -47,12 +49,15 @@ pub(super) async fn watch_peer(
     let mut etag: Option<String> = None;
     let mut choked = None;
     let mut failures = 0;
+    let mut useless = 0u32;
     loop {
+        let asked = Instant::now();
         let result = client.bitmap(&endpoint, &content, pieces, etag.as_deref(), WAIT).await;
         let message = match result {
             Ok(answer) => {
                 failures = 0;
                 let nothing = matches!(answer.what, News::Nothing);
+                let brings_news = matches!(&answer.what, News::Added(new) if !new.is_empty());
                 // Without an ETag there is nothing to wait for: asking again at once would spin.
                 let can_wait = answer.etag.is_some();
                 etag = answer.etag;
@@ -68,10 +73,12 @@ pub(super) async fn watch_peer(
                     News::Added(haves) if !haves.is_empty() => Some(PeerNews::Haves(key, haves)),
                     _ => None,
                 };
-                if !can_wait || nothing {
-                    // A peer that answers "nothing new" at once must not make us spin.
-                    tokio::time::sleep(if can_wait { Duration::from_millis(100) } else { WAIT }).await;
-                }
+                // A peer that answers at once, whatever it says, must not make us spin: the pause
+                // grows while its answers bring nothing new.
+                useless = if brings_news { 0 } else { useless.saturating_add(1) };
+                let least = if can_wait { SOON * 2u32.pow(useless.min(7)) } else { WAIT };
+                let pause = if nothing && asked.elapsed() > least { Duration::ZERO } else { least };
+                tokio::time::sleep(pause.saturating_sub(asked.elapsed())).await;
                 message
             }
             Err(error) => {
