@@ -1,14 +1,14 @@
 //! The HTTP server of a node: what other nodes, any HTTP client and local commands reach.
 //!
 //! # How a request flows
-//! [`Node::run`] accepts a connection if the [`caps`] let it in, and gives it a task of its own
-//! ([`conn`](self)): HTTP/1.1 or HTTP/2 by prior knowledge on a socket under watch ([`io`]), which
+//! [`Node::run`] accepts a connection if the `caps` let it in, and gives it a task of its own
+//! (`conn`): HTTP/1.1 or HTTP/2 by prior knowledge on a socket under watch (`io`), which
 //! cuts clients that begin a request and never finish it, that stop taking what they asked for, or
 //! that sit idle. Each request passes one layer that times and counts it and asks the gate
 //! ([`auth`]); then its route, one file per family in `routes/`. Panics become 500. Every error is
 //! a problem document ([`Problem`]).
 //!
-//! Pieces and files leave through [`body`]: page cache → reused buffer ([`pool`]) → socket, limited
+//! Pieces and files leave through `body`: page cache → reused buffer (`pool`) → socket, limited
 //! by the content's throttle, then the node's.
 //!
 //! # Invariants

@@ -88,7 +88,7 @@ impl Announcers {
         self.rows.iter().map(|row| row.borrow().clone()).collect()
     }
 
-    /// Says goodbye to the trackers; bounded by [`FAREWELL`].
+    /// Says goodbye to the trackers; bounded by `FAREWELL`.
     pub async fn stop(mut self) {
         self.stop.cancel();
         while self.tasks.join_next().await.is_some() {}

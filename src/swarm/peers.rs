@@ -4,7 +4,7 @@
 //! and its window has room. Choice among ready peers that have a piece: fewest active downloads, then
 //! best measured rate. Ready peers stand in 64 tiers (active downloads × rate class), so that even a
 //! thousand idle ones are told apart by a few ANDs; within a tier the exact figures decide, over at most
-//! [`COMPARED`] peers. One request in [`EXPLORE`] goes to an idle peer whose rate nobody knows, or the
+//! `COMPARED` peers. One request in `EXPLORE` goes to an idle peer whose rate nobody knows, or the
 //! best known ones would be asked forever.
 //!
 //! After a choke or a failure a peer gets a single request first; its window opens again when that is

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// A rate smoothed over time: bytes per second with an exponentially fading memory.
 ///
-/// Bytes are gathered for at least [`Meter::STEP`] before they move the average, so that many small
+/// Bytes are gathered for at least `Meter::STEP` before they move the average, so that many small
 /// arrivals cost nothing and a burst does not look like a line rate.
 #[derive(Debug, Clone)]
 pub struct Meter {

@@ -1,6 +1,6 @@
 //! The command line: one file per command, and what they share.
 //!
-//! [`args`] makes flags from the table of settings, [`follow`] watches transfers until they end,
+//! `args` makes flags from the table of settings, `follow` watches transfers until they end,
 //! [`crate::host`] finds or starts the node that carries a command out.
 
 mod args;

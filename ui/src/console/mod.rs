@@ -11,7 +11,7 @@
 //! | [`keymap`] | keys to actions: layers, chords, a user's patch |
 //! | [`model`] | what is on screen |
 //! | [`reduce`] | the one place where the model changes; pure |
-//! | [`derive`] | what frames are made of, computed outside drawing and cached |
+//! | [`mod@derive`] | what frames are made of, computed outside drawing and cached |
 //! | [`panes`], [`overlays`], [`widgets`], [`view`] | drawing |
 //! | [`theme`], [`glyphs`] | how meanings look |
 //! | [`source`] | snapshots as events |
