@@ -11,6 +11,8 @@ use crate::swarm::rate::Meter;
 
 /// Peers whose uploads are counted; the one not served for longest makes room.
 const MAX_PEERS: usize = 1000;
+/// Longest time a choked peer is told to stay away: an idle slot is lost after a second.
+const LONGEST_RETRY: Duration = Duration::from_secs(2);
 /// Memory of the shown rates.
 const RATE_MEMORY: Duration = Duration::from_secs(3);
 
@@ -96,7 +98,8 @@ impl Uploads {
         self.tell(peer, now);
         match decision {
             Decision::Serve => Admission::Serve,
-            Decision::Choked { retry_after } => Admission::Choked { retry_after },
+            // Slots of peers that left without a word fall idle long before the next round.
+            Decision::Choked { retry_after } => Admission::Choked { retry_after: retry_after.min(LONGEST_RETRY) },
         }
     }
 
