@@ -125,6 +125,9 @@ impl Core {
     async fn remove(&self, ids: &[TransferId], data: bool) -> Result<Reply, CommandError> {
         for id in ids {
             let handle = self.handle(*id)?;
+            if data {
+                self.refuse_anothers_data(&handle.shared)?;
+            }
             let (done, answer) = oneshot::channel();
             handle.send(Order::Remove { data, done }).await?;
             let result = answer.await.unwrap_or_else(|_| Err("its task has ended".into()));
@@ -182,6 +185,25 @@ impl Core {
             });
         }
         Ok(Reply::Added { ids, contents })
+    }
+
+    /// What stands under the name may be another transfer's by now.
+    fn refuse_anothers_data(&self, shared: &Shared) -> Result<(), CommandError> {
+        let record = shared.record();
+        let handles = self.lock();
+        let other = handles.values().map(|handle| handle.shared.record()).find(|other| {
+            other.id != record.id && other.published && other.dir == record.dir && other.name == record.name
+        });
+        match other {
+            Some(other) if record.published => Err(error(
+                CommandErrorKind::Conflict,
+                format!(
+                    "transfer {} has put its data under the same name: remove that one, or this one without its data",
+                    other.id
+                ),
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Two transfers must not write the same partial content.

@@ -52,8 +52,9 @@ impl ContentFiles {
             Err(_) if entry.size > 0 => return Err(FilesError::changed(path)),
             _ => {
                 let file = self.open_write(index)?;
-                self.dirty.lock().unwrap_or_else(PoisonError::into_inner).insert(index);
                 file.set_len(entry.size).map_err(|e| FilesError::new("set the length of", &path, e))?;
+                // At once: behind its mode it may not be opened for writing again.
+                rustix::fs::fdatasync(&file).map_err(|e| FilesError::new("sync", &path, e.into()))?;
             }
         }
         self.set_metadata(&path, entry)
