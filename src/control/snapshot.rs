@@ -47,6 +47,22 @@ pub enum TransferState {
 }
 
 impl TransferState {
+    /// Its name as it is on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Starting => "starting",
+            Self::Checking => "checking",
+            Self::Running => "running",
+            Self::Pausing => "pausing",
+            Self::Paused => "paused",
+            Self::Seeding => "seeding",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
     /// Stays as it is unless somebody acts.
     pub fn is_settled(self) -> bool {
         matches!(self, Self::Paused | Self::Seeding | Self::Done | Self::Failed | Self::Cancelled)

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use super::commands::Core;
 use super::publisher::NodeFigures;
-use crate::control::{BanRow, NodeRow, TransferRow, TransferState};
+use crate::control::{BanRow, NodeRow, TransferRow};
 use crate::node::{self, EngineFigures};
 use crate::swarm::Swarm;
 use crate::throttle::Throttle;
@@ -58,7 +58,7 @@ impl node::Figures for Scraped {
         let rows = core.rows();
         let mut states: BTreeMap<&str, u64> = BTreeMap::new();
         for row in &rows {
-            *states.entry(state_name(row.state)).or_default() += 1;
+            *states.entry(row.state.name()).or_default() += 1;
         }
         EngineFigures {
             bytes_down: rows.iter().map(|row| row.bytes_down).sum(),
@@ -66,21 +66,5 @@ impl node::Figures for Scraped {
             bans: core.services.swarm.bans.rows().len() as u64,
             transfers: states.into_iter().map(|(state, count)| (state.to_owned(), count)).collect(),
         }
-    }
-}
-
-/// The state's name as it is on the wire.
-fn state_name(state: TransferState) -> &'static str {
-    match state {
-        TransferState::Queued => "queued",
-        TransferState::Starting => "starting",
-        TransferState::Checking => "checking",
-        TransferState::Running => "running",
-        TransferState::Pausing => "pausing",
-        TransferState::Paused => "paused",
-        TransferState::Seeding => "seeding",
-        TransferState::Done => "done",
-        TransferState::Failed => "failed",
-        TransferState::Cancelled => "cancelled",
     }
 }

@@ -10,18 +10,7 @@ use super::human;
 
 /// The state as it stands in JSON and in tables.
 pub fn state_word(state: TransferState) -> &'static str {
-    match state {
-        TransferState::Queued => "queued",
-        TransferState::Starting => "starting",
-        TransferState::Checking => "checking",
-        TransferState::Running => "running",
-        TransferState::Pausing => "pausing",
-        TransferState::Paused => "paused",
-        TransferState::Seeding => "seeding",
-        TransferState::Done => "done",
-        TransferState::Failed => "failed",
-        TransferState::Cancelled => "cancelled",
-    }
+    state.name()
 }
 
 /// Bytes per second that count for this transfer's direction.
