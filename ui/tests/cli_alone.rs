@@ -238,16 +238,27 @@ fn beyond_loopback_only_with_a_token() {
     assert!(ended.expect(5).stderr().contains("--token-file"), "{}", ended.stderr());
 }
 
-/// The picture of the documentation is what the console shows of the demo.
+/// The pictures and the recording of the documentation are what the console shows of the demo.
 #[test]
-fn the_demo_draws_a_picture_of_itself() {
+fn the_demo_draws_pictures_of_itself() {
     let lab = Lab::new();
-    let file = lab.path("console.svg");
-    let args = ["demo", "--headless", "--seconds", "2", "--picture", file.to_str().unwrap()];
+    let folder = lab.path("pictures");
+    std::fs::create_dir(&folder).unwrap();
+    let args = ["demo", "--headless", "--seconds", "2", "--pictures", folder.to_str().unwrap()];
     lab.run(&args).expect(0);
-    let svg = std::fs::read_to_string(&file).unwrap();
-    assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n"));
-    for words in ["debian-13-amd64.img", "EMBEDDED", "this node", "of 384 here", "fps"] {
-        assert!(svg.contains(words), "{words}");
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    for name in ["console.svg", "pieces.svg", "light.svg", "small.svg"] {
+        let svg = read(name);
+        assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n"));
+        for words in ["debian-13-amd64.img", "EMBEDDED", "this node", "of 384 here", "fps"] {
+            assert!(svg.contains(words), "{name}: {words}");
+        }
     }
+    let mut parser = vt100::Parser::new(40, 120, 0);
+    for line in read("demo.cast").lines().skip(1) {
+        let event: serde_json::Value = serde_json::from_str(line).unwrap();
+        parser.process(event[2].as_str().unwrap().as_bytes());
+    }
+    let shown = parser.screen().contents();
+    assert!(shown.contains("debian-13-amd64.img") && shown.contains("Commands"), "{shown}");
 }

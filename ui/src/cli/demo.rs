@@ -9,7 +9,6 @@ use skep_engine::control::{Focus, TransferState};
 use super::console;
 use super::context::Context;
 use crate::config::units;
-use crate::console::glyphs::GlyphChoice;
 use crate::console::picture;
 use crate::demo::fleet::Fleet;
 use crate::host;
@@ -24,8 +23,6 @@ pub const FLAGS: &[&str] = &["console.theme", "console.glyphs"];
 const HEADLESS: Duration = Duration::from_secs(20);
 /// Time before a picture, unless told otherwise: long enough for rates and their history.
 const BEFORE_PICTURE: Duration = Duration::from_secs(8);
-/// Columns and rows of a picture.
-const PICTURE: (u16, u16) = (120, 40);
 
 /// Show a live fleet of nodes on this machine
 ///
@@ -42,9 +39,9 @@ pub struct Args {
     /// End by itself after this time
     #[arg(long, value_name = "SECONDS", value_parser = units::duration)]
     pub seconds: Option<Duration>,
-    /// At the end write what the console shows to this file, as SVG (for the documentation)
-    #[arg(long, value_name = "FILE", requires = "headless", hide = true)]
-    pub picture: Option<PathBuf>,
+    /// At the end write pictures and a recording of the console into this folder (for the documentation)
+    #[arg(long, value_name = "DIR", requires = "headless", hide = true)]
+    pub pictures: Option<PathBuf>,
 }
 
 pub(super) fn run(cx: &Context, args: &Args) -> Result<Exit, Failure> {
@@ -57,9 +54,9 @@ pub(super) fn run(cx: &Context, args: &Args) -> Result<Exit, Failure> {
         cx.out.say("setting up the fleet: six nodes, four contents, one of the peers hostile");
         let fleet = Fleet::start(args.seed, &logging.logs).await;
         let fleet = fleet.map_err(|e| Failure::because("the demo does not start", e))?;
-        let exit = if let Some(file) = &args.picture {
+        let exit = if let Some(folder) = &args.pictures {
             tokio::select! {
-                drawn = draw(cx, &fleet, args.seconds.unwrap_or(BEFORE_PICTURE), file) => drawn,
+                drawn = draw(&fleet, args.seconds.unwrap_or(BEFORE_PICTURE), folder) => drawn,
                 _ = stop.wait() => Ok(Exit::Incomplete),
             }
         } else if args.headless {
@@ -80,12 +77,17 @@ pub(super) fn run(cx: &Context, args: &Args) -> Result<Exit, Failure> {
     })
 }
 
-/// Watches the node in the middle for a while and writes what the console shows then.
-async fn draw(cx: &Context, fleet: &Fleet, time: Duration, file: &Path) -> Result<Exit, Failure> {
-    let set = &cx.settings().console;
-    let glyphs = GlyphChoice::from_name(&set.glyphs).unwrap_or_default();
-    let svg = picture(fleet.control().as_ref(), &set.theme, glyphs, PICTURE, time).await;
-    std::fs::write(file, svg).map_err(|e| Failure::because(format!("cannot write {}", file.display()), e))?;
+/// Watches the node in the middle for a while and writes what the console showed.
+async fn draw(fleet: &Fleet, time: Duration, folder: &Path) -> Result<Exit, Failure> {
+    let files = picture::watch(fleet.control().as_ref(), time).await;
+    let folder = folder.to_owned();
+    let written = tokio::task::spawn_blocking(move || {
+        files.into_iter().try_for_each(|(name, text)| {
+            let file = folder.join(name);
+            std::fs::write(&file, text).map_err(|e| Failure::because(format!("cannot write {}", file.display()), e))
+        })
+    });
+    written.await.map_err(|e| Failure::because("the pictures were not written", e))??;
     Ok(Exit::Done)
 }
 

@@ -30,6 +30,8 @@ pub enum Effect {
     SetFocus(Focus),
     /// Put text on the operator's clipboard (OSC 52).
     Copy(String),
+    /// Write the screen to files with this name, without extension.
+    Export(String),
     /// Draw everything anew.
     Redraw,
     /// Back to the shell until it wakes us.

@@ -10,6 +10,7 @@ use super::effect::Told;
 use super::keymap::Key;
 use super::model::Cost;
 use super::model::form::PathFact;
+use super::theme::ThemeSpec;
 
 /// An event, as `reduce` takes it.
 #[derive(Debug, Clone)]
@@ -39,6 +40,20 @@ pub enum Event {
     },
     /// A path was looked up.
     PathFact(PathBuf, PathFact),
+    /// The operator's theme files changed.
+    Themes {
+        /// All themes there are now.
+        themes: Vec<ThemeSpec>,
+        /// What is wrong with the files, in words.
+        troubles: Vec<String>,
+    },
+    /// The terminal's ground is light, or it is dark.
+    Ground {
+        /// Light.
+        light: bool,
+    },
+    /// The screen was written to files, of which this is the first, or could not be.
+    Exported(Result<PathBuf, String>),
     /// What the console cost lately.
     Cost(Cost),
     /// Time passed: toasts go, chords end, the clock moves.

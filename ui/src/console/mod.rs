@@ -38,5 +38,5 @@ pub mod view;
 pub mod widgets;
 
 pub use runtime::options::{ConsoleError, ConsoleOptions, Exit};
-pub use runtime::picture::picture;
+pub use runtime::picture;
 pub use runtime::run;

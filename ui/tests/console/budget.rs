@@ -91,6 +91,6 @@ fn an_hour_leaves_no_more_behind_than_a_minute() {
         reduce(&mut model, Event::Snapshot(Arc::new(snapshot.clone())), at(n * 250));
     }
     assert!(model.log.shown.len() <= 2_000);
-    assert!(model.history.down().count() <= 120);
+    assert!(model.history.down().count() <= 360);
     assert!(model.toasts.all().len() <= 8);
 }

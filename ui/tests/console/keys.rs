@@ -270,3 +270,96 @@ fn a_transfer_at_rest_has_nothing_under_way() {
     assert!(cancelled.detail().is_none());
     assert!(text(&cancelled).contains("1 cancelled") && text(&cancelled).contains("no piece and no peer"));
 }
+
+#[test]
+fn a_click_focuses_selects_and_sorts() {
+    use crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+    use skep::console::model::sort::SortKey;
+    let mut model = console(120, 40, busy());
+    let screen = text(&model);
+    let place = |what: &str| {
+        let (row, line) = screen.lines().enumerate().find(|(_, line)| line.contains(what)).unwrap();
+        let before = &line[..line.find(what).unwrap()];
+        (before.chars().count() as u16, row as u16)
+    };
+    let click = |model: &mut skep::console::model::Model, (column, row): (u16, u16)| {
+        let kind = MouseEventKind::Down(MouseButton::Left);
+        let event = MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE };
+        reduce(model, Event::Mouse(event), at(50));
+    };
+    click(&mut model, place("genome-reads/"));
+    assert_eq!(model.selected().unwrap().name, "genome-reads/");
+    click(&mut model, place("AVERAGE"));
+    assert_eq!((model.transfers.sort, model.transfers.reversed), (SortKey::Rate, false));
+    click(&mut model, place("AVERAGE"));
+    assert_eq!((model.transfers.sort, model.transfers.reversed), (SortKey::Rate, true));
+    click(&mut model, place("NAME"));
+    assert_eq!((model.transfers.sort, model.transfers.reversed), (SortKey::Name, false));
+    click(&mut model, place("PEERS"));
+    assert_eq!(model.transfers.sort, SortKey::Name, "no order stands for it");
+    click(&mut model, place("Transfers"));
+    assert_eq!(model.transfers.sort, SortKey::Name, "the border is no heading");
+    click(&mut model, place("7 Log"));
+    assert_eq!(model.focus, skep::console::panes::PaneId::Log);
+}
+
+#[test]
+fn a_theme_is_shown_while_it_is_chosen_and_esc_goes_back() {
+    use skep::console::model::looks::ThemeChoice;
+    let mut model = console(120, 40, busy());
+    press(&mut model, "t");
+    assert_eq!(model.theme.name, "slate");
+    press(&mut model, "j");
+    assert_eq!(model.theme.name, "paper", "what the cursor is on is shown");
+    press(&mut model, "esc");
+    assert_eq!((model.theme.name.as_str(), model.overlays.len()), ("slate", 0));
+    press(&mut model, "t t t enter");
+    assert_eq!(model.theme_choice, ThemeChoice::Named("high-contrast".into()));
+    assert!(text(&model).contains("theme = \"high-contrast\""), "how to keep it is said");
+    press(&mut model, "t G t");
+    assert_eq!(model.theme_choice, ThemeChoice::Auto, "round and round");
+    press(&mut model, "q");
+    assert_eq!((model.theme.name.as_str(), model.overlays.len()), ("high-contrast", 0));
+}
+
+#[test]
+fn auto_follows_the_ground_and_a_choice_does_not() {
+    use skep::console::model::looks::ThemeChoice;
+    let mut model = console(120, 40, busy());
+    reduce(&mut model, Event::Ground { light: true }, at(1));
+    assert_eq!(model.theme.name, "slate", "it was chosen");
+    model.choose_theme(ThemeChoice::Auto);
+    assert_eq!(model.theme.name, "paper");
+    reduce(&mut model, Event::Ground { light: false }, at(2));
+    assert_eq!(model.theme.name, "slate");
+}
+
+#[test]
+fn themes_that_change_show_at_once_and_one_that_is_gone_stays() {
+    use skep::console::model::looks::ThemeChoice;
+    use skep::console::theme::{builtin, parse};
+    let mut model = console(120, 40, busy());
+    let mut themes = model.settings.themes.clone();
+    themes.push(parse("name='mine'\nbase='paper'").unwrap());
+    reduce(&mut model, Event::Themes { themes: themes.clone(), troubles: vec![] }, at(1));
+    model.choose_theme(ThemeChoice::Named("mine".into()));
+    assert!(model.theme.light);
+    *themes.last_mut().unwrap() = parse("name='mine'\nbase='nord'").unwrap();
+    reduce(&mut model, Event::Themes { themes: themes.clone(), troubles: vec!["x.toml: line 3: no".into()] }, at(2));
+    assert!(!model.theme.light, "read anew");
+    assert!(text(&model).contains("x.toml: line 3: no"));
+    let shown = model.theme.clone();
+    let rest = vec![builtin("slate").unwrap(), builtin("paper").unwrap()];
+    reduce(&mut model, Event::Themes { themes: rest, troubles: vec![] }, at(3));
+    assert_eq!(model.theme, shown);
+}
+
+#[test]
+fn the_screen_is_written_under_the_time_of_day_and_where_is_told() {
+    let mut model = console(120, 40, busy());
+    assert_eq!(press(&mut model, "E"), [Effect::Export("skep-20260314-120344".into())]);
+    reduce(&mut model, Event::Exported(Ok("/home/op/skep-20260314-120344.txt".into())), at(60));
+    assert!(text(&model).contains("/home/op/skep-20260314-120344.txt, .ans and .svg"));
+    reduce(&mut model, Event::Exported(Err("no space".into())), at(70));
+    assert!(text(&model).contains("was not written: no space"));
+}

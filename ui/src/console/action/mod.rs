@@ -25,6 +25,7 @@ pub enum Action {
     Theme,
     Glyphs,
     Eco,
+    Export,
     Redraw,
     Suspend,
     Add,

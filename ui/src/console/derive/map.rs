@@ -31,6 +31,8 @@ pub struct MapCell {
     pub flight: bool,
     /// How many peers have the rarest missing piece; none if nothing is missing.
     pub sources: Option<u8>,
+    /// What is here of its left and right half, in quarters: 0 nothing to 4 all.
+    pub halves: [u8; 2],
 }
 
 /// A cell of a peer's lane: what it has of the same pieces.
@@ -38,6 +40,8 @@ pub struct MapCell {
 pub struct LaneCell {
     /// 0 nothing to 5 all.
     pub level: u8,
+    /// Its left and right half: 0 nothing to 4 all.
+    pub halves: [u8; 2],
     /// It is asked for a piece of this cell.
     pub flight: bool,
 }
@@ -108,6 +112,25 @@ pub fn count_ones(bytes: &[u8], range: Range<u32>) -> u32 {
     (byte(first) & head).count_ones() + middle + (byte(last) & tail).count_ones()
 }
 
+/// How much of a whole there is, in steps: 0 is nothing and `steps` is all, and what lies between never
+/// looks like either.
+fn level(has: u32, total: u32, steps: u8) -> u8 {
+    match has {
+        0 => 0,
+        _ if has >= total => steps,
+        _ => (u64::from(has) * u64::from(steps) / u64::from(total)).clamp(1, u64::from(steps) - 1) as u8,
+    }
+}
+
+/// What a bitfield has of the left and right half of cell `at`, in quarters.
+fn halves(bits: &[u8], range: &Range<u32>, width: u16, at: u16) -> [u8; 2] {
+    let half = |right: u16| {
+        let pieces = pieces_of(range, width.saturating_mul(2), at.saturating_mul(2).saturating_add(right));
+        level(count_ones(bits, pieces.clone()), pieces.end - pieces.start, 4)
+    };
+    [half(0), half(1)]
+}
+
 /// What one pass over the missing pieces finds out about a cell.
 #[derive(Debug, Clone, Copy, Default)]
 struct Tally {
@@ -132,7 +155,9 @@ impl Map {
         let mut tallies = vec![Tally::default(); usize::from(width)];
         let mean = map.tally(detail, &range, &mut tallies);
         let total = |at: usize| pieces_of(&range, width, at as u16).len() as u32;
-        map.cells = tallies.iter().enumerate().map(|(at, tally)| cell(*tally, total(at), mean)).collect();
+        let halves = |at: usize| halves(have.as_bytes(), &range, width, at as u16);
+        map.cells =
+            tallies.iter().enumerate().map(|(at, tally)| cell(*tally, total(at), mean, halves(at))).collect();
         map.mark_in_flight(detail, &range, &tallies);
         for piece in detail.failed.iter().filter(|p| !have.get(**p)) {
             for at in cells_of(&range, width, *piece) {
@@ -210,13 +235,13 @@ impl Tally {
     }
 }
 
-fn cell(tally: Tally, total: u32, mean: f32) -> MapCell {
+fn cell(tally: Tally, total: u32, mean: f32, halves: [u8; 2]) -> MapCell {
     let worst = match tally {
         Tally { missing: 0, .. } => Worst::Have,
         Tally { least: Some(sources), .. } if is_rare(sources, mean) => Worst::Rare(sources),
         Tally { missing, .. } => Worst::Missing((u64::from(missing) * 8).div_ceil(u64::from(total.max(1))) as u8),
     };
-    MapCell { worst, flight: false, sources: tally.least }
+    MapCell { worst, flight: false, sources: tally.least, halves }
 }
 
 /// Rare: nobody has it, or one peer alone does while others have several sources: if that peer
@@ -241,15 +266,11 @@ pub fn lane(peer: &PeerRow, range: Range<u32>, width: u16, out: &mut Vec<LaneCel
             None if everything => total,
             None => 0,
         };
-        // All is 5 and nothing is 0; what lies between never looks like either.
-        let level = if has == 0 {
-            0
-        } else if has >= total {
-            5
-        } else {
-            (u64::from(has) * 5 / u64::from(total)).clamp(1, 4) as u8
+        let halves = match (&peer.have, level(has, total, 5)) {
+            (Some(bits), 1..=4) => halves(bits.as_bytes(), &range, width, at),
+            (_, whole) => [if whole == 0 { 0 } else { 4 }; 2],
         };
-        out.push(LaneCell { level, flight: false });
+        out.push(LaneCell { level: level(has, total, 5), halves, flight: false });
     }
     for piece in &peer.in_flight {
         for at in cells_of(&range, width, *piece) {

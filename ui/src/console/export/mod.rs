@@ -1,5 +1,6 @@
-//! A frame as text, as ANSI, or as SVG: how the pictures in the documentation are made.
+//! A frame as text, as ANSI, or as SVG, and many as a recording: how the pictures in the documentation are made.
 
+pub mod cast;
 mod shapes;
 pub mod svg;
 

@@ -1,5 +1,7 @@
 //! Glyphs that join their neighbours, as shapes within a cell (0 to 1 in both directions).
 
+use crate::console::glyphs::dots;
+
 /// A part of a glyph.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Shape {
@@ -34,12 +36,37 @@ const fn lower(eighths: f64) -> Shape {
 }
 
 const fn left(eighths: f64) -> Shape {
-    Shape::Box { x: 0.0, y: 0.12, w: eighths / 8.0, h: 0.76, opacity: 1.0 }
+    Shape::Box { x: 0.0, y: 0.0, w: eighths / 8.0, h: 1.0, opacity: 1.0 }
 }
 
-/// The middle of a line of blocks: a little lower than the cell, so that rows stay apart.
 const fn shade(opacity: f64) -> Shape {
-    Shape::Box { x: 0.0, y: 0.12, w: 1.0, h: 0.76, opacity }
+    Shape::Box { x: 0.0, y: 0.0, w: 1.0, h: 1.0, opacity }
+}
+
+/// A heavy line through the middle.
+const fn heavy(w: f64) -> Shape {
+    Shape::Box { x: 0.0, y: 0.42, w, h: 0.16, opacity: 1.0 }
+}
+
+/// Octants: solid dots, a box for each run of equal rows of one column.
+fn octant(pattern: usize) -> Vec<Shape> {
+    let mut parts = Vec::new();
+    for column in 0..2 {
+        let lit = |row: usize| row < 4 && pattern >> (row * 2 + column) & 1 == 1;
+        let mut row = 0;
+        while row < 4 {
+            let start = row;
+            while lit(row) {
+                row += 1;
+            }
+            if row > start {
+                let (y, h) = (start as f64 / 4.0, (row - start) as f64 / 4.0);
+                parts.push(Shape::Box { x: column as f64 / 2.0, y, w: 0.5, h, opacity: 1.0 });
+            }
+            row += 1;
+        }
+    }
+    parts
 }
 
 /// True if equal ones side by side make one longer shape: full width, and nothing but that.
@@ -56,7 +83,9 @@ pub fn of(symbol: &str) -> Option<Vec<Shape>> {
     let mut chars = symbol.chars();
     let (c, None) = (chars.next()?, chars.next()) else { return None };
     Some(match c {
-        '█' => vec![Shape::Box { x: 0.0, y: 0.12, w: 1.0, h: 0.76, opacity: 1.0 }],
+        '█' => vec![shade(1.0)],
+        '━' => vec![heavy(1.0)],
+        '╾' => vec![heavy(0.5), Shape::Line(&[("M", 0.5, 0.5), ("L", 1.0, 0.5)])],
         '▓' => vec![shade(0.72)],
         '▒' => vec![shade(0.45)],
         '░' => vec![shade(0.22)],
@@ -71,7 +100,8 @@ pub fn of(symbol: &str) -> Option<Vec<Shape>> {
         '╷' => vec![Shape::Line(&[("M", 0.5, 0.6), ("L", 0.5, 1.0)])],
         '·' => vec![Shape::Dot { x: 0.5, y: 0.5, r: 1.0 }],
         '\u{2800}'..='\u{28ff}' => braille(c as u32 - 0x2800),
-        _ => return None,
+        ..='\u{257f}' => return None,
+        _ => return dots::OCTANTS.iter().position(|o| *o == symbol && *o != " ").map(octant),
     })
 }
 

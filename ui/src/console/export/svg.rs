@@ -192,57 +192,9 @@ fn fallback(light: bool) -> Rgb {
     if light { Rgb(255, 255, 255) } else { Rgb(16, 18, 22) }
 }
 
-/// Any colour as RGB; the sixteen as xterm shows them.
+/// Any colour as RGB.
 fn rgb(color: Color, light: bool, back: bool) -> Rgb {
-    const SIXTEEN: [Rgb; 16] = [
-        Rgb(0, 0, 0),
-        Rgb(205, 49, 49),
-        Rgb(13, 188, 121),
-        Rgb(229, 229, 16),
-        Rgb(36, 114, 200),
-        Rgb(188, 63, 188),
-        Rgb(17, 168, 205),
-        Rgb(204, 204, 204),
-        Rgb(102, 102, 102),
-        Rgb(241, 76, 76),
-        Rgb(35, 209, 139),
-        Rgb(245, 245, 67),
-        Rgb(59, 142, 234),
-        Rgb(214, 112, 214),
-        Rgb(41, 184, 219),
-        Rgb(255, 255, 255),
-    ];
-    let index = match color {
-        Color::Rgb(r, g, b) => return Rgb(r, g, b),
-        Color::Reset => return fallback(light == back),
-        Color::Indexed(n @ 232..) => {
-            let level = 8 + (n - 232) * 10;
-            return Rgb(level, level, level);
-        }
-        Color::Indexed(n @ 16..) => {
-            let step = |v: u8| if v == 0 { 0 } else { 55 + v * 40 };
-            let n = n - 16;
-            return Rgb(step(n / 36), step(n / 6 % 6), step(n % 6));
-        }
-        Color::Indexed(n) => n,
-        Color::Black => 0,
-        Color::Red => 1,
-        Color::Green => 2,
-        Color::Yellow => 3,
-        Color::Blue => 4,
-        Color::Magenta => 5,
-        Color::Cyan => 6,
-        Color::Gray => 7,
-        Color::DarkGray => 8,
-        Color::LightRed => 9,
-        Color::LightGreen => 10,
-        Color::LightYellow => 11,
-        Color::LightBlue => 12,
-        Color::LightMagenta => 13,
-        Color::LightCyan => 14,
-        Color::White => 15,
-    };
-    SIXTEEN[usize::from(index)]
+    Rgb::of(color).unwrap_or_else(|| fallback(light == back))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 /// Samples kept.
-const SAMPLES: usize = 120;
+const SAMPLES: usize = 360;
 
 /// Totals down and up, oldest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

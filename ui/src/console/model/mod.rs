@@ -9,6 +9,7 @@ pub mod history;
 pub mod input;
 pub mod link;
 pub mod log;
+pub mod looks;
 pub mod overlay;
 pub mod pieces;
 pub mod sort;
@@ -22,10 +23,11 @@ use jiff::tz::TimeZone;
 use skep_engine::control::{Connection, Snapshot, TransferDetail, TransferRow};
 
 use super::action::Scope;
-use super::glyphs::{GlyphChoice, Glyphs};
+use super::glyphs::{Charset, GlyphChoice};
 use super::keymap::{Key, Keymap};
 use super::panes::PaneId;
 use super::theme::{Depth, Theme, ThemeSpec, builtin, builtin_names};
+use looks::ThemeChoice;
 use overlay::Overlay;
 
 /// A moment as the driver passes it in.
@@ -54,8 +56,8 @@ pub struct Settings {
     pub zone: TimeZone,
     /// Colours of the terminal.
     pub depth: Depth,
-    /// The terminal shows more than ASCII.
-    pub unicode: bool,
+    /// Characters that the terminal shows.
+    pub charset: Charset,
     /// Themes to choose from; never empty.
     pub themes: Vec<ThemeSpec>,
 }
@@ -70,7 +72,7 @@ impl Default for Settings {
             default_dir: None,
             zone: TimeZone::UTC,
             depth: Depth::True,
-            unicode: true,
+            charset: Charset::Unicode,
             themes: builtin_names().filter_map(builtin).collect(),
         }
     }
@@ -124,8 +126,10 @@ pub struct Model {
     pub keymap: Arc<Keymap>,
     /// Keys of a chord so far, and when the last was pressed.
     pub chord: (Vec<Key>, u64),
-    /// Index of the theme.
-    pub theme_at: usize,
+    /// The theme chosen.
+    pub theme_choice: ThemeChoice,
+    /// The terminal's ground is light, as far as is known.
+    pub light_ground: bool,
     /// The theme, resolved.
     pub theme: Arc<Theme>,
     /// Glyphs chosen.
@@ -141,8 +145,9 @@ pub struct Model {
 impl Model {
     /// A model before the first snapshot.
     pub fn new(settings: Settings, keymap: Keymap, theme: &str, glyphs: GlyphChoice) -> Self {
-        let theme_at = settings.themes.iter().position(|t| t.name == theme).unwrap_or(0);
-        let theme = Arc::new(Theme::resolve(&settings.themes[theme_at], settings.depth));
+        let choice = ThemeChoice::from_name(theme);
+        let spec = choice.resolve(&settings.themes, false).unwrap_or(&settings.themes[0]);
+        let theme = Arc::new(Theme::resolve(spec, settings.depth));
         Self {
             settings,
             snapshot: Arc::default(),
@@ -161,7 +166,8 @@ impl Model {
             history: history::History::default(),
             keymap: Arc::new(keymap),
             chord: (Vec::new(), 0),
-            theme_at,
+            theme_choice: choice,
+            light_ground: false,
             theme,
             glyph_choice: glyphs,
             eco: false,
@@ -181,16 +187,11 @@ impl Model {
         self.snapshot.details.get(&self.transfers.selected?)
     }
 
-    /// The glyphs in use.
-    pub fn glyphs(&self) -> &'static Glyphs {
-        self.glyph_choice.set(self.settings.unicode)
-    }
-
     /// The keymap layers that are active where the operator is, innermost first.
     pub fn layers(&self) -> &'static [Scope] {
         match self.overlays.last() {
             Some(Overlay::Bans(_)) => &[Scope::Bans, Scope::List, Scope::Dialog],
-            Some(Overlay::Help(_)) => &[Scope::List, Scope::Dialog],
+            Some(Overlay::Help(_) | Overlay::Themes(_)) => &[Scope::List, Scope::Dialog],
             Some(_) => &[Scope::Dialog],
             None => match self.focus {
                 PaneId::Transfers => &[Scope::Pane(PaneId::Transfers), Scope::List, Scope::Global],

@@ -4,6 +4,7 @@ use skep_engine::control::TransferId;
 
 use super::form::Form;
 use super::input::Input;
+use super::looks::ThemesView;
 use crate::console::action::{Action, Entry, TABLE};
 use crate::console::effect::Effect;
 use crate::console::panes::PaneId;
@@ -23,6 +24,8 @@ pub enum Overlay {
     Filter(FilterEdit),
     /// Banned peers.
     Bans(BansView),
+    /// Themes to choose from.
+    Themes(ThemesView),
 }
 
 /// Help on screen.

@@ -6,6 +6,7 @@ mod filter;
 mod form;
 mod help;
 mod palette;
+mod themes;
 
 use ratatui::layout::Rect;
 
@@ -27,6 +28,7 @@ pub fn draw(canvas: &mut Canvas<'_>, overlay: &Overlay, layout: &Layout, context
         Overlay::Form(form) => form::draw(canvas, form, context),
         Overlay::Filter(edit) => filter::draw(canvas, edit, layout),
         Overlay::Bans(view) => bans::draw(canvas, view, context),
+        Overlay::Themes(view) => themes::draw(canvas, view),
     }
 }
 

@@ -1,16 +1,27 @@
-//! The line on top: which node this is, how one stands to it, and what it moves.
+//! The line on top: which node this is, how one stands to it, and what it moves. On a large screen what
+//! it moves has charts of its own below.
+//!
+//! ```text
+//! skep hive-1  EMBEDDED                                             12:03:44
+//! ↓  192 MB/s   ▁▂▅▇▇▆▇▇  ↑ 54.4 MB/s         ▁▂▃
+//! of 200 MB/s  ▃████████            ▂▃▁▁▂▃▅▆█████
+//!  top 200 MB  █████████    top 100 MB  ██████████
+//! ```
 
 use ratatui::layout::Rect;
 use skep_engine::control::Connection;
 
 use super::Context;
 use crate::console::theme::Token;
+use crate::console::view::layout::TALL_HEADER;
 use crate::console::widgets::clock::Clock;
-use crate::console::widgets::format::{Limit, Rate, Seconds};
-use crate::console::widgets::{Canvas, sparkline};
+use crate::console::widgets::format::{Bytes, Limit, Rate, Seconds};
+use crate::console::widgets::{Canvas, chart};
 
 /// Columns of a sparkline.
 const SPARK: u16 = 12;
+/// Columns of the numbers beside a chart.
+const LABEL: u16 = 13;
 
 /// Draws the line.
 pub fn draw(canvas: &mut Canvas<'_>, area: Rect, context: Context<'_>) {
@@ -23,7 +34,9 @@ pub fn draw(canvas: &mut Canvas<'_>, area: Rect, context: Context<'_>) {
         right -= 2;
     }
     // Rates of a node that cannot be reached are no rates: the room is for what went wrong.
-    if model.data_age_ms().is_none() {
+    if area.height >= TALL_HEADER {
+        charts(canvas, area, context);
+    } else if model.data_age_ms().is_none() {
         right = rates(canvas, area, right, context);
     }
     let mut x = area.x + 1;
@@ -63,32 +76,74 @@ fn badges(canvas: &mut Canvas<'_>, mut x: u16, y: u16, right: u16, context: Cont
 
 /// Totals, right-aligned; gives the column where they start.
 fn rates(canvas: &mut Canvas<'_>, area: Rect, mut right: u16, context: Context<'_>) -> u16 {
-    let (node, history, y) = (&context.model.snapshot.node, &context.model.history, area.y);
+    let y = area.y;
     let (sparks, limits) = (area.width >= 110, area.width >= 96);
-    for up in [true, false] {
-        if up && area.width < 60 {
+    for way in [Way::up(context), Way::down(context)] {
+        if way.up && area.width < 60 {
             continue;
         }
-        let (rate, limit, token) =
-            if up { (node.rate_up, node.limit_up, Token::Up) } else { (node.rate_down, node.limit_down, Token::Down) };
         if sparks {
             right -= SPARK;
-            if up {
-                sparkline::draw(canvas, right, y, SPARK, history.up(), Token::Muted);
-            } else {
-                sparkline::draw(canvas, right, y, SPARK, history.down(), Token::Muted);
-            }
+            let area = Rect::new(right, y, SPARK, 1);
+            way.chart(canvas, area, Token::Muted, context);
             right -= 1;
         }
-        if let (Some(_), true) = (limit, limits) {
+        if way.limit.is_some() && limits {
             right -= 13;
-            let limit = Limit(limit, canvas.glyphs.unlimited);
+            let limit = Limit(way.limit, canvas.glyphs.unlimited);
             canvas.left(right, y, 13, format_args!(" of {limit}"), Token::Muted);
         }
         right -= 11;
-        canvas.glyph(right, y, canvas.glyphs.arrows[usize::from(up)], token);
-        canvas.right(right + 2, y, 9, format_args!("{}", Rate(rate)), token);
+        canvas.glyph(right, y, canvas.glyphs.arrows[usize::from(way.up)], way.token);
+        canvas.right(right + 2, y, 9, format_args!("{}", Rate(way.rate)), way.token);
         right -= 2;
     }
     right
+}
+
+/// Two charts side by side, each with its numbers at the left: the rate now, its limit, the scale.
+fn charts(canvas: &mut Canvas<'_>, area: Rect, context: Context<'_>) {
+    let half = (area.width - 3) / 2;
+    for (way, x) in [(Way::down(context), area.x + 1), (Way::up(context), area.right() - 1 - half)] {
+        let y = area.y + 1;
+        let chart = Rect::new(x + LABEL, y, half - LABEL, area.height - 1);
+        let top = way.chart(canvas, chart, way.token, context);
+        canvas.glyph(x, y, canvas.glyphs.arrows[usize::from(way.up)], way.token);
+        canvas.right(x + 2, y, 9, format_args!("{}", Rate(way.rate)), way.token);
+        if way.limit.is_some() {
+            let limit = Limit(way.limit, canvas.glyphs.unlimited);
+            canvas.right(x, y + 1, 11, format_args!("of {limit}"), Token::Muted);
+        }
+        canvas.right(x, y + 2, 11, format_args!("top {}", Bytes(top)), Token::Faint);
+    }
+}
+
+/// What the node moves in one direction.
+struct Way {
+    up: bool,
+    rate: u64,
+    limit: Option<u64>,
+    token: Token,
+}
+
+impl Way {
+    fn down(context: Context<'_>) -> Self {
+        let node = &context.model.snapshot.node;
+        Self { up: false, rate: node.rate_down, limit: node.limit_down, token: Token::Down }
+    }
+
+    fn up(context: Context<'_>) -> Self {
+        let node = &context.model.snapshot.node;
+        Self { up: true, rate: node.rate_up, limit: node.limit_up, token: Token::Up }
+    }
+
+    /// Draws its history and gives the scale.
+    fn chart(&self, canvas: &mut Canvas<'_>, area: Rect, token: Token, context: Context<'_>) -> u64 {
+        let history = &context.model.history;
+        if self.up {
+            chart::draw(canvas, area, history.up(), token)
+        } else {
+            chart::draw(canvas, area, history.down(), token)
+        }
+    }
 }

@@ -14,6 +14,7 @@ use skep_engine::control::{Direction, TransferRow, TransferState};
 use super::{Context, Pane, PaneId};
 use crate::console::derive::status;
 use crate::console::derive::totals::Totals;
+use crate::console::model::sort::SortKey;
 use crate::console::theme::Token;
 use crate::console::widgets::format::{Bytes, Limit, Percent, Rate, Seconds};
 use crate::console::widgets::table::{Column, Placed, fit};
@@ -89,21 +90,12 @@ impl Pane for Transfers {
         if inner.height < 2 {
             return;
         }
-        // Names are what rows are told apart by: they keep more where there is more.
-        let width = inner.width.saturating_sub(3);
-        let name = if width >= 70 { 20 } else { 10 };
-        let asked: Vec<Column<Cell>> =
-            COLUMNS.iter().map(|c| if c.key == Cell::Name { Column { min: name, ..*c } } else { *c }).collect();
-        let columns = fit(&asked, width, &[Cell::Name, Cell::Why, Cell::Why, Cell::Bar]);
+        let columns = columns(inner.width);
         for place in &columns {
-            canvas.print(
-                inner.x + 2 + place.x,
-                inner.y,
-                place.width,
-                place.align,
-                format_args!("{}", place.title),
-                Token::Heading,
-            );
+            // The order shows in the headings: a click on one sorts by it.
+            let token = if sort_of(place.key) == Some(list.sort) { Token::Strong } else { Token::Heading };
+            let (x, title) = (inner.x + 2 + place.x, format_args!("{}", place.title));
+            canvas.print(x, inner.y, place.width, place.align, title, token);
         }
         let page = self.page(area.height);
         if list.rows.is_empty() {
@@ -134,6 +126,36 @@ impl Pane for Transfers {
     }
 }
 
+/// The columns that fit inside a border of this width.
+fn columns(inner: u16) -> Vec<Placed<Cell>> {
+    // Names are what rows are told apart by: they keep more where there is more.
+    let width = inner.saturating_sub(3);
+    let name = if width >= 70 { 20 } else { 10 };
+    let asked: Vec<Column<Cell>> =
+        COLUMNS.iter().map(|c| if c.key == Cell::Name { Column { min: name, ..*c } } else { *c }).collect();
+    fit(&asked, width, &[Cell::Name, Cell::Why, Cell::Why, Cell::Bar])
+}
+
+/// The order that a column stands for.
+fn sort_of(key: Cell) -> Option<SortKey> {
+    match key {
+        Cell::State => Some(SortKey::State),
+        Cell::Name => Some(SortKey::Name),
+        Cell::Bar | Cell::Percent => Some(SortKey::Progress),
+        Cell::Size => Some(SortKey::Size),
+        Cell::Now | Cell::Average => Some(SortKey::Rate),
+        Cell::Eta => Some(SortKey::TimeLeft),
+        Cell::Via | Cell::Way | Cell::Up | Cell::Peers | Cell::Why => None,
+    }
+}
+
+/// The order whose heading stands at column `x` of the screen, for a pane in this area.
+pub fn sort_at(area: Rect, x: u16) -> Option<SortKey> {
+    let within = x.checked_sub(area.x + 3)?;
+    let columns = columns(area.width.saturating_sub(2));
+    columns.iter().find(|c| (c.x..c.x + c.width).contains(&within)).and_then(|c| sort_of(c.key))
+}
+
 /// Nothing to list: say why, and what to do.
 fn empty(canvas: &mut Canvas<'_>, inner: Rect, context: Context<'_>) {
     let model = context.model;
@@ -153,7 +175,7 @@ fn about(canvas: &mut Canvas<'_>, inner: Rect, row: &TransferRow, page: usize, r
     let mut room = inner.width.saturating_sub(3);
     if rows > page {
         let last = (top + page).min(rows);
-        let used = canvas.right(inner.x + 2, y, room, format_args!("{}–{last} of {rows}", top + 1), Token::Muted);
+        let used = canvas.right(inner.x + 2, y, room, format_args!("{}-{last} of {rows}", top + 1), Token::Muted);
         room = room.saturating_sub(used + 2);
     }
     let x = inner.x + 2;

@@ -4,17 +4,15 @@ use std::sync::Arc;
 
 use skep_engine::control::Command;
 
-use super::{available, movement, transfers};
+use super::{available, looks, movement, transfers};
 use crate::console::action::Action;
 use crate::console::effect::Effect;
-use crate::console::glyphs::GlyphChoice;
 use crate::console::model::Model;
 use crate::console::model::form::Form;
 use crate::console::model::input::Input;
 use crate::console::model::overlay::{BansView, Confirm, FilterEdit, HelpView, Overlay, Palette};
 use crate::console::model::toast::ToastLevel;
 use crate::console::panes::PaneId;
-use crate::console::theme::Theme;
 use crate::console::view::layout::Layout;
 
 /// Performs an action, or says why it cannot be.
@@ -35,12 +33,13 @@ pub fn perform(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
         Action::Focus(pane) => focus(model, pane),
         Action::Expand => model.expanded = if model.expanded.is_some() { None } else { Some(model.focus) },
         Action::Filter => filter(model),
-        Action::Theme => next_theme(model),
-        Action::Glyphs => next_glyphs(model),
+        Action::Theme => looks::open_themes(model),
+        Action::Glyphs => looks::next_glyphs(model),
         Action::Eco => {
             model.eco = !model.eco;
             say(model, ToastLevel::Info, if model.eco { "eco mode: data once a second" } else { "eco mode off" });
         }
+        Action::Export => effects.push(Effect::Export(looks::export_stem(model))),
         Action::Redraw => effects.push(Effect::Redraw),
         Action::Suspend => effects.push(Effect::Suspend),
         Action::Add => {
@@ -171,22 +170,6 @@ pub fn set_filter(model: &mut Model, pane: PaneId, text: &str) {
 pub fn refresh_rows(model: &mut Model, resort: bool) {
     let snapshot = Arc::clone(&model.snapshot);
     model.transfers.refresh(&snapshot, &model.wishes, model.now.mono_ms, resort);
-}
-
-fn next_theme(model: &mut Model) {
-    model.theme_at = (model.theme_at + 1) % model.settings.themes.len().max(1);
-    if let Some(spec) = model.settings.themes.get(model.theme_at) {
-        model.theme = Arc::new(Theme::resolve(spec, model.settings.depth));
-        let text = format!("theme: {}", spec.name);
-        say(model, ToastLevel::Info, text);
-    }
-}
-
-fn next_glyphs(model: &mut Model) {
-    let at = GlyphChoice::ALL.iter().position(|g| *g == model.glyph_choice).unwrap_or(0);
-    model.glyph_choice = GlyphChoice::ALL[(at + 1) % GlyphChoice::ALL.len()];
-    let text = format!("glyphs: {}", model.glyph_choice.name());
-    say(model, ToastLevel::Info, text);
 }
 
 fn lift_ban(model: &mut Model, effects: &mut Vec<Effect>) {

@@ -6,6 +6,7 @@ use crossterm::event::KeyCode;
 use skep_engine::control::Command;
 
 use super::actions::{self, set_filter};
+use super::looks;
 use crate::console::action::Action;
 use crate::console::effect::Effect;
 use crate::console::keymap::{Key, Lookup};
@@ -89,6 +90,28 @@ pub fn typed(model: &mut Model, key: Key, effects: &mut Vec<Effect>) -> bool {
             look_up(&form, effects);
             model.overlays.push(Overlay::Form(form));
             true
+        }
+        Some(Overlay::Themes(_)) if action == Some(Action::Accept) => {
+            looks::keep(model);
+            true
+        }
+        Some(Overlay::Themes(view)) => {
+            let count = view.rows.len();
+            let (last, before) = (view.at + 1 >= count, view.before.clone());
+            model.overlays.push(Overlay::Themes(view));
+            match key.typed() {
+                // The key that opened it goes on to the next, round and round.
+                Some('t') if action.is_none() => {
+                    looks::preview(model, if last { -(count as isize) } else { 1 });
+                    true
+                }
+                Some('q') if action.is_none() => {
+                    model.overlays.pop();
+                    model.choose_theme(before);
+                    true
+                }
+                _ => false,
+            }
         }
         Some(other @ (Overlay::Help(_) | Overlay::Bans(_))) => {
             model.overlays.push(other);
@@ -185,8 +208,10 @@ pub fn paste(model: &mut Model, text: &str, effects: &mut Vec<Effect>) {
 
 /// Esc: the topmost dialog goes, and with it what it did so far.
 pub fn close(model: &mut Model) {
-    if let Some(Overlay::Filter(filter)) = model.overlays.pop() {
-        set_filter(model, filter.pane, &filter.before);
+    match model.overlays.pop() {
+        Some(Overlay::Filter(filter)) => set_filter(model, filter.pane, &filter.before),
+        Some(Overlay::Themes(view)) => model.choose_theme(view.before),
+        _ => {}
     }
 }
 

@@ -6,6 +6,7 @@ mod answer;
 pub mod available;
 mod dialogs;
 mod keys;
+mod looks;
 mod mouse;
 mod movement;
 mod rest;
@@ -39,6 +40,9 @@ pub fn reduce(model: &mut Model, event: Event, at: Moment) -> Vec<Effect> {
         Event::Connection(connection) => connected(model, connection),
         Event::Answer { told, ids, result } => answer::take(model, told, &ids, result),
         Event::PathFact(path, fact) => dialogs::path_fact(model, &path, fact),
+        Event::Themes { themes, troubles } => looks::take_themes(model, themes, troubles),
+        Event::Ground { light } => looks::take_ground(model, light),
+        Event::Exported(result) => looks::exported(model, result),
         Event::Cost(cost) => model.cost = cost,
         Event::Tick => {}
         Event::Trouble(text) => model.toasts.push(ToastLevel::Error, text, at.mono_ms),

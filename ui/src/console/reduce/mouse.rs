@@ -1,13 +1,14 @@
-//! The mouse: click to focus and select, wheel to scroll.
+//! The mouse: click to focus and select, on a heading to sort by it, wheel to scroll.
 
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::Position;
 
+use super::actions::refresh_rows;
 use super::movement;
 use crate::console::effect::Effect;
 use crate::console::model::Model;
-use crate::console::panes::PaneId;
 use crate::console::panes::pieces::Shape;
+use crate::console::panes::{PaneId, transfers};
 use crate::console::view::layout::Layout;
 
 /// Lines per turn of the wheel.
@@ -62,6 +63,14 @@ pub fn mouse(model: &mut Model, event: MouseEvent, _effects: &mut Vec<Effect>) {
                 model.log.select(place);
             }
         }
-        PaneId::Transfers => {}
+        PaneId::Transfers => {
+            let list = &mut model.transfers;
+            // The border says nothing of columns; the line below it does.
+            let Some(sort) = transfers::sort_at(area, event.column).filter(|_| event.row == area.y + 1) else { return };
+            // The same heading again turns the order round.
+            list.reversed = list.sort == sort && !list.reversed;
+            list.sort = sort;
+            refresh_rows(model, true);
+        }
     }
 }

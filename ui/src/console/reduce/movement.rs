@@ -1,5 +1,6 @@
 //! Moving in whatever list has the keys.
 
+use super::looks;
 use crate::console::model::Model;
 use crate::console::model::overlay::Overlay;
 use crate::console::overlays::help_lines;
@@ -15,6 +16,7 @@ pub fn by(model: &mut Model, lines: isize) {
             let last = (help_lines(view.pane) + 4).saturating_sub(screen);
             view.top = view.top.saturating_add_signed(lines).min(last);
         }
+        Some(Overlay::Themes(_)) => looks::preview(model, lines),
         Some(Overlay::Bans(view)) => view.at = view.at.saturating_add_signed(lines).min(bans.saturating_sub(1)),
         _ => match model.focus {
             PaneId::Transfers => model.transfers.move_by(lines),

@@ -8,6 +8,7 @@ use crossterm::event::{Event as TermEvent, EventStream, KeyEventKind};
 use futures_util::{FutureExt as _, StreamExt as _};
 use skep_engine::control::{Control, Focus};
 
+use super::ground::{self, GroundProbe, Heard};
 use super::meter::Meter;
 use super::options::{ConsoleError, ConsoleOptions, Exit};
 use super::panics::PanicHook;
@@ -15,6 +16,7 @@ use super::scheduler::{Attention, Due, Scheduler};
 use super::screen::Screen;
 use super::signals::{Asked, Signals};
 use super::tasks::Tasks;
+use super::themes::ThemeWatch;
 use super::tty::Tty;
 use super::writer::{Flushed, Writer};
 use crate::console::derive::Derived;
@@ -45,6 +47,8 @@ struct Driver<'a> {
     writer: Writer,
     signals: Signals,
     input: EventStream,
+    ground: GroundProbe,
+    themes: ThemeWatch,
     tty: Arc<Tty>,
     hook: &'a PanicHook,
     started: Instant,
@@ -63,7 +67,7 @@ pub(super) async fn drive(
     tty: Arc<Tty>,
     hook: &PanicHook,
 ) -> Result<Exit, ConsoleError> {
-    let (model, troubles) = setup::model(control.as_ref(), &options);
+    let (model, files, troubles) = setup::model(control.as_ref(), &options);
     let source = Source::new(control.view(Focus::default()));
     let (width, height) = crossterm::terminal::size()?;
     let mut driver = Driver {
@@ -77,6 +81,8 @@ pub(super) async fn drive(
         writer: Writer::start(Arc::clone(&tty))?,
         signals: Signals::listen()?,
         input: EventStream::new(),
+        ground: GroundProbe::default(),
+        themes: ThemeWatch::start(options.theme_dir.clone(), files),
         tty,
         hook,
         started: Instant::now(),
@@ -89,12 +95,20 @@ pub(super) async fn drive(
     for trouble in troubles {
         driver.reduce(Event::Trouble(trouble)).await?;
     }
+    if setup::answers_questions() {
+        driver.screen.send(ground::QUESTION);
+        driver.ground.on_asked(driver.now().mono_ms);
+    }
     driver.run().await
 }
 
 impl Driver<'_> {
     async fn run(&mut self) -> Result<Exit, ConsoleError> {
         loop {
+            let late = self.ground.overdue(self.now().mono_ms);
+            if let Some(exit) = self.keys_if_any(late).await? {
+                return Ok(exit);
+            }
             self.draw_if_due().await?;
             let wake = self.wake_in();
             let flow = tokio::select! {
@@ -103,6 +117,10 @@ impl Driver<'_> {
                 event = self.input.next() => self.terminal(event).await?,
                 flushed = self.writer.flushed() => self.flushed(flushed)?,
                 event = self.tasks.next() => {
+                    self.scheduler.on_input();
+                    self.reduce(event).await?
+                }
+                event = self.themes.next() => {
                     self.scheduler.on_input();
                     self.reduce(event).await?
                 }
@@ -147,6 +165,11 @@ impl Driver<'_> {
             match effect {
                 Effect::SetFocus(focus) => self.source.focus(focus),
                 Effect::Copy(text) => self.screen.copy(&text),
+                Effect::Export(stem) => {
+                    let mut frame = self.screen.buffer().clone();
+                    view::draw(&self.model, &mut self.derived, &mut frame);
+                    self.tasks.export(frame, Arc::clone(&self.model.theme), stem);
+                }
                 Effect::Redraw => self.screen.forget(),
                 Effect::Suspend => self.suspend(true).await?,
                 Effect::Quit => return Ok(Some(Exit::Quit)),
@@ -178,7 +201,14 @@ impl Driver<'_> {
     async fn terminal_event(&mut self, event: TermEvent) -> Result<Flow, ConsoleError> {
         let event = match event {
             TermEvent::Key(key) if key.kind == KeyEventKind::Release => return Ok(None),
-            TermEvent::Key(key) => Event::Key(Key::from(key)),
+            TermEvent::Key(key) => {
+                let now = self.now().mono_ms;
+                match self.ground.on_key(Key::from(key), now) {
+                    Heard::Keys(keys) => return self.keys(keys).await,
+                    Heard::Held => return Ok(None),
+                    Heard::Ground(color) => Event::Ground { light: color.is_light() },
+                }
+            }
             TermEvent::Paste(text) => Event::Paste(text),
             TermEvent::Mouse(mouse) => Event::Mouse(mouse),
             TermEvent::Resize(width, height) => {
@@ -190,6 +220,20 @@ impl Driver<'_> {
         };
         self.scheduler.on_input();
         self.reduce(event).await
+    }
+
+    async fn keys_if_any(&mut self, keys: Vec<Key>) -> Result<Flow, ConsoleError> {
+        if keys.is_empty() { Ok(None) } else { self.keys(keys).await }
+    }
+
+    async fn keys(&mut self, keys: Vec<Key>) -> Result<Flow, ConsoleError> {
+        self.scheduler.on_input();
+        for key in keys {
+            if let Some(exit) = self.reduce(Event::Key(key)).await? {
+                return Ok(Some(exit));
+            }
+        }
+        Ok(None)
     }
 
     async fn changed(&mut self, change: Change) -> Result<Flow, ConsoleError> {

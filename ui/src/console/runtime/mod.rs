@@ -5,10 +5,14 @@
 //! - [`screen`], [`encode`]: a frame as the bytes that change what is on screen.
 //! - [`writer`]: a thread of its own, so that a slow terminal never blocks keys or signals.
 //! - [`picture`]: the same without a terminal, for documentation.
+//! - [`ground`]: asks the terminal whether its ground is light (a decider); [`themes`]: theme files that change.
+//! - [`export`]: the screen as files.
 //! - [`tty`], [`panics`], [`signals`]: the terminal is restored in every case.
 
 pub mod driver;
 pub mod encode;
+pub mod export;
+pub mod ground;
 pub mod meter;
 pub mod options;
 pub mod panics;
@@ -17,6 +21,7 @@ pub mod scheduler;
 pub mod screen;
 pub mod signals;
 pub mod tasks;
+pub mod themes;
 pub mod tty;
 pub mod writer;
 

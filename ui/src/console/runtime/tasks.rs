@@ -4,12 +4,15 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ratatui::buffer::Buffer;
 use skep_engine::control::{AddTransfer, Command, CommandError, CommandErrorKind, Control, TransferId};
 use tokio::task::JoinSet;
 
+use super::export;
 use crate::console::effect::{Effect, Told};
 use crate::console::event::Event;
 use crate::console::model::form::PathFact;
+use crate::console::theme::Theme;
 
 /// Effects under way at most; an operator has no more hands than that.
 const MAX_TASKS: usize = 64;
@@ -62,6 +65,16 @@ impl Tasks {
                 None
             }
             other => Some(other),
+        }
+    }
+
+    /// Writes the screen to files in the folder where the console was started.
+    pub fn export(&mut self, frame: Buffer, theme: Arc<Theme>, stem: String) {
+        if self.set.len() < MAX_TASKS {
+            self.set.spawn_blocking(move || {
+                let folder = std::env::current_dir().map_err(|e| format!("the current folder: {e}"));
+                Event::Exported(folder.and_then(|folder| export::save(&folder, &stem, &frame, &theme)))
+            });
         }
     }
 

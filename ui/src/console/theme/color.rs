@@ -20,6 +20,28 @@ pub enum Depth {
     True,
 }
 
+/// Levels of the 6×6×6 cube of the xterm palette.
+const STEPS: [u8; 6] = [0, 95, 135, 175, 215, 255];
+/// The first sixteen of xterm's default palette (XTerm-col.ad).
+const SIXTEEN: [(u8, u8, u8); 16] = [
+    (0, 0, 0),
+    (205, 0, 0),
+    (0, 205, 0),
+    (205, 205, 0),
+    (0, 0, 238),
+    (205, 0, 205),
+    (0, 205, 205),
+    (229, 229, 229),
+    (127, 127, 127),
+    (255, 0, 0),
+    (0, 255, 0),
+    (255, 255, 0),
+    (92, 92, 255),
+    (255, 0, 255),
+    (0, 255, 255),
+    (255, 255, 255),
+];
+
 impl Rgb {
     /// Parses `#rrggbb`.
     pub fn parse(text: &str) -> Option<Self> {
@@ -30,7 +52,6 @@ impl Rgb {
 
     /// The nearest of the 240 fixed colours of the xterm palette (6×6×6 cube and 24 greys).
     pub fn to_256(self) -> u8 {
-        const STEPS: [u8; 6] = [0, 95, 135, 175, 215, 255];
         let nearest = |v: u8| (0..6).min_by_key(|i| STEPS[*i].abs_diff(v)).unwrap_or(0);
         let (r, g, b) = (nearest(self.0), nearest(self.1), nearest(self.2));
         let cube = Self(STEPS[r], STEPS[g], STEPS[b]);
@@ -42,6 +63,42 @@ impl Rgb {
         } else {
             (16 + 36 * r + 6 * g + b) as u8
         }
+    }
+
+    /// Any colour but the terminal's own: indexed ones as xterm shows them, the sixteen as its default
+    /// palette has them.
+    pub fn of(color: Color) -> Option<Self> {
+        let index = match color {
+            Color::Reset => return None,
+            Color::Rgb(r, g, b) => return Some(Self(r, g, b)),
+            Color::Indexed(n @ 232..) => {
+                let level = 8 + (n - 232) * 10;
+                return Some(Self(level, level, level));
+            }
+            Color::Indexed(n @ 16..) => {
+                let n = usize::from(n - 16);
+                return Some(Self(STEPS[n / 36], STEPS[n / 6 % 6], STEPS[n % 6]));
+            }
+            Color::Indexed(n) => n,
+            Color::Black => 0,
+            Color::Red => 1,
+            Color::Green => 2,
+            Color::Yellow => 3,
+            Color::Blue => 4,
+            Color::Magenta => 5,
+            Color::Cyan => 6,
+            Color::Gray => 7,
+            Color::DarkGray => 8,
+            Color::LightRed => 9,
+            Color::LightGreen => 10,
+            Color::LightYellow => 11,
+            Color::LightBlue => 12,
+            Color::LightMagenta => 13,
+            Color::LightCyan => 14,
+            Color::White => 15,
+        };
+        let (r, g, b) = SIXTEEN[usize::from(index)];
+        Some(Self(r, g, b))
     }
 
     fn distance(self, other: Self) -> u32 {
@@ -56,6 +113,12 @@ impl Rgb {
             if v <= 0.04045 { v / 12.92 } else { ((v + 0.055) / 1.055).powf(2.4) }
         };
         0.2126 * linear(self.0) + 0.7152 * linear(self.1) + 0.0722 * linear(self.2)
+    }
+
+    /// A ground on which dark text reads better than light.
+    pub fn is_light(self) -> bool {
+        // Where the contrast to black and to white is the same (WCAG 2.2).
+        self.luminance() > 0.179
     }
 
     /// Contrast between two colours, 1 to 21 (WCAG 2.2).
@@ -118,6 +181,10 @@ mod tests {
         assert_eq!(Rgb(255, 0, 0).to_256(), 196);
         assert_eq!(Rgb(18, 18, 18).to_256(), 233);
         assert_eq!(Rgb(128, 128, 128).to_256(), 244);
+        for index in 16..=255 {
+            let shown = Rgb::of(Color::Indexed(index)).unwrap();
+            assert_eq!(Rgb::of(Color::Indexed(shown.to_256())), Some(shown), "{index}");
+        }
     }
 
     #[test]

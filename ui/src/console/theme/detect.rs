@@ -1,4 +1,4 @@
-//! How many colours the terminal shows, from its environment.
+//! How many colours the terminal shows and what its ground is, from its environment.
 
 use super::Depth;
 
@@ -35,6 +35,14 @@ pub fn detect_depth(choice: ColorChoice, env: impl Fn(&str) -> Option<String>) -
     }
 }
 
+/// True if the environment says that the terminal's ground is light: `COLORFGBG` (rxvt, Konsole and
+/// others) ends with the number of the background among the sixteen. Dark where nothing is said.
+pub fn detect_light(env: impl Fn(&str) -> Option<String>) -> bool {
+    let said = env("COLORFGBG");
+    let number = said.as_deref().and_then(|v| v.rsplit(';').next()).and_then(|n| n.trim().parse::<u8>().ok());
+    matches!(number, Some(7 | 9..=15))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,5 +64,13 @@ mod tests {
             let env = |name: &str| vars.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
             assert_eq!(detect_depth(*choice, env), *depth, "{vars:?}");
         }
+    }
+
+    #[test]
+    fn the_ground_is_dark_unless_said_otherwise() {
+        for (value, light) in [("0;15", true), ("15;0", false), ("0;default;15", true), ("12;8", false), ("x", false)] {
+            assert_eq!(detect_light(|_| Some(value.to_owned())), light, "{value}");
+        }
+        assert!(!detect_light(|_| None));
     }
 }

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 
 use ratatui::style::{Color, Modifier};
 use serde::Deserialize;
+use toml::Spanned;
 
 use super::color::{Rgb, ansi};
 use super::{ThemeError, Token, builtin};
@@ -47,12 +48,12 @@ pub struct ThemeSpec {
 #[serde(deny_unknown_fields)]
 struct File {
     name: String,
-    base: Option<String>,
+    base: Option<Spanned<String>>,
     light: Option<bool>,
     #[serde(default)]
     palette: BTreeMap<String, String>,
     #[serde(default)]
-    tokens: BTreeMap<String, RawToken>,
+    tokens: BTreeMap<String, Spanned<RawToken>>,
 }
 
 #[derive(Deserialize)]
@@ -70,11 +71,19 @@ struct RawToken {
 ///
 /// # Errors
 /// TOML that does not parse; a token, colour, modifier or base that does not exist; a theme
-/// without base that leaves a token out.
+/// without base that leaves a token out. Where it is about a place in the file, with its line.
 pub fn parse(text: &str) -> Result<ThemeSpec, ThemeError> {
-    let file: File = toml::from_str(text).map_err(|e| ThemeError::Syntax(e.to_string()))?;
+    let line = |at: usize| text[..at.min(text.len())].matches('\n').count() + 1;
+    let file: File = toml::from_str(text).map_err(|e| {
+        let error = ThemeError::Syntax(e.message().to_owned());
+        match e.span() {
+            Some(span) => error.at(line(span.start)),
+            None => error,
+        }
+    })?;
     let mut spec = match &file.base {
-        Some(base) => builtin(base).ok_or_else(|| ThemeError::NoSuchTheme(base.clone()))?,
+        Some(base) => builtin(base.as_ref())
+            .ok_or_else(|| ThemeError::NoSuchTheme(base.as_ref().clone()).at(line(base.span().start)))?,
         None => ThemeSpec { name: String::new(), light: false, tokens: vec![TokenSpec::default(); Token::COUNT] },
     };
     if file.base.is_none()
@@ -83,11 +92,12 @@ pub fn parse(text: &str) -> Result<ThemeSpec, ThemeError> {
         return Err(ThemeError::MissingToken(missing.name()));
     }
     for (name, raw) in &file.tokens {
+        let here = |error: ThemeError| error.at(line(raw.span().start));
         let token = Token::ALL
             .iter()
             .find(|t| t.name() == name)
-            .ok_or_else(|| ThemeError::Unknown { what: "token", name: name.clone() })?;
-        spec.tokens[*token as usize] = token_spec(raw, &file.palette)?;
+            .ok_or_else(|| here(ThemeError::Unknown { what: "token", name: name.clone() }))?;
+        spec.tokens[*token as usize] = token_spec(raw.as_ref(), &file.palette).map_err(here)?;
     }
     spec.name = file.name;
     spec.light = file.light.unwrap_or(spec.light);
@@ -144,6 +154,11 @@ mod tests {
         for (text, named) in cases {
             let error = parse(text).unwrap_err().to_string();
             assert!(error.contains(named), "{error}");
+            assert!(!error.contains('\n'), "one line, as a toast shows it: {error}");
         }
+        let text = "name='a'\nbase='slate'\n[tokens]\ntext={}\nmuted={fg='sky'}";
+        assert!(parse(text).unwrap_err().to_string().starts_with("line 5: "), "{}", parse(text).unwrap_err());
+        let torn = parse("name='a'\nbase=").unwrap_err().to_string();
+        assert!(torn.starts_with("line 2: "), "{torn}");
     }
 }

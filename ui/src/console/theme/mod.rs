@@ -12,7 +12,7 @@ mod token;
 use ratatui::style::{Color, Style};
 
 pub use color::{Depth, Rgb};
-pub use detect::{ColorChoice, detect_depth};
+pub use detect::{ColorChoice, detect_depth, detect_light};
 pub use file::{ThemeSpec, TokenSpec, parse};
 pub use token::Token;
 
@@ -21,7 +21,13 @@ const BUILTIN: &[(&str, &str)] = &[
     ("slate", include_str!("../../../../themes/slate.toml")),
     ("paper", include_str!("../../../../themes/paper.toml")),
     ("high-contrast", include_str!("../../../../themes/high-contrast.toml")),
+    ("deutan", include_str!("../../../../themes/deutan.toml")),
+    ("tritan", include_str!("../../../../themes/tritan.toml")),
     ("mono", include_str!("../../../../themes/mono.toml")),
+    ("gruvbox", include_str!("../../../../themes/gruvbox.toml")),
+    ("nord", include_str!("../../../../themes/nord.toml")),
+    ("catppuccin", include_str!("../../../../themes/catppuccin.toml")),
+    ("tokyo-night", include_str!("../../../../themes/tokyo-night.toml")),
 ];
 
 /// What is wrong with a theme.
@@ -30,6 +36,9 @@ pub enum ThemeError {
     /// Not TOML, or not of a theme's shape.
     #[error("the theme file cannot be read: {0}")]
     Syntax(String),
+    /// What is wrong at a line of the file, counted from 1.
+    #[error("line {0}: {1}")]
+    Line(usize, Box<ThemeError>),
     /// No built-in theme has this name.
     #[error("there is no theme {0:?}; `skep themes` lists them")]
     NoSuchTheme(String),
@@ -44,6 +53,13 @@ pub enum ThemeError {
         /// The name.
         name: String,
     },
+}
+
+impl ThemeError {
+    /// The same, with the line that it is about.
+    fn at(self, line: usize) -> Self {
+        Self::Line(line, Box::new(self))
+    }
 }
 
 /// Names of the built-in themes; the first is the default.

@@ -9,10 +9,13 @@ use crate::console::panes::PaneId;
 /// Smallest screen with panes on it.
 pub const MIN_SIZE: (u16, u16) = (40, 10);
 
+/// Lines of a header with charts.
+pub const TALL_HEADER: u16 = 4;
+
 /// Areas of a frame. Panes touch but never overlap.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
-    /// The line on top.
+    /// The line on top, with charts below it on a large screen.
     pub header: Rect,
     /// Panes on screen, from top to bottom.
     pub panes: Vec<(PaneId, Rect)>,
@@ -30,7 +33,9 @@ impl Layout {
             let nothing = Rect::new(0, 0, 0, 0);
             return Self { header: nothing, panes: Vec::new(), footer: nothing, tiny: true };
         }
-        let body = Rect::new(0, 1, width, height - 2);
+        // Charts of what the node moves, where nothing else needs the room.
+        let header = if width >= 100 && height >= 40 { TALL_HEADER } else { 1 };
+        let body = Rect::new(0, header, width, height - header - 1);
         let heights = match model.expanded {
             Some(pane) => vec![(pane, body.height)],
             None => share(body.height, model.transfers.rows.len(), model.focus),
@@ -41,7 +46,7 @@ impl Layout {
             panes.push((id, Rect::new(0, y, width, height)));
             y += height;
         }
-        Self { header: Rect::new(0, 0, width, 1), panes, footer: Rect::new(0, height - 1, width, 1), tiny: false }
+        Self { header: Rect::new(0, 0, width, header), panes, footer: Rect::new(0, height - 1, width, 1), tiny: false }
     }
 
     /// The area of a pane, if it is on screen.

@@ -100,6 +100,14 @@ impl<'a> Canvas<'a> {
         }
     }
 
+    /// One glyph as another theme shows it.
+    pub fn sample(&mut self, x: u16, y: u16, glyph: &'static str, theme: &Theme, token: Token) {
+        let style = theme.ground().patch(theme.style(token));
+        if let Some(cell) = self.buf.cell_mut((x, y)) {
+            cell.set_symbol(glyph).set_style(style);
+        }
+    }
+
     /// Lays a token's background and modifiers over what is drawn there already.
     pub fn wash(&mut self, area: Rect, token: Token) {
         let style = self.theme.style(token);

@@ -3,10 +3,10 @@
 
 pub mod bar;
 pub mod canvas;
+pub mod chart;
 pub mod clock;
 pub mod format;
 pub mod frame;
-pub mod sparkline;
 pub mod table;
 pub mod text;
 

@@ -34,12 +34,18 @@ pub struct Placed<K> {
     pub align: Align,
 }
 
-/// Places the columns that fit into `width`, in their order, one blank between them. Columns go by
-/// priority; what is left widens those that can use it, most important first by the order of `grow`.
+/// Blanks between two columns: text that follows a number needs two to stand apart from it.
+fn gap<K>(before: &Column<K>, after: &Column<K>) -> u16 {
+    if before.align == Align::Right && after.align == Align::Left { 2 } else { 1 }
+}
+
+/// Places the columns that fit into `width`, in their order, with a blank or two between them. Columns go
+/// by priority; what is left widens those that can use it, most important first by the order of `grow`.
 pub fn fit<K: Copy + PartialEq>(columns: &[Column<K>], width: u16, grow: &[K]) -> Vec<Placed<K>> {
     let mut kept: Vec<&Column<K>> = columns.iter().collect();
     let need = |kept: &[&Column<K>]| -> u32 {
-        kept.iter().map(|c| u32::from(c.min)).sum::<u32>() + kept.len().saturating_sub(1) as u32
+        let gaps: u32 = kept.windows(2).map(|pair| u32::from(gap(pair[0], pair[1]))).sum();
+        kept.iter().map(|c| u32::from(c.min)).sum::<u32>() + gaps
     };
     while need(&kept) > u32::from(width) {
         let Some((at, _)) = kept.iter().enumerate().max_by_key(|(at, c)| (c.priority, *at)) else { break };
@@ -65,9 +71,12 @@ pub fn fit<K: Copy + PartialEq>(columns: &[Column<K>], width: u16, grow: &[K]) -
         }
     }
     let mut x = 0;
-    for place in &mut placed {
+    for (at, place) in placed.iter_mut().enumerate() {
+        if at > 0 {
+            x += gap(kept[at - 1], kept[at]);
+        }
         place.x = x;
-        x += place.width + 1;
+        x += place.width;
     }
     placed
 }
@@ -90,6 +99,8 @@ mod tests {
         assert_eq!(keys(80), [0, 1, 2, 3]);
         assert_eq!(keys(30), [0, 1, 3]);
         assert_eq!(keys(20), [0, 1]);
+        let apart = fit(COLUMNS, 80, &[]);
+        assert_eq!(apart[2].x - (apart[1].x + apart[1].width), 2, "text after a number");
         assert_eq!(keys(8), [0]);
         assert_eq!(keys(7), [] as [u8; 0]);
     }

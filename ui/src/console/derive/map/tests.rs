@@ -117,3 +117,28 @@ proptest! {
         lane(&peer, 0..len, width, &mut Vec::new());
     }
 }
+
+#[test]
+fn one_piece_of_a_hundred_thousand_is_seen_with_every_glyph_set() {
+    use crate::console::glyphs::{Charset, GlyphChoice, dots};
+    for lost in [0, 1, 49_999, 50_000, 99_998, 99_999] {
+        let map = Map::build(&detail(100_000, &[lost]), 0..100_000, 47);
+        let odd: Vec<&MapCell> = map.cells.iter().filter(|c| c.worst != Worst::Have).collect();
+        assert_eq!((odd.len(), odd[0].worst), (1, Worst::Missing(1)), "piece {lost}");
+        assert!(odd[0].halves.contains(&3) && odd[0].halves.iter().all(|h| *h >= 3), "{:?}", odd[0].halves);
+        for choice in GlyphChoice::ALL {
+            let set = choice.set(Charset::Octants);
+            let [left, right] = odd[0].halves;
+            let shown = set.dots.map_or(set.missing[0], |dots| dots[dots::columns(left, right)]);
+            assert_ne!(shown, set.have, "{}", choice.name());
+        }
+    }
+}
+
+#[test]
+fn halves_are_what_they_cover() {
+    let map = Map::build(&detail(16, &[0, 1, 2, 3, 8]), 0..16, 2);
+    assert_eq!(map.cells.iter().map(|c| c.halves).collect::<Vec<_>>(), [[0, 4], [3, 4]]);
+    let exact = Map::build(&detail(4, &[1]), 0..4, 4);
+    assert_eq!(exact.cells.iter().map(|c| c.halves).collect::<Vec<_>>(), [[4, 4], [0, 0], [4, 4], [4, 4]]);
+}

@@ -2,6 +2,7 @@
 
 use super::Shape;
 use crate::console::derive::map::{LaneCell, MapCell, Worst};
+use crate::console::glyphs::dots;
 use crate::console::panes::Context;
 use crate::console::theme::Token;
 use crate::console::widgets::Canvas;
@@ -13,6 +14,11 @@ fn look(canvas: &Canvas<'_>, cell: &MapCell) -> (&'static str, Token) {
     match cell.worst {
         Worst::Failed => (canvas.glyphs.failed, Token::MapFailed),
         Worst::Rare(sources) => (DIGITS[usize::from(sources.min(9))], Token::MapRare),
+        Worst::Missing(_) if canvas.glyphs.dots.is_some() && cell.halves != [0, 0] => {
+            // What is lit is here, and the colour tells that something is not.
+            let [left, right] = cell.halves;
+            (canvas.glyphs.dots.map_or("", |dots| dots[dots::columns(left, right)]), Token::MapMissing)
+        }
         Worst::Missing(eighths) => {
             let level = match eighths {
                 0..=2 => 0,
@@ -68,7 +74,15 @@ pub fn peer(canvas: &mut Canvas<'_>, shape: &Shape, y: u16, cells: &[LaneCell], 
             canvas.glyph(x, y, canvas.glyphs.lane_flight, Token::MapFlight);
         } else {
             let token = if cell.level == 0 || faded { Token::Faint } else { Token::Lane };
-            canvas.glyph(x, y, canvas.glyphs.lane[usize::from(cell.level.min(5))], token);
+            let glyph = match canvas.glyphs.dots {
+                // Three dots high at most, so that lanes stay apart.
+                Some(dots) if cell.level > 0 => {
+                    let [left, right] = cell.halves.map(|quarters| [0, 1, 2, 2, 3][usize::from(quarters.min(4))]);
+                    dots[dots::columns(left, right)]
+                }
+                _ => canvas.glyphs.lane[usize::from(cell.level.min(5))],
+            };
+            canvas.glyph(x, y, glyph, token);
         }
     }
 }

@@ -99,7 +99,7 @@ pub fn note(canvas: &mut Canvas<'_>, shape: &Shape, detail: &TransferDetail, con
     let peers = detail.peers.len();
     if peers > shape.peer_rows {
         let last = (view.top + shape.peer_rows).min(peers);
-        let used = canvas.right(x, y, room, format_args!("{}–{last} of {peers} peers", view.top + 1), Token::Muted);
+        let used = canvas.right(x, y, room, format_args!("{}-{last} of {peers} peers", view.top + 1), Token::Muted);
         room = room.saturating_sub(used + 2);
     }
     let peer = view.selected.as_deref().and_then(|name| detail.peers.iter().find(|p| p.endpoint == name));

@@ -6,19 +6,23 @@ use std::path::Path;
 use jiff::tz::TimeZone;
 use skep_engine::control::Control;
 
-use crate::console::glyphs::detect_unicode;
+use crate::console::event::Event;
+use crate::console::glyphs::detect_charset;
 use crate::console::keymap::{self, Keymap};
-use crate::console::model::{Model, Settings};
+use crate::console::model::looks::ThemeChoice;
+use crate::console::model::{Model, Moment, Settings};
+use crate::console::reduce::reduce;
 use crate::console::runtime::options::ConsoleOptions;
-use crate::console::theme::{self, ThemeSpec, builtin, builtin_names, detect_depth};
+use crate::console::runtime::themes::ThemeFiles;
+use crate::console::theme::{self, detect_depth};
 
-/// Makes the model; what is wrong with the operator's files comes back in words.
-pub fn model(control: &dyn Control, options: &ConsoleOptions) -> (Model, Vec<String>) {
+/// Makes the model; what is wrong with the operator's files comes back in words, their themes to be watched.
+pub fn model(control: &dyn Control, options: &ConsoleOptions) -> (Model, ThemeFiles, Vec<String>) {
     let mut troubles = Vec::new();
     let env = |name: &str| env::var(name).ok();
-    let mut themes: Vec<ThemeSpec> = builtin_names().filter_map(builtin).collect();
+    let mut files = ThemeFiles::default();
     if let Some(dir) = &options.theme_dir {
-        user_themes(dir, &mut themes, &mut troubles);
+        troubles.extend(files.refresh(dir).into_iter().flatten());
     }
     let keymap = match &options.keys_file {
         Some(file) => keys(file, &mut troubles),
@@ -32,33 +36,21 @@ pub fn model(control: &dyn Control, options: &ConsoleOptions) -> (Model, Vec<Str
         default_dir: options.default_dir.as_ref().map(|d| d.to_string_lossy().into_owned()),
         zone: TimeZone::system(),
         depth: detect_depth(options.color, env),
-        unicode: detect_unicode(env),
-        themes,
+        charset: detect_charset(env),
+        themes: files.themes(),
     };
-    let wanted = options.theme.clone().unwrap_or_else(|| "slate".to_owned());
-    if !settings.themes.iter().any(|t| t.name == wanted) {
+    let wanted = options.theme.clone().unwrap_or_else(|| ThemeChoice::AUTO.to_owned());
+    if ThemeChoice::from_name(&wanted).resolve(&settings.themes, false).is_none() {
         troubles.push(theme::ThemeError::NoSuchTheme(wanted.clone()).to_string());
     }
-    (Model::new(settings, keymap, &wanted, options.glyphs), troubles)
+    let mut model = Model::new(settings, keymap, &wanted, options.glyphs);
+    reduce(&mut model, Event::Ground { light: theme::detect_light(env) }, Moment::default());
+    (model, files, troubles)
 }
 
-/// The operator's themes, in the order of their file names, behind the built-in ones; one with the
-/// name of a built-in theme takes its place.
-fn user_themes(dir: &Path, themes: &mut Vec<ThemeSpec>, troubles: &mut Vec<String>) {
-    let Ok(entries) = std::fs::read_dir(dir) else { return };
-    let mut files: Vec<_> = entries.flatten().map(|e| e.path()).collect();
-    files.retain(|f| f.extension().is_some_and(|e| e == "toml"));
-    files.sort();
-    for file in files {
-        let parsed = std::fs::read_to_string(&file).map_err(|e| e.to_string());
-        match parsed.and_then(|text| theme::parse(&text).map_err(|e| e.to_string())) {
-            Ok(spec) => match themes.iter_mut().find(|t| t.name == spec.name) {
-                Some(place) => *place = spec,
-                None => themes.push(spec),
-            },
-            Err(error) => troubles.push(format!("{}: {error}", file.display())),
-        }
-    }
+/// True if the terminal can be asked about itself: some old ones print what they do not know.
+pub fn answers_questions() -> bool {
+    env::var("TERM").is_ok_and(|term| !matches!(&*term, "" | "linux" | "dumb"))
 }
 
 fn keys(file: &Path, troubles: &mut Vec<String>) -> Keymap {

@@ -4,30 +4,49 @@
 //! be read without colour: `█` have, `▸` in flight, `▓▒░·` ever more missing, `0` or `1` where a
 //! missing piece is rare (so many peers have it), `!` where a piece failed.
 
-/// Which glyphs a terminal can show.
+pub mod dots;
+
+use dots::Dots;
+
+/// Which glyphs are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum GlyphChoice {
-    /// Blocks, or ASCII where the locale is not UTF-8 or the terminal is the kernel's own.
+    /// What the terminal is known to show.
     #[default]
     Auto,
+    /// Octants: 2 × 4 solid dots in a cell (Unicode 16).
+    Octant,
+    /// Braille patterns: 2 × 4 points in a cell.
+    Braille,
     /// Block elements.
     Block,
-    /// Braille patterns.
-    Braille,
     /// Nothing beyond ASCII.
     Ascii,
 }
 
+/// Which characters a terminal is known to show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Charset {
+    /// No more than ASCII: the locale is not UTF-8, or the terminal is the kernel's own.
+    Ascii,
+    /// What fonts have had for long.
+    #[default]
+    Unicode,
+    /// Octants too.
+    Octants,
+}
+
 impl GlyphChoice {
     /// All choices, in the order that the key cycles through.
-    pub const ALL: [Self; 4] = [Self::Auto, Self::Block, Self::Braille, Self::Ascii];
+    pub const ALL: [Self; 5] = [Self::Auto, Self::Octant, Self::Braille, Self::Block, Self::Ascii];
 
     /// Its name in the configuration and on screen.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
-            Self::Block => "block",
+            Self::Octant => "octant",
             Self::Braille => "braille",
+            Self::Block => "block",
             Self::Ascii => "ascii",
         }
     }
@@ -37,30 +56,47 @@ impl GlyphChoice {
         Self::ALL.into_iter().find(|c| c.name() == name)
     }
 
-    /// The set that it stands for on a terminal that does (not) show Unicode.
-    pub const fn set(self, unicode: bool) -> &'static Glyphs {
-        match self {
-            Self::Auto if !unicode => &ASCII,
-            Self::Auto | Self::Block => &BLOCK,
-            Self::Braille => &BRAILLE,
-            Self::Ascii => &ASCII,
+    /// The set that it stands for on a terminal that shows these characters.
+    pub const fn set(self, charset: Charset) -> &'static Glyphs {
+        match (self, charset) {
+            (Self::Ascii, _) | (Self::Auto, Charset::Ascii) => &ASCII,
+            (Self::Auto, Charset::Octants) | (Self::Octant, _) => &OCTANT,
+            (Self::Auto, Charset::Unicode) | (Self::Block, _) => &BLOCK,
+            (Self::Braille, _) => &BRAILLE,
         }
     }
 }
 
-/// True if the environment promises UTF-8 and a font beyond ASCII.
-pub fn detect_unicode(env: impl Fn(&str) -> Option<String>) -> bool {
+/// What the environment promises: UTF-8, a font beyond ASCII, octants.
+///
+/// Octants are drawn by few terminals and are in few fonts, and a missing one shows as an empty box. The
+/// one terminal that says a version from which they are known to be there is Ghostty (1.2 draws them
+/// itself); within tmux or screen the terminal behind is not known.
+pub fn detect_charset(env: impl Fn(&str) -> Option<String>) -> Charset {
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| env(name).filter(|v| !v.is_empty()));
     let utf8 = locale.is_none_or(|l| {
         let l = l.to_ascii_lowercase();
         l.contains("utf-8") || l.contains("utf8")
     });
-    utf8 && env("TERM").is_none_or(|t| t != "linux" && t != "dumb")
+    if !utf8 || env("TERM").is_some_and(|t| t == "linux" || t == "dumb") {
+        return Charset::Ascii;
+    }
+    let version = env("TERM_PROGRAM_VERSION").unwrap_or_default();
+    let mut numbers = version.split(['.', '-']).map(|n| n.parse::<u32>().unwrap_or(0));
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if env("TERM_PROGRAM").is_some_and(|p| p == "ghostty") && env("TMUX").is_none() && version >= (1, 2) {
+        return Charset::Octants;
+    }
+    Charset::Unicode
 }
 
 /// One set of glyphs.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Glyphs {
+    /// The name of the set.
+    pub name: &'static str,
+    /// Characters of 2 × 4 dots, if the set has them: maps and charts are finer with them.
+    pub dots: Option<&'static Dots>,
     /// Corners and lines of a pane: top left, top right, bottom left, bottom right, horizontal, vertical.
     pub border: [&'static str; 6],
     /// Pieces all here.
@@ -118,6 +154,8 @@ pub struct Glyphs {
 }
 
 const BLOCK: Glyphs = Glyphs {
+    name: "block",
+    dots: None,
     border: ["╭", "╮", "╰", "╯", "─", "│"],
     have: "█",
     flight: "▸",
@@ -125,7 +163,7 @@ const BLOCK: Glyphs = Glyphs {
     failed: "!",
     lane: ["·", "▁", "▂", "▃", "▄", "▅"],
     lane_flight: "▸",
-    bar: &["·", "▏", "▎", "▍", "▌", "▋", "▊", "▉", "█"],
+    bar: &["─", "╾", "━"],
     spark: [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"],
     cursor: "▌",
     mark: "●",
@@ -147,7 +185,11 @@ const BLOCK: Glyphs = Glyphs {
     tick: "╷",
 };
 
-const BRAILLE: Glyphs = Glyphs {
+static OCTANT: Glyphs = Glyphs { name: "octant", dots: Some(&dots::OCTANTS), ..BLOCK };
+
+static BRAILLE: Glyphs = Glyphs {
+    name: "braille",
+    dots: Some(&dots::BRAILLE),
     have: "⣿",
     missing: ["⣷", "⡶", "⠶", "⠐"],
     lane: ["⠐", "⡀", "⣀", "⣄", "⣤", "⣶"],
@@ -157,6 +199,8 @@ const BRAILLE: Glyphs = Glyphs {
 };
 
 const ASCII: Glyphs = Glyphs {
+    name: "ascii",
+    dots: None,
     border: ["+", "+", "+", "+", "-", "|"],
     have: "#",
     flight: ">",
@@ -203,7 +247,7 @@ mod tests {
     #[test]
     fn every_glyph_is_one_column_wide() {
         for choice in GlyphChoice::ALL {
-            for glyph in single(choice.set(true)) {
+            for glyph in single(choice.set(Charset::Unicode)) {
                 assert_eq!(glyph.width(), 1, "{}: {glyph:?}", choice.name());
             }
         }
@@ -213,7 +257,7 @@ mod tests {
     #[test]
     fn states_of_a_map_differ_by_glyph_alone() {
         for choice in GlyphChoice::ALL {
-            let set = choice.set(true);
+            let set = choice.set(Charset::Unicode);
             let mut all: Vec<_> = [set.have, set.flight, set.failed, "0", "1"].into_iter().collect();
             all.extend(set.missing);
             let count = all.len();
@@ -224,13 +268,26 @@ mod tests {
     }
 
     #[test]
-    fn ascii_where_nothing_else_is_promised() {
+    fn no_more_than_is_promised() {
         let env = |vars: &'static [(&str, &str)]| {
             move |name: &str| vars.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned())
         };
-        assert!(detect_unicode(env(&[("LANG", "en_US.UTF-8"), ("TERM", "xterm")])));
-        assert!(detect_unicode(env(&[])));
-        assert!(!detect_unicode(env(&[("LC_ALL", "C"), ("LANG", "en_US.UTF-8")])));
-        assert!(!detect_unicode(env(&[("LANG", "en_US.UTF-8"), ("TERM", "linux")])));
+        let charset = |vars| detect_charset(env(vars));
+        assert_eq!(charset(&[("LANG", "en_US.UTF-8"), ("TERM", "xterm")]), Charset::Unicode);
+        assert_eq!(charset(&[]), Charset::Unicode);
+        assert_eq!(charset(&[("LC_ALL", "C"), ("LANG", "en_US.UTF-8")]), Charset::Ascii);
+        assert_eq!(charset(&[("LANG", "en_US.UTF-8"), ("TERM", "linux")]), Charset::Ascii);
+        let ghostty = |version| {
+            move |name: &str| match name {
+                "TERM_PROGRAM" => Some("ghostty".to_owned()),
+                "TERM_PROGRAM_VERSION" => Some(String::from(version)),
+                _ => None,
+            }
+        };
+        assert_eq!(detect_charset(ghostty("1.2.0")), Charset::Octants);
+        assert_eq!(detect_charset(ghostty("1.10.1-main+5cb2fa6f")), Charset::Octants);
+        assert_eq!(detect_charset(ghostty("1.1.3")), Charset::Unicode);
+        assert_eq!(detect_charset(ghostty("")), Charset::Unicode);
+        assert_eq!(GlyphChoice::Auto.set(Charset::Unicode).name, "block", "no octants unless they are known to show");
     }
 }
