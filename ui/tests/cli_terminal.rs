@@ -108,6 +108,27 @@ fn the_console_opens_on_a_node_of_its_own_and_leaves_the_terminal_as_it_was() {
     lab.run(&["ls"]).expect(1);
 }
 
+/// What a terminal says of its ground changes the theme, and none of it is taken for keys.
+#[test]
+fn a_light_terminal_gets_the_light_theme() {
+    let lab = Lab::new();
+    let env = [("COLORTERM", "truecolor")];
+    let mut terminal = Terminal::start(&lab, &["--name", "alpha", "--listen", "127.0.0.1:0"], &env);
+    let ground = |screen: &vt100::Screen| screen.cell(0, 0).map(vt100::Cell::bgcolor);
+    terminal.wait_for_text("alpha");
+    terminal.wait_for("dark", |screen| ground(screen) == Some(vt100::Color::Rgb(0x11, 0x15, 0x1b)));
+    // Among the answer are 1, b, r, g and slashes: all of them keys of the console.
+    terminal.press("\x1b]11;rgb:bbbb/ffff/1111\x1b\\");
+    terminal.wait_for("light", |screen| ground(screen) == Some(vt100::Color::Rgb(0xfa, 0xf7, 0xf0)));
+    terminal.press("?");
+    terminal.wait_for_text("Show the keys that work here");
+    terminal.press("\x1b");
+    terminal.wait_for("without help", |screen| !screen.contents().contains("Show the keys that work here"));
+    terminal.press("q");
+    assert_eq!(terminal.exit_code(), 0);
+    terminal.assert_restored();
+}
+
 #[test]
 fn a_signal_restores_the_terminal_too() {
     let lab = Lab::new();

@@ -156,8 +156,7 @@ impl Map {
         let mean = map.tally(detail, &range, &mut tallies);
         let total = |at: usize| pieces_of(&range, width, at as u16).len() as u32;
         let halves = |at: usize| halves(have.as_bytes(), &range, width, at as u16);
-        map.cells =
-            tallies.iter().enumerate().map(|(at, tally)| cell(*tally, total(at), mean, halves(at))).collect();
+        map.cells = tallies.iter().enumerate().map(|(at, tally)| cell(*tally, total(at), mean, halves(at))).collect();
         map.mark_in_flight(detail, &range, &tallies);
         for piece in detail.failed.iter().filter(|p| !have.get(**p)) {
             for at in cells_of(&range, width, *piece) {

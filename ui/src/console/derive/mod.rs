@@ -55,7 +55,7 @@ impl Derived {
         }
         match (model.detail(), layout.area(PaneId::Pieces)) {
             (Some(detail), Some(area)) => {
-                let shape = pieces::Shape::of(area);
+                let shape = pieces::Shape::of(area, model.pieces.zoom);
                 self.update_map(model, detail, &shape);
                 self.update_lanes(model, detail, &shape);
             }

@@ -20,7 +20,8 @@ pub fn draw(canvas: &mut Canvas<'_>, view: &ThemesView) {
     let screen = canvas.area();
     let height = (view.rows.len() as u16 + 2).min(screen.height.saturating_sub(2));
     let width = WIDTH.min(screen.width);
-    let area = Rect::new(screen.width.saturating_sub(width + 2), screen.height.saturating_sub(height + 1), width, height);
+    let area =
+        Rect::new(screen.width.saturating_sub(width + 2), screen.height.saturating_sub(height + 1), width, height);
     let inner = window(canvas, area, "Themes", "Enter keeps, Esc goes back");
     let rows = usize::from(inner.height);
     let top = (view.at + 1).saturating_sub(rows);

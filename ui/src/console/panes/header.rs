@@ -15,13 +15,13 @@ use super::Context;
 use crate::console::theme::Token;
 use crate::console::view::layout::TALL_HEADER;
 use crate::console::widgets::clock::Clock;
-use crate::console::widgets::format::{Bytes, Limit, Rate, Seconds};
+use crate::console::widgets::format::{Limit, Rate, Seconds};
 use crate::console::widgets::{Canvas, chart};
 
 /// Columns of a sparkline.
 const SPARK: u16 = 12;
 /// Columns of the numbers beside a chart.
-const LABEL: u16 = 13;
+const LABEL: u16 = 15;
 
 /// Draws the line.
 pub fn draw(canvas: &mut Canvas<'_>, area: Rect, context: Context<'_>) {
@@ -85,7 +85,7 @@ fn rates(canvas: &mut Canvas<'_>, area: Rect, mut right: u16, context: Context<'
         if sparks {
             right -= SPARK;
             let area = Rect::new(right, y, SPARK, 1);
-            way.chart(canvas, area, Token::Muted, context);
+            way.chart(canvas, area, (Token::Muted, Token::Muted), context);
             right -= 1;
         }
         if way.limit.is_some() && limits {
@@ -107,14 +107,14 @@ fn charts(canvas: &mut Canvas<'_>, area: Rect, context: Context<'_>) {
     for (way, x) in [(Way::down(context), area.x + 1), (Way::up(context), area.right() - 1 - half)] {
         let y = area.y + 1;
         let chart = Rect::new(x + LABEL, y, half - LABEL, area.height - 1);
-        let top = way.chart(canvas, chart, way.token, context);
+        let top = way.chart(canvas, chart, (way.token, way.body), context);
         canvas.glyph(x, y, canvas.glyphs.arrows[usize::from(way.up)], way.token);
-        canvas.right(x + 2, y, 9, format_args!("{}", Rate(way.rate)), way.token);
+        canvas.right(x + 2, y, 11, format_args!("{}", Rate(way.rate)), way.token);
         if way.limit.is_some() {
             let limit = Limit(way.limit, canvas.glyphs.unlimited);
-            canvas.right(x, y + 1, 11, format_args!("of {limit}"), Token::Muted);
+            canvas.right(x, y + 1, 13, format_args!("of {limit}"), Token::Muted);
         }
-        canvas.right(x, y + 2, 11, format_args!("top {}", Bytes(top)), Token::Faint);
+        canvas.right(x, y + 2, 13, format_args!("top {}", Rate(top)), Token::Faint);
     }
 }
 
@@ -124,26 +124,27 @@ struct Way {
     rate: u64,
     limit: Option<u64>,
     token: Token,
+    body: Token,
 }
 
 impl Way {
     fn down(context: Context<'_>) -> Self {
         let node = &context.model.snapshot.node;
-        Self { up: false, rate: node.rate_down, limit: node.limit_down, token: Token::Down }
+        Self { up: false, rate: node.rate_down, limit: node.limit_down, token: Token::Down, body: Token::ChartDown }
     }
 
     fn up(context: Context<'_>) -> Self {
         let node = &context.model.snapshot.node;
-        Self { up: true, rate: node.rate_up, limit: node.limit_up, token: Token::Up }
+        Self { up: true, rate: node.rate_up, limit: node.limit_up, token: Token::Up, body: Token::ChartUp }
     }
 
     /// Draws its history and gives the scale.
-    fn chart(&self, canvas: &mut Canvas<'_>, area: Rect, token: Token, context: Context<'_>) -> u64 {
+    fn chart(&self, canvas: &mut Canvas<'_>, area: Rect, tokens: (Token, Token), context: Context<'_>) -> u64 {
         let history = &context.model.history;
         if self.up {
-            chart::draw(canvas, area, history.up(), token)
+            chart::draw(canvas, area, history.up(), tokens)
         } else {
-            chart::draw(canvas, area, history.down(), token)
+            chart::draw(canvas, area, history.down(), tokens)
         }
     }
 }

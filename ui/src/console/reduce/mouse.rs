@@ -49,7 +49,7 @@ pub fn mouse(model: &mut Model, event: MouseEvent, _effects: &mut Vec<Effect>) {
             }
         }
         PaneId::Pieces => {
-            let fixed = 3 + usize::from(Shape::of(area).sources);
+            let fixed = 3 + usize::from(Shape::of(area, model.pieces.zoom).sources);
             if let Some(row) = line.checked_sub(fixed) {
                 let place = model.pieces.top + row;
                 if place < model.pieces.order.len() {

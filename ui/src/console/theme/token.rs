@@ -81,6 +81,10 @@ tokens! {
     Down = "down",
     /// Bytes from this node.
     Up = "up",
+    /// What was before in the chart of bytes to this node; now is `down`.
+    ChartDown = "chart-down",
+    /// What was before in the chart of bytes from this node; now is `up`.
+    ChartUp = "chart-up",
     /// The lit part of a progress bar.
     BarFill = "bar-fill",
     /// Pieces that are here.

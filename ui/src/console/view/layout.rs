@@ -38,7 +38,7 @@ impl Layout {
         let body = Rect::new(0, header, width, height - header - 1);
         let heights = match model.expanded {
             Some(pane) => vec![(pane, body.height)],
-            None => share(body.height, model.transfers.rows.len(), model.focus),
+            None => share(body.height, model.transfers.rows.len(), model.pieces.order.len(), model.focus),
         };
         let mut y = body.y;
         let mut panes = Vec::with_capacity(heights.len());
@@ -55,8 +55,8 @@ impl Layout {
     }
 }
 
-/// Heights of the panes. With little room the log goes first, then all but the focused pane.
-fn share(height: u16, transfers: usize, focus: PaneId) -> Vec<(PaneId, u16)> {
+/// Heights of the panes for so many transfers and peers. With little room the log goes first, then all but the focused pane.
+fn share(height: u16, transfers: usize, peers: usize, focus: PaneId) -> Vec<(PaneId, u16)> {
     use PaneId::{Log, Pieces, Transfers};
     if height < 14 {
         return vec![(focus, height)];
@@ -72,7 +72,10 @@ fn share(height: u16, transfers: usize, focus: PaneId) -> Vec<(PaneId, u16)> {
     }
     let log = (height / 5).clamp(5, 14);
     let list = wanted.min((height - log) / 2);
-    vec![(Transfers, list), (Pieces, height - log - list), (Log, log)]
+    // So are the pieces, in steps of four peers; the log has the rest.
+    let pieces = (peers.clamp(8, 400) as u16).div_ceil(4) * 4 + 7;
+    let pieces = pieces.min(height - log - list);
+    vec![(Transfers, list), (Pieces, pieces), (Log, height - list - pieces)]
 }
 
 #[cfg(test)]
@@ -82,9 +85,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn panes_fill_the_body_and_none_is_empty(height in 8u16..300, transfers in 0usize..2000, focus in 0usize..3) {
+        fn panes_fill_the_body_and_none_is_empty(height in 8u16..300, transfers in 0usize..2000, peers in 0usize..5000, focus in 0usize..3) {
             let focus = PaneId::ALL[focus];
-            let panes = share(height, transfers, focus);
+            let panes = share(height, transfers, peers, focus);
             prop_assert_eq!(panes.iter().map(|p| p.1).sum::<u16>(), height);
             prop_assert!(panes.iter().all(|p| p.1 >= 5));
             prop_assert!(panes.iter().any(|p| p.0 == focus), "the pane with the keys is on screen");

@@ -7,13 +7,14 @@ use crate::console::glyphs::dots;
 use crate::console::theme::Token;
 
 /// Draws as many of the newest samples as fit: two per column where the glyphs have dots, else one. The
-/// scale, which is given back, is the largest sample shown rounded up to 1, 2 or 5 times a power of ten,
-/// so that it stays put while values move.
+/// scale, which is given back, is the largest sample shown rounded up to one of a few steps, so that it
+/// stays put while values move. The column of the newest sample has the first token, what was before it the
+/// second.
 pub fn draw(
     canvas: &mut Canvas<'_>,
     area: Rect,
     samples: impl DoubleEndedIterator<Item = u64> + Clone,
-    token: Token,
+    tokens: (Token, Token),
 ) -> u64 {
     let fine = canvas.glyphs.dots;
     let (per_column, per_row) = if fine.is_some() { (2, 4) } else { (1, 8) };
@@ -38,20 +39,22 @@ pub fn draw(
                 Some(dots) => dots[dots::columns(left, right)],
                 None => canvas.glyphs.spark[usize::from(right)],
             };
-            canvas.glyph(x, y, glyph, token);
+            canvas.glyph(x, y, glyph, if x + 1 == area.right() { tokens.0 } else { tokens.1 });
         }
     }
     top
 }
 
-/// The next of 1, 2, 5 × 10ⁿ.
+/// The next of 1, 1.5, 2, 3, 4, 6, 8 × 10ⁿ.
 fn scale(value: u64) -> u64 {
+    const TENTHS: [u64; 7] = [10, 15, 20, 30, 40, 60, 80];
     let mut step = 1u64;
     loop {
-        for factor in [1, 2, 5] {
-            let Some(scale) = step.checked_mul(factor) else { return u64::MAX };
-            if scale >= value {
-                return scale;
+        for tenths in TENTHS {
+            let Some(scale) = step.checked_mul(tenths) else { return u64::MAX };
+            // Tenths of one byte there are none.
+            if scale.div_ceil(10) >= value {
+                return scale.div_ceil(10);
             }
         }
         let Some(next) = step.checked_mul(10) else { return u64::MAX };
@@ -71,7 +74,7 @@ mod tests {
         let theme = Theme::resolve(&builtin("slate").unwrap(), Depth::True);
         let area = buffer.area;
         let mut canvas = Canvas::new(&mut buffer, &theme, glyphs.set(Charset::Unicode));
-        draw(&mut canvas, area, samples.iter().copied(), Token::Down);
+        draw(&mut canvas, area, samples.iter().copied(), (Token::Down, Token::ChartDown));
         area.rows().map(|row| row.positions().map(|at| buffer[at].symbol()).collect()).collect()
     }
 
@@ -92,9 +95,10 @@ mod tests {
     #[test]
     fn scales_do_not_wobble() {
         assert_eq!(scale(0), 1);
-        assert_eq!(scale(1_000_001), 2_000_000);
+        assert_eq!(scale(1_000_001), 1_500_000);
         assert_eq!(scale(1_900_000), 2_000_000);
-        assert_eq!(scale(2_000_001), 5_000_000);
+        assert_eq!(scale(2_000_001), 3_000_000);
+        assert_eq!(scale(176_000_000), 200_000_000);
         assert_eq!(scale(u64::MAX), u64::MAX);
     }
 }

@@ -18,6 +18,7 @@ use ratatui::layout::Rect;
 use skep_engine::control::TransferState;
 
 use super::{Context, Pane, PaneId};
+use crate::console::model::pieces::Zoom;
 use crate::console::theme::Token;
 use crate::console::widgets::format::Count;
 use crate::console::widgets::table::{Column, Placed, fit};
@@ -89,11 +90,13 @@ pub struct Shape {
 
 impl Shape {
     /// The shape for an area, border included.
-    pub fn of(area: Rect) -> Self {
+    pub fn of(area: Rect, zoom: Zoom) -> Self {
         let inner = Rect::new(area.x + 1, area.y + 1, area.width.saturating_sub(2), area.height.saturating_sub(2));
-        // The map is what the pane is for: it keeps a third of the width.
+        // The map is what the pane is for: it keeps a third of the width, and more of it where a column is
+        // one piece.
         let mut asked = COLUMNS;
-        asked[1].min = (inner.width * 3 / 10).clamp(12, 120);
+        let tenths = if zoom == Zoom::Exact { 6 } else { 3 };
+        asked[1].min = (inner.width.min(400) * tenths / 10).clamp(12, 240);
         let width = inner.width.saturating_sub(3);
         let columns = fit(&asked, width, &[Cell::Map, Cell::Peer]);
         let map = columns.iter().find(|c| c.key == Cell::Map);
@@ -115,7 +118,7 @@ impl Pane for Pieces {
     }
 
     fn page(&self, height: u16) -> usize {
-        Shape::of(Rect::new(0, 0, 80, height)).peer_rows
+        Shape::of(Rect::new(0, 0, 80, height), Zoom::Whole).peer_rows
     }
 
     fn draw(&self, canvas: &mut Canvas<'_>, area: Rect, context: Context<'_>) {
@@ -135,7 +138,7 @@ impl Pane for Pieces {
         };
         let zoom = model.pieces.zoom.name();
         frame::draw(canvas, area, heading, focused, format_args!("{}", row.name), format_args!("{zoom}"));
-        let shape = Shape::of(area);
+        let shape = Shape::of(area, model.pieces.zoom);
         if shape.inner.height < 3 {
             return;
         }
