@@ -1,6 +1,7 @@
-//! Sending bytes of a content: from the page cache through a reused buffer into the socket.
+//! Sending bytes of a content: from the page cache into the socket.
 //!
-//! One chunk is on its way out while the next is read. What the page cache holds is read at once
+//! What the page cache holds of a file is sent by the kernel ([`Outlet`]). Where that cannot be (HTTP/2,
+//! short files, a system that cannot say what is cached), bytes pass through a reused buffer: one chunk is on its way out while the next is read. What the page cache holds is read at once
 //! on the connection's own thread, hot in its cache when it is written; only what is not there
 //! costs a trip to a blocking thread, and is then read one chunk ahead. Under a rate limit a chunk
 //! leaves in slices. Bytes count as sent when the connection asks for the next ones.
@@ -15,8 +16,9 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
 use super::metrics::Metrics;
+use super::outlet::{MAX_REGION, Outlet};
 use super::pool::{BodyGuard, Buffer, BufferPool};
-use crate::store::FilesError;
+use crate::store::{FilesError, Region};
 use crate::swarm::Held;
 use crate::swarm::held::Serving;
 use crate::throttle::{self, Throttle};
@@ -30,10 +32,32 @@ pub enum SendError {
     /// The runtime is going down.
     #[error("the node is stopping")]
     Stopping,
+    /// What was handed to the connection did not come out of it.
+    #[error("a body is out of step with its file")]
+    OutOfStep,
 }
 
 /// A buffer being filled on a blocking thread.
 type Reading = JoinHandle<Result<Buffer, FilesError>>;
+
+/// Bytes that come next.
+#[derive(Debug)]
+enum Chunk {
+    Memory(Bytes),
+    /// To be sent by the kernel.
+    Region(Region),
+}
+
+impl Chunk {
+    const EMPTY: Self = Self::Memory(Bytes::new());
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Memory(bytes) => bytes.len(),
+            Self::Region(region) => region.length(),
+        }
+    }
+}
 
 /// A run of a content's bytes on its way to a peer.
 #[derive(Debug)]
@@ -48,7 +72,8 @@ pub struct Sender {
     /// Being read on a blocking thread.
     ahead: Option<(Range<u64>, Reading)>,
     /// Read, not handed over yet.
-    chunk: Bytes,
+    chunk: Chunk,
+    outlet: Option<Outlet>,
     /// Handed over, not known to be sent.
     handed: u64,
     /// Pieces to count when all is sent.
@@ -67,6 +92,8 @@ pub struct Means {
     pub pool: Arc<BufferPool>,
     /// The node's upload limit.
     pub up: Arc<Throttle>,
+    /// The connection's, if it can send files by itself.
+    pub outlet: Option<Outlet>,
     /// Given back when the body is done.
     pub slots: Vec<OwnedSemaphorePermit>,
 }
@@ -94,7 +121,8 @@ impl Sender {
             pool: means.pool,
             rest: range,
             ahead: None,
-            chunk: Bytes::new(),
+            chunk: Chunk::EMPTY,
+            outlet: means.outlet,
             handed: 0,
             pieces,
             _slots: means.slots,
@@ -118,15 +146,21 @@ impl Sender {
     /// The next bytes to hand over; empty at the end.
     async fn next(&mut self) -> Result<Bytes, SendError> {
         self.count_handed();
-        if self.chunk.is_empty() {
+        if self.chunk.len() == 0 {
             self.chunk = self.read().await?;
         }
         let quantum = throttle::quantum(&self.throttles);
         let count = usize::try_from(quantum).unwrap_or(usize::MAX).min(self.chunk.len());
-        let bytes = self.chunk.split_to(count);
-        throttle::acquire(&self.throttles, bytes.len() as u64).await;
-        self.handed = bytes.len() as u64;
-        Ok(bytes)
+        throttle::acquire(&self.throttles, count as u64).await;
+        self.handed = count as u64;
+        match &mut self.chunk {
+            Chunk::Memory(bytes) => Ok(bytes.split_to(count)),
+            Chunk::Region(region) => {
+                let region = region.split_to(count);
+                self.metrics.bytes_up_uncopied.inc_by(count as u64);
+                self.outlet.as_ref().and_then(|outlet| outlet.queue(region)).ok_or(SendError::OutOfStep)
+            }
+        }
     }
 
     fn count_handed(&mut self) {
@@ -138,7 +172,33 @@ impl Sender {
     }
 
     /// The next chunk; empty at the end.
-    async fn read(&mut self) -> Result<Bytes, SendError> {
+    async fn read(&mut self) -> Result<Chunk, SendError> {
+        if self.ahead.is_none()
+            && let Some(region) = self.cached_region()?
+        {
+            self.rest.start += region.length() as u64;
+            return Ok(Chunk::Region(region));
+        }
+        Ok(Chunk::Memory(self.read_bytes().await?))
+    }
+
+    /// What the kernel can send of the bytes that come next.
+    fn cached_region(&self) -> Result<Option<Region>, SendError> {
+        let length = (self.rest.end - self.rest.start).min(MAX_REGION as u64);
+        if self.outlet.is_none() || length == 0 {
+            return Ok(None);
+        }
+        let region = self.held.files().cached_region(self.rest.start, length as usize);
+        Ok(region.inspect_err(|error| self.held.unreadable(&(self.rest.start..self.rest.start + length), error))?)
+    }
+
+    /// True if no disk is in the way any more, as after the read that opened the file.
+    fn is_cached(&self) -> bool {
+        self.cached_region().is_ok_and(|region| region.is_some())
+    }
+
+    /// The next chunk through a buffer; empty at the end.
+    async fn read_bytes(&mut self) -> Result<Bytes, SendError> {
         let (range, read) = match self.ahead.take() {
             Some((range, task)) => (range, task.await.map_err(|_| SendError::Stopping)?),
             None => {
@@ -159,6 +219,9 @@ impl Sender {
         };
         let buffer = read.inspect_err(|error| self.held.unreadable(&range, error))?;
         // Once a disk is in the way, the next chunk is fetched while this one is sent.
+        if self.is_cached() {
+            return Ok(buffer.freeze());
+        }
         let next = self.take_range();
         if !next.is_empty() {
             let ahead = self.pool.take((next.end - next.start) as usize);
@@ -186,7 +249,7 @@ impl Sender {
 impl Drop for Sender {
     /// hyper does not ask again once it has what the head promised.
     fn drop(&mut self) {
-        if self.rest.is_empty() && self.ahead.is_none() && self.chunk.is_empty() {
+        if self.rest.is_empty() && self.ahead.is_none() && self.chunk.len() == 0 {
             self.count_handed();
             self.metrics.pieces_served.inc_by(u64::from(self.pieces));
         }

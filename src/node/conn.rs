@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
+use axum::http::Version;
 use axum::response::Response;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
@@ -23,6 +24,7 @@ use super::caps::Permit;
 use super::config::Limits;
 use super::io::{Activity, RequestGuard, WatchedIo};
 use super::metrics::Metrics;
+use super::outlet::Outlet;
 use super::peer::Ends;
 
 /// What hyper may hold of a connection: request heads and bodies come in buffers of at most this,
@@ -57,16 +59,28 @@ impl Serving {
         // Small answers must not wait for acknowledgements of earlier ones.
         let _ = stream.set_nodelay(true);
         let activity = Activity::new();
-        let io = WatchedIo::new(stream, activity.clone(), self.metrics.clone(), self.limits.stall_timeout, permit);
+        let outlet = Outlet::default();
+        let io = WatchedIo::new(
+            stream,
+            outlet.clone(),
+            activity.clone(),
+            self.metrics.clone(),
+            self.limits.stall_timeout,
+            permit,
+        );
         let router = self.router;
         let service = {
             let activity = activity.clone();
             service_fn(move |request: Request<Incoming>| {
                 let guard = activity.request();
                 let mut router = router.clone();
+                let outlet = (request.version() < Version::HTTP_2).then(|| outlet.clone());
                 async move {
                     let mut request = request.map(Body::new);
                     request.extensions_mut().insert(ends);
+                    if let Some(outlet) = outlet {
+                        request.extensions_mut().insert(outlet);
+                    }
                     let response: Response = match router.call(request).await {
                         Ok(response) => response,
                         Err(never) => match never {},
@@ -78,6 +92,8 @@ impl Serving {
         let mut builder = Builder::new(TokioExecutor::new());
         builder
             .http1()
+            // Never gathers buffers by copying them: the outlet knows its own by their address.
+            .writev(true)
             .timer(TokioTimer::new())
             // Done by the watchdog below, which also knows idle connections from half requests.
             .header_read_timeout(None)

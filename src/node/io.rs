@@ -9,13 +9,14 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 use super::caps::Permit;
 use super::config::Limits;
 use super::metrics::Metrics;
+use super::outlet::{Next, Outlet};
 
 /// What one connection does, shared between its socket, its requests and its watchdog.
 #[derive(Debug)]
@@ -102,6 +103,7 @@ impl Drop for RequestGuard {
 #[derive(Debug)]
 pub struct WatchedIo {
     stream: TcpStream,
+    outlet: Outlet,
     activity: Arc<Activity>,
     metrics: Arc<Metrics>,
     stall_timeout: Duration,
@@ -112,16 +114,28 @@ pub struct WatchedIo {
 }
 
 impl WatchedIo {
-    /// Watches `stream`.
+    /// Watches `stream`, which also sends the regions that are queued in `outlet`.
     pub fn new(
         stream: TcpStream,
+        outlet: Outlet,
         activity: Arc<Activity>,
         metrics: Arc<Metrics>,
         stall_timeout: Duration,
         permit: Permit,
     ) -> Self {
         let stalled = Box::pin(tokio::time::sleep(stall_timeout));
-        Self { stream, activity, metrics, stall_timeout, stalled, waiting: false, _permit: permit }
+        Self { stream, outlet, activity, metrics, stall_timeout, stalled, waiting: false, _permit: permit }
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.stream.poll_write_ready(cx))?;
+            let send = || self.outlet.send(bufs, |region| region.send(&self.stream));
+            match self.stream.try_io(Interest::WRITABLE, send) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result),
+            }
+        }
     }
 
     /// After a write: any progress stops the clock, the first wait starts it.
@@ -163,9 +177,7 @@ impl AsyncRead for WatchedIo {
 
 impl AsyncWrite for WatchedIo {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let result = Pin::new(&mut this.stream).poll_write(cx, buf);
-        this.wrote(cx, result)
+        self.poll_write_vectored(cx, &[io::IoSlice::new(buf)])
     }
 
     fn poll_write_vectored(
@@ -174,7 +186,10 @@ impl AsyncWrite for WatchedIo {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let result = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
+        let result = match Outlet::next(bufs) {
+            Next::Memory(count) => Pin::new(&mut this.stream).poll_write_vectored(cx, &bufs[..count]),
+            Next::Region => this.poll_send(cx, bufs),
+        };
         this.wrote(cx, result)
     }
 

@@ -34,6 +34,8 @@ pub struct Metrics {
     registry: Registry,
     /// Payload of pieces and files sent, in bytes.
     pub bytes_up: Counter,
+    /// Of these, sent by the kernel without a copy.
+    pub bytes_up_uncopied: Counter,
     /// Bytes written to sockets, heads included.
     pub wire_up: Counter,
     /// Bytes read from sockets, heads included.
@@ -56,6 +58,7 @@ impl Metrics {
         let metrics = Self {
             registry: Registry::default(),
             bytes_up: Counter::default(),
+            bytes_up_uncopied: Counter::default(),
             wire_up: Counter::default(),
             wire_down: Counter::default(),
             pieces_served: Counter::default(),
@@ -65,6 +68,11 @@ impl Metrics {
             requests: Family::default(),
         };
         registry.register("sent_bytes", "Payload of pieces and files sent", metrics.bytes_up.clone());
+        registry.register(
+            "sent_uncopied_bytes",
+            "Payload that the kernel sent without a copy (sendfile)",
+            metrics.bytes_up_uncopied.clone(),
+        );
         registry.register("wire_sent_bytes", "Bytes written to sockets by the server", metrics.wire_up.clone());
         registry.register("wire_received_bytes", "Bytes read from sockets by the server", metrics.wire_down.clone());
         registry.register("pieces_served", "Pieces sent whole", metrics.pieces_served.clone());

@@ -8,8 +8,9 @@
 //! ([`auth`]); then its route, one file per family in `routes/`. Panics become 500. Every error is
 //! a problem document ([`Problem`]).
 //!
-//! Pieces and files leave through `body`: page cache → reused buffer (`pool`) → socket, limited
-//! by the content's throttle, then the node's.
+//! Pieces and files leave through `body`: page cache → socket, sent by the kernel (`outlet`), or
+//! through a reused buffer (`pool`) where that cannot be; limited by the content's throttle, then
+//! the node's.
 //!
 //! # Invariants
 //! - Nothing outside a manifest can be reached: paths are looked up in it, never joined to anything.
@@ -30,6 +31,7 @@ mod error;
 mod health;
 mod io;
 mod metrics;
+mod outlet;
 mod peer;
 mod pool;
 mod problem;

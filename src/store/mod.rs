@@ -10,10 +10,12 @@ mod files;
 mod handles;
 pub mod instance;
 mod publish;
+mod region;
 mod state;
 #[cfg(test)]
 mod tests;
 
 pub use error::{FilesError, FilesErrorKind};
 pub use files::{ContentFiles, Place, partial_name};
+pub use region::Region;
 pub use state::{FetchRecord, JobRecord, Phase, State, StateError, TransferRecord};

@@ -123,4 +123,57 @@ async fn http_2_works_by_prior_knowledge() {
     let response = patiently(client.get(url).send()).await.unwrap();
     assert_eq!(response.version(), reqwest::Version::HTTP_2);
     assert!(patiently(response.bytes()).await.unwrap() == content.bytes);
+    assert_eq!(node.metrics.bytes_up_uncopied.get(), 0, "frames are made of memory");
+}
+
+/// What the page cache holds leaves by sendfile(2), next to parts that are too short for it, and
+/// under a limit that cuts them in slices.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn files_leave_without_a_copy() {
+    for rate in [None, Some(64 << 20)] {
+        let node = TestNode::start().await;
+        node.up.set(rate);
+        let content = Content::tree(&[("a", 1_000_003), ("b", 700), ("c", 9), ("d", 3_000_001)]);
+        node.serve(&content);
+        let id = content.id();
+        let pieces = content.manifest.piece_count();
+        // The first read opens the files, which is done elsewhere.
+        for _ in 0..2 {
+            let response = node.get(&format!("/swarm/piece/{id}/0?count={pieces}")).await;
+            assert_eq!(header(&response, "skep-count"), pieces.to_string());
+            assert!(patiently(response.bytes()).await.unwrap() == content.bytes);
+        }
+        let response = node.get_with(&format!("/swarm/file/{id}/d"), &[("range", "bytes=100001-2900000")]).await;
+        let d = &content.bytes[1_000_712..];
+        assert!(patiently(response.bytes()).await.unwrap() == d[100_001..=2_900_000]);
+        assert!(node.metrics.bytes_up_uncopied.get() > 6_000_000, "{}", node.metrics.bytes_up_uncopied.get());
+    }
+}
+
+/// The connection ends: never is anything else sent in place of what is not there any more.
+#[tokio::test]
+async fn a_file_cut_under_way_ends_the_body() {
+    let node = TestNode::start().await;
+    let content = Content::file("f.bin", 40 << 20);
+    node.serve(&content);
+    let path = format!("/swarm/file/{}/f.bin", content.id());
+    assert_eq!(node.get_with(&path, &[("range", "bytes=0-99999")]).await.bytes().await.unwrap().len(), 100_000);
+    // Far more than the sockets between hold, so it is under way when the file is cut.
+    let mut response = node.get(&path).await;
+    let mut got = response.chunk().await.unwrap().unwrap().to_vec();
+    let file = std::fs::OpenOptions::new().write(true).open(content.dir.path().join("f.bin")).unwrap();
+    file.set_len(1).unwrap();
+    let error = patiently(async {
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) => got.extend_from_slice(&chunk),
+                Ok(None) => return None,
+                Err(error) => return Some(error),
+            }
+        }
+    })
+    .await;
+    assert!(error.is_some(), "the body looked whole");
+    assert!(got.len() < content.bytes.len());
 }

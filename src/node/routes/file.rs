@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 use super::piece::gone;
 use crate::content::EntryKind;
 use crate::node::body::Sender;
+use crate::node::outlet::Outlet;
 use crate::node::peer::Ends;
 use crate::node::problem::Problem;
 use crate::node::range::{self, Wanted};
@@ -44,6 +45,7 @@ pub async fn head(
 pub async fn get(
     State(shared): State<Arc<Shared>>,
     Extension(ends): Extension<Ends>,
+    outlet: Option<Extension<Outlet>>,
     Path((id, path)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -52,7 +54,7 @@ pub async fn get(
     if answer.bytes.is_empty() {
         return Ok((answer.status, answer.headers).into_response());
     }
-    let means = shared.means(true)?;
+    let means = shared.means(true, outlet)?;
     let sender = Sender::open(held, ends.peer(&headers), answer.bytes, 0, means).await.map_err(gone)?;
     Ok((answer.status, answer.headers, sender.into_body()).into_response())
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{Extension, MatchedPath, Request, State};
 use axum::http::{HeaderName, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
@@ -22,6 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::body::Means;
+use super::outlet::Outlet;
 use super::problem::Problem;
 use super::server::Shared;
 use crate::content::ContentId;
@@ -111,13 +112,13 @@ impl Shared {
     }
 
     /// What a body needs; `files` if it is one of a file.
-    fn means(&self, files: bool) -> Result<Means, Problem> {
+    fn means(&self, files: bool, outlet: Option<Extension<Outlet>>) -> Result<Means, Problem> {
         let mut slots = vec![self.slot(&self.bodies)?];
         if files {
             slots.push(self.slot(&self.files)?);
         }
         let (metrics, pool, up) = (self.metrics.clone(), self.pool.clone(), self.services.up.clone());
-        Ok(Means { metrics, pool, up, slots })
+        Ok(Means { metrics, pool, up, slots, outlet: outlet.map(|Extension(outlet)| outlet) })
     }
 
     fn slot(&self, slots: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Problem> {

@@ -9,6 +9,7 @@ use data_encoding::BASE64;
 use serde::Deserialize;
 
 use crate::node::body::{SendError, Sender};
+use crate::node::outlet::Outlet;
 use crate::node::peer::{Ends, SKEP_PEER};
 use crate::node::problem::Problem;
 use crate::node::server::Shared;
@@ -32,6 +33,7 @@ pub struct Run {
 pub async fn piece(
     State(shared): State<Arc<Shared>>,
     Extension(ends): Extension<Ends>,
+    outlet: Option<Extension<Outlet>>,
     Path((id, index)): Path<(String, String)>,
     query: Result<Query<Run>, axum::extract::rejection::QueryRejection>,
     headers: HeaderMap,
@@ -57,7 +59,7 @@ pub async fn piece(
     if count == 0 {
         return Err(Problem::elsewhere(index));
     }
-    let means = shared.means(false)?;
+    let means = shared.means(false, outlet)?;
     let layout = held.layout();
     let bytes = layout.piece(index).start..layout.piece(index + count - 1).end;
     let digest = (count == 1).then(|| held.manifest().pieces.get(index as usize).copied()).flatten();
@@ -90,6 +92,7 @@ pub fn gone(error: SendError) -> Problem {
     match error {
         // The path on this machine's disk is nobody's business.
         SendError::Files(_) => Problem::not_here("the file can no longer be read; its pieces have been withdrawn"),
+        SendError::OutOfStep => Problem::internal(error.to_string()),
         SendError::Stopping => Problem::busy("this node is stopping", super::BUSY_RETRY),
     }
 }
