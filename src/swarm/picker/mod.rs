@@ -5,8 +5,8 @@
 //!
 //! - `holders`: a row of peer bits per piece, so that "does any of these peers have it" is one AND;
 //! - `wanted`: pieces nobody was asked for, in buckets by availability;
-//! - `candidates`: per peer what scans found for it, so that a scan past pieces that a peer lacks is
-//!   paid once and not per choice (`choose`).
+//! - `candidates`: per peer its wanted pieces if it has few, or what scans found for it, so that a scan past
+//!   pieces that a peer lacks is paid once and not per choice (`choose`).
 //!
 //! [`Picker::choose`] first looks at a few pieces from the front of the order: nearly always one of
 //! them is at a peer that is ready. If not (the rarest pieces are at busy peers, or the ready ones have
@@ -98,28 +98,32 @@ impl Picker {
             return;
         }
         self.forget(slot);
-        self.candidates[usize::from(slot)] = Candidates::known(self.salt_of(slot));
         self.counts[usize::from(slot)] = bitmap.count();
         if bitmap.is_full() {
+            self.candidates[usize::from(slot)] = Candidates::known(self.salt_of(slot));
             self.full.insert(slot);
             self.open.insert(slot);
             return;
         }
-        let room = Candidates::limit(self.wanted.count()) / 2;
-        let mut useful = 0;
+        let room = Candidates::limit(self.wanted.count());
+        let (mut useful, mut few) = (0, Vec::with_capacity(room.min(bitmap.count() as usize)));
         for piece in bitmap.ones() {
             self.holders.set(piece, slot);
             self.wanted.rise(piece);
             if self.wanted.contains(piece) {
                 useful += 1;
                 if useful <= room {
-                    self.push(slot, piece);
+                    few.push(piece);
                 }
             }
         }
-        if useful > room {
-            self.candidates[usize::from(slot)] = Candidates::unknown(self.salt_of(slot));
-        }
+        let salt = self.salt_of(slot);
+        self.candidates[usize::from(slot)] = if useful <= room {
+            few.shrink_to_fit();
+            Candidates::sparse(salt, few)
+        } else {
+            Candidates::unknown(salt)
+        };
         self.note(slot);
     }
 
