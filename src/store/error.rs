@@ -16,7 +16,7 @@ pub enum FilesErrorKind {
     Changed,
     /// The name is taken by something else.
     Exists,
-    /// Leads outside the root.
+    /// Leads outside the root, or through a link that has no business there.
     Escape,
     /// Anything else the system said.
     Other,
@@ -43,7 +43,7 @@ fn hint(kind: FilesErrorKind, source: &io::Error) -> String {
         FilesErrorKind::Changed => "it changed since it was hashed; share it again".into(),
         FilesErrorKind::Missing => "it is no longer there".into(),
         FilesErrorKind::Exists => "that name is taken".into(),
-        FilesErrorKind::Escape => "it leads outside the folder it belongs to".into(),
+        FilesErrorKind::Escape => "a link there leads elsewhere; remove it, then resume".into(),
         FilesErrorKind::Other => source.to_string(),
     }
 }

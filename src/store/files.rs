@@ -2,7 +2,7 @@
 //!
 //! A content lies at `base/top`: the file itself, or the folder of a tree. Every open goes through
 //! [`cap_std::fs::Dir`], so that neither `..` nor a symbolic link leads outside `base`
-//! (`openat2` with RESOLVE_BENEATH where the kernel has it).
+//! (`openat2` with RESOLVE_BENEATH where the kernel has it). Writing follows no link at all, see [`beneath`].
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -15,8 +15,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
+use cap_std::fs::Dir;
 
+use super::beneath;
 use super::error::{FilesError, FilesErrorKind};
 use super::handles::Handles;
 use super::region::Region;
@@ -248,7 +249,7 @@ impl ContentFiles {
     /// needed, private until the content is complete. Blocks on the page cache.
     ///
     /// # Errors
-    /// Whatever the disk says; never writes outside `base`.
+    /// Whatever the disk says; never writes outside `base`, nor through a link inside it.
     pub fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), FilesError> {
         debug_assert_eq!(self.place, Place::Fetched, "shared files are never written");
         let mut rest = data;
@@ -266,22 +267,21 @@ impl ContentFiles {
 
     pub(super) fn open_write(&self, file: usize) -> Result<File, FilesError> {
         let path = self.entry_path(file)?;
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).mode(0o600);
-        let opened = match self.base.open_with(&path, &options) {
+        let open = || beneath::open_file(&self.base, &path, 0o600);
+        let opened = match open() {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 if let Some(parent) = path.parent() {
                     self.make_folder(parent)?;
                 }
-                self.base.open_with(&path, &options)
+                open()
             }
             other => other,
         };
-        opened.map(cap_std::fs::File::into_std).map_err(|e| FilesError::new("create", &path, e))
+        opened.map_err(|e| FilesError::new("create", &path, e))
     }
 
     pub(super) fn make_folder(&self, path: &Path) -> Result<(), FilesError> {
-        self.base.create_dir_all(path).map_err(|e| FilesError::new("create folder", path, e))
+        beneath::make_folders(&self.base, path).map_err(|e| FilesError::new("create folder", path, e))
     }
 
     /// Puts everything written so far on the disk. Blocks, possibly for seconds.

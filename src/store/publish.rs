@@ -23,11 +23,18 @@ impl ContentFiles {
         if !single {
             self.make_folder(Path::new(&*self.top()))?;
         }
-        // Links last: until then no path can lead through one.
+        // Links last: until then no path can lead through one, and one that does was planted.
+        let mut looked_at = None;
         for links in [false, true] {
             for (index, entry) in self.manifest.files.iter().enumerate() {
+                let path = self.entry_path(index)?;
+                let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+                if let Some(parent) = parent.filter(|parent| looked_at.as_deref() != Some(*parent)) {
+                    self.make_folder(parent)?;
+                    looked_at = Some(parent.to_path_buf());
+                }
                 match entry.kind() {
-                    EntryKind::Folder if !links => self.make_folder(&self.entry_path(index)?)?,
+                    EntryKind::Folder if !links => self.make_folder(&path)?,
                     EntryKind::File if !links => self.finish_file(index, entry)?,
                     EntryKind::Symlink if links => self.finish_link(index, entry)?,
                     _ => {}
@@ -66,9 +73,6 @@ impl ContentFiles {
         let target = name::unescape(target).map_err(|e| FilesError::new("link", &path, io::Error::other(e)))?;
         if self.base.read_link_contents(&path).is_ok_and(|there| there.as_os_str() == target) {
             return Ok(());
-        }
-        if let Some(parent) = path.parent() {
-            self.make_folder(parent)?;
         }
         self.base.symlink_contents(&target, &path).map_err(|e| FilesError::new("link", &path, e))?;
         self.set_times(&path, entry)

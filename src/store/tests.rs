@@ -79,6 +79,31 @@ fn a_planted_link_does_not_lead_writes_outside() {
 }
 
 #[test]
+fn a_planted_link_does_not_lead_writes_elsewhere_within_the_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(dir.path().join("other")).unwrap();
+    std::fs::write(dir.path().join("other/x"), "mine").unwrap();
+    std::fs::set_permissions(dir.path().join("other/x"), std::fs::Permissions::from_mode(0o600)).unwrap();
+    std::fs::create_dir(dir.path().join(".part")).unwrap();
+    symlink("../other", dir.path().join(".part/sub")).unwrap();
+    symlink("../other/x", dir.path().join(".part/file")).unwrap();
+    let open = |m| ContentFiles::open(dir.path(), OsStr::new(".part"), m, Place::Fetched, vec![]).unwrap();
+    for path in ["file", "sub/x", "sub/new", "sub/deep/new"] {
+        let error = open(manifest(vec![entry(path, 1)])).write_at(0, b"y").unwrap_err();
+        assert_eq!(error.kind, FilesErrorKind::Escape, "{path}: {error}");
+    }
+    for m in [manifest(vec![entry("sub/x", 4)]), manifest(vec![entry("sub/new", 0)]), manifest(vec![entry("sub/", 0)])]
+    {
+        let error = open(m).finish().unwrap_err();
+        assert_eq!(error.kind, FilesErrorKind::Escape, "{error}");
+    }
+    let other = dir.path().join("other");
+    assert_eq!(std::fs::read(other.join("x")).unwrap(), b"mine");
+    assert_eq!(other.join("x").metadata().unwrap().permissions().mode() & 0o777, 0o600, "nor its mode");
+    assert_eq!(other.read_dir().unwrap().count(), 1);
+}
+
+#[test]
 fn a_shared_file_that_changes_is_noticed() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("f");

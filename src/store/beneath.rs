@@ -1,0 +1,80 @@
+//! Opening what lies below a folder without ever going through a symbolic link.
+//!
+//! A content's own links are made last, and no entry lies behind one (manifests that say so are refused).
+//! So whatever link a path meets while it is written was planted by somebody, be it one that stays within
+//! the download folder, where cap-std would follow it: into the files of another download, say. Each step is
+//! an `openat` with `O_NOFOLLOW`, which every Unix has; files stay open, so the steps are rare.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::{Component, Path};
+
+use rustix::fd::OwnedFd;
+use rustix::fs::{Mode, OFlags, mkdirat, openat};
+use rustix::io::Errno;
+
+/// A folder on the way: where the system can, a handle that needs no permission to list it.
+#[cfg(target_os = "linux")]
+const STEP: OFlags = OFlags::PATH.union(FOLDER);
+#[cfg(not(target_os = "linux"))]
+const STEP: OFlags = FOLDER;
+const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// Opens the file at `path` below `base` for reading and writing; made with this mode if it is not there.
+///
+/// # Errors
+/// What the system says; `PermissionDenied` without a code where a link, or anything else that is no folder,
+/// stands in the way.
+pub(super) fn open_file(base: impl AsFd, path: &Path, mode: u32) -> io::Result<File> {
+    let (parent, name) = match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) => (parent, name),
+        _ => return Err(in_the_way()),
+    };
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mode = Mode::from_raw_mode(mode as _);
+    let file = match walk(&base, parent, false)? {
+        Some(folder) => openat(folder, name, flags, mode),
+        None => openat(&base, name, flags, mode),
+    };
+    file.map(File::from).map_err(told)
+}
+
+/// Makes the folder at `path` below `base`, with all above it.
+///
+/// # Errors
+/// As [`open_file`].
+pub(super) fn make_folders(base: impl AsFd, path: &Path) -> io::Result<()> {
+    walk(&base, path, true).map(drop)
+}
+
+/// The folder at `path`; none if that is `base` itself.
+fn walk(base: impl AsFd, path: &Path, make: bool) -> io::Result<Option<OwnedFd>> {
+    let mut at: Option<OwnedFd> = None;
+    for component in path.components() {
+        let Component::Normal(name) = component else { return Err(in_the_way()) };
+        let folder = at.as_ref().map_or(base.as_fd(), |at| at.as_fd());
+        let mut next = openat(folder, name, STEP, Mode::empty());
+        if make && matches!(next, Err(Errno::NOENT)) {
+            match mkdirat(folder, name, Mode::from_raw_mode(0o777)) {
+                // Somebody else was faster: fine.
+                Ok(()) | Err(Errno::EXIST) => next = openat(folder, name, STEP, Mode::empty()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        at = Some(next.map_err(told)?);
+    }
+    Ok(at)
+}
+
+fn told(error: Errno) -> io::Error {
+    match error {
+        Errno::LOOP | Errno::NOTDIR => in_the_way(),
+        error => error.into(),
+    }
+}
+
+/// Told as cap-std tells an escape, see [`super::FilesError::new`].
+fn in_the_way() -> io::Error {
+    io::Error::new(io::ErrorKind::PermissionDenied, "a link, or a file, stands where a folder or file of ours should")
+}
