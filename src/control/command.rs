@@ -62,6 +62,7 @@ pub struct AddTransfer {
     /// A manifest or Metalink itself, where the link was a local file.
     pub document: Option<String>,
     /// The folder where it shall appear, absolute; the node's root if none.
+    #[serde(with = "super::path::optional")]
     pub dir: Option<PathBuf>,
     /// More peers (endpoint URLs).
     pub peers: Vec<String>,
@@ -86,6 +87,7 @@ pub struct AddTransfer {
 #[serde(default)]
 pub struct ShareRequest {
     /// File or folder, absolute.
+    #[serde(with = "super::path")]
     pub path: PathBuf,
     /// Bytes per piece; chosen by size if none.
     pub piece_length: Option<u64>,

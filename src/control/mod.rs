@@ -9,6 +9,7 @@
 
 mod command;
 mod detail;
+mod path;
 mod snapshot;
 
 use std::future::Future;
