@@ -130,6 +130,7 @@ pub fn make_scanned(
     }
     let Scan { place, name, tree, files, stamps, skipped, .. } = scan;
     let mut manifest = Manifest { files, name, piece_length, pieces: Vec::new(), tree, version: manifest::VERSION };
+    manifest.check_json_size(pieces)?;
     let layout = Layout::new(&manifest);
 
     let reused = match options.known {

@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fmt;
+use std::io::{BufReader, Read};
 
 use jiff::Timestamp;
 use serde::de::{self, SeqAccess, Visitor};
@@ -21,9 +22,9 @@ pub const VERSION: u32 = 1;
 /// Most pieces of a content.
 pub const MAX_PIECES: usize = 1 << 21;
 /// Most entries of a tree.
-pub const MAX_FILES: usize = 1 << 21;
-/// Most bytes of a manifest's JSON.
-pub const MAX_JSON: usize = 512 << 20;
+pub const MAX_FILES: usize = 1 << 20;
+/// Most bytes of a manifest's JSON: 2^21 pieces with their 67 bytes each, or 2^20 entries of 140 bytes.
+pub const MAX_JSON: usize = 160 << 20;
 /// Shortest piece, in bytes.
 pub const MIN_PIECE_LENGTH: u64 = 1 << 10;
 /// Longest piece, in bytes.
@@ -231,6 +232,19 @@ impl std::io::Write for HashWriter {
     }
 }
 
+/// Counts what a serialiser writes.
+struct CountWriter(u64);
+
+impl std::io::Write for CountWriter {
+    fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
+        self.0 += buf.len() as u64;
+        Ok(buf.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 impl Manifest {
     /// Reads and checks one that came from outside.
     ///
@@ -243,10 +257,39 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// [`Manifest::from_json`] while it comes: what was read is not kept. Blocks as `json` does.
+    ///
+    /// # Errors
+    /// As [`Manifest::from_json`]; also what reading met.
+    pub fn from_reader(json: impl Read) -> Result<Self, ManifestError> {
+        let limit = MAX_JSON as u64 + 1;
+        let mut json = BufReader::with_capacity(64 << 10, json.take(limit));
+        let parsed = serde_json::from_reader(&mut json);
+        if json.get_ref().limit() == 0 {
+            cap("the manifest's JSON", limit, limit - 1)?;
+        }
+        let manifest: Self = parsed?;
+        manifest.check()?;
+        Ok(manifest)
+    }
+
     /// The JSON with display name and mtimes, keys sorted.
     pub fn to_json(&self) -> Vec<u8> {
         // Strings, integers and vectors only: nothing here can fail to serialise.
         serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// Checks that the JSON will not be over its cap once there are `pieces` digests in it.
+    ///
+    /// # Errors
+    /// It will be: nobody could take it.
+    pub fn check_json_size(&self, pieces: u64) -> Result<(), ManifestError> {
+        // Quotes and a comma around each digest.
+        let digests = (pieces.saturating_sub(self.pieces.len() as u64)) * (2 * 32 + 3);
+        let mut length = CountWriter(0);
+        // Counting cannot fail, nor can serialising these types.
+        let _ = serde_json::to_writer(&mut length, self);
+        cap("the manifest's JSON", length.0 + digests, MAX_JSON as u64)
     }
 
     /// SHA-256 of the canonical form (RFC 8785) without display name and mtimes.

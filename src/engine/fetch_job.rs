@@ -15,7 +15,9 @@ use crate::content::name::printable;
 use crate::content::{Bitmap, ContentId, Difference, HashProgress, Manifest, Report, Wrong, name, verify};
 use crate::control::{OnExisting, TransferRow, TransferState};
 use crate::store::{ContentFiles, FetchRecord, FilesError, FilesErrorKind, JobRecord, Phase, Place, partial_name};
-use crate::swarm::{Announcers, Download, DownloadEnd, DownloadReport, Held, Reporter, SeedGoal};
+use crate::swarm::{
+    Announcers, ClientError, Download, DownloadEnd, DownloadReport, Held, Reporter, SeedGoal, fetch_manifest,
+};
 
 /// Pauses between attempts to get the manifest.
 const MANIFEST_RETRY: [u64; 5] = [1, 2, 5, 10, 30];
@@ -77,42 +79,35 @@ async fn manifest(job: &Job, fetch: &FetchRecord, id: &ContentId) -> Result<Opti
         return Ok(Some(kept));
     }
     job.shared.update(|row| row.state = TransferState::Starting);
-    let mut nodes: Vec<&String> = fetch.peers.iter().chain(&fetch.trackers).chain(&job.services.join).collect();
+    let mut nodes: Vec<String> = fetch.peers.iter().chain(&fetch.trackers).chain(&job.services.join).cloned().collect();
     let mut seen = HashSet::new();
-    nodes.retain(|node| seen.insert(*node));
+    nodes.retain(|node| seen.insert(node.clone()));
     let mut attempt = 0;
     loop {
-        let mut last = "no node is known to ask; add one with --peer or --tracker".to_owned();
-        let mut nobody_has_it = true;
-        // Who gave a hostile manifest is not asked again: the next one would be no better.
-        let mut sound = Vec::with_capacity(nodes.len());
-        for node in std::mem::take(&mut nodes) {
-            let answer = tokio::select! {
-                () = job.stop.cancelled() => return Ok(None),
-                answer = job.services.swarm.client.manifest(node, id) => answer,
-            };
-            match answer {
-                Ok(manifest) => {
-                    let (state, kept) = (job.services.state.clone(), manifest.clone());
-                    blocking(move || Ok(state.put_manifest(&content, &kept)?)).await?;
-                    return Ok(Some(manifest));
-                }
-                // The only one to ask: no use in asking again.
-                Err(error @ (crate::swarm::ClientError::Unauthorized { .. } | crate::swarm::ClientError::Url(_)))
-                    if seen.len() == 1 =>
-                {
-                    return Err(error.into());
-                }
-                Err(error) => {
-                    if !error.is_unsound() {
-                        sound.push(node);
-                    }
-                    nobody_has_it &= matches!(error, crate::swarm::ClientError::Status { status: 404, .. });
-                    last = error.to_string();
-                }
+        let answer = tokio::select! {
+            () = job.stop.cancelled() => return Ok(None),
+            answer = fetch_manifest(&job.services.swarm.client, &nodes, *id) => answer,
+        };
+        let mut errors = match answer {
+            Ok(manifest) => {
+                let (state, kept) = (job.services.state.clone(), manifest.clone());
+                blocking(move || Ok(state.put_manifest(&content, &kept)?)).await?;
+                return Ok(Some(manifest));
             }
+            Err(errors) => errors,
+        };
+        // The only one to ask: no use in asking again.
+        if let (1, [ClientError::Unauthorized { .. } | ClientError::Url(_)]) = (seen.len(), errors.as_slice()) {
+            return Err(errors.remove(0).into());
         }
-        nodes = sound;
+        let nobody_has_it = errors.iter().all(|error| matches!(error, ClientError::Status { status: 404, .. }));
+        let last = match errors.last() {
+            Some(error) => error.to_string(),
+            None => "no node is known to ask; add one with --peer or --tracker".to_owned(),
+        };
+        // Who gave a hostile manifest is not asked again: the next one would be no better.
+        let mut unsound = errors.iter().map(ClientError::is_unsound);
+        nodes.retain(|_| unsound.next() == Some(false));
         if nodes.is_empty() && !seen.is_empty() {
             return Err(JobError::Other(format!("{last}; get it from another node with --peer")));
         }

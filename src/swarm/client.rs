@@ -3,6 +3,7 @@
 //! What comes back is untrusted: bodies are read up to a cap, counts are checked before anything
 //! is allocated, redirects are followed for mirrors only.
 
+use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::announce::{Announce, AnnounceReply};
 use crate::content::manifest::MAX_JSON;
-use crate::content::{Bitmap, ContentId, Manifest};
+use crate::content::{Bitmap, ContentId};
 
 /// Largest answer of a tracker.
 const MAX_ANNOUNCE_REPLY: usize = 4 << 20;
@@ -126,6 +127,8 @@ pub(super) enum ChokeWord {
 pub(super) struct BitmapNews {
     pub what: News,
     pub choke: Option<ChokeWord>,
+    /// The address that answered.
+    pub from: Option<SocketAddr>,
     pub etag: Option<String>,
 }
 
@@ -189,24 +192,14 @@ impl Client {
         Ok(self.for_nodes(&url)?.get(url).headers(self.headers.clone()))
     }
 
-    /// The manifest of `id`, checked.
-    ///
-    /// # Errors
-    /// No answer, or not that manifest.
-    pub async fn manifest(&self, node: &str, id: &ContentId) -> Result<Manifest, ClientError> {
+    /// The answer that carries the manifest of `id`; its body is still to be read, and to be checked.
+    pub(super) async fn manifest(&self, node: &str, id: &ContentId) -> Result<Response, ClientError> {
         let url = join(node, &format!("/swarm/manifest/{id}"))?;
-        let response =
-            ok(self.get(url)?.header(ACCEPT, "application/json").timeout(SMALL_TIMEOUT * 15).send().await?)?;
-        let json = read_capped(response, MAX_JSON).await?;
-        let manifest = Manifest::from_json(&json)
-            .map_err(|e| ClientError::Malformed(format!("the manifest that {node} gave is refused: {e}")))?;
-        let got = manifest.id();
-        if got != *id {
-            return Err(ClientError::Malformed(format!(
-                "{node} answered with the manifest of another content ({got})"
-            )));
+        let response = ok(self.get(url)?.header(ACCEPT, "application/json").send().await?)?;
+        if response.content_length().is_some_and(|length| length > MAX_JSON as u64) {
+            return Err(ClientError::TooLarge(MAX_JSON));
         }
-        Ok(manifest)
+        Ok(response)
     }
 
     /// A manifest or Metalink by URL, from anywhere.
@@ -250,11 +243,12 @@ impl Client {
                 .header(ACCEPT, HAVES_TYPE);
         }
         let response = request.send().await?;
+        let from = response.remote_addr();
         let header = |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
         let choke = header("skep-choke").map(|w| if w == "choked" { ChokeWord::Choked } else { ChokeWord::Unchoked });
         let new_etag = header(ETAG.as_str()).or_else(|| etag.map(str::to_owned));
         if response.status() == StatusCode::NOT_MODIFIED {
-            return Ok(BitmapNews { what: News::Nothing, choke, etag: new_etag });
+            return Ok(BitmapNews { what: News::Nothing, choke, from, etag: new_etag });
         }
         let is_delta = header("skep-delta").is_some();
         let response = ok(response)?;
@@ -266,7 +260,7 @@ impl Client {
             let body = read_capped(response, Bitmap::byte_len(pieces)).await?;
             News::Whole(Bitmap::from_bytes(body, pieces).map_err(|e| ClientError::Malformed(e.to_string()))?)
         };
-        Ok(BitmapNews { what, choke, etag: new_etag })
+        Ok(BitmapNews { what, choke, from, etag: new_etag })
     }
 
     /// Asks a node for `count` pieces from `first`.

@@ -49,6 +49,26 @@ fn json_round_trip() {
 }
 
 #[test]
+fn a_reader_is_read_no_further_than_the_cap() {
+    let m = manifest(vec![file("a", 3000)]);
+    let json = m.to_json();
+    assert_eq!(Manifest::from_reader(json.as_slice()).unwrap(), m);
+    assert!(Manifest::from_reader(&json[..json.len() - 1]).is_err());
+    // White space behind it could go on for ever.
+    let endless = json.chain(std::io::repeat(b' '));
+    assert!(matches!(Manifest::from_reader(endless), Err(ManifestError::Cap { .. })));
+}
+
+#[test]
+fn a_description_that_nobody_could_take_is_refused_before_it_is_hashed() {
+    let m = manifest(vec![file("a", 0)]);
+    let most = (MAX_JSON as u64 - m.to_json().len() as u64) / 67;
+    assert!(m.check_json_size(most).is_ok());
+    assert!(m.check_json_size(most + 1).is_err());
+    assert!(m.check_json_size(MAX_PIECES as u64).is_ok(), "as many pieces as there may be do fit");
+}
+
+#[test]
 fn hostile_manifests_are_refused() {
     let link = |path: &str, target: &str| FileEntry { symlink: Some(target.into()), ..file(path, 0) };
     let cases: Vec<(&str, Vec<FileEntry>)> = vec![
