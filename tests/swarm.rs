@@ -10,7 +10,10 @@ use std::path::Path;
 use common::hostile::{self, Vice};
 use common::{TestNode, noise, noise_file};
 use skep_engine::content::Manifest;
-use skep_engine::control::{AddTransfer, Command, CommandErrorKind, Focus, OnExisting, PieceOrder, TransferState};
+use skep_engine::control::{
+    AddTransfer, Command, CommandErrorKind, Focus, OnExisting, PeerRow, PeerState, PieceOrder, Snapshot, TransferId,
+    TransferState,
+};
 
 async fn manifest_of(node: &TestNode, link: &str) -> Manifest {
     let id = link.rsplit_once('/').unwrap().1;
@@ -182,6 +185,58 @@ async fn a_peer_that_corrupts_is_banned_and_the_ban_survives_a_restart() {
     assert!(lifted.bans.is_empty());
     let again = leecher.control.command(Command::Unban { peer }).await.unwrap_err();
     assert_eq!(again.kind, CommandErrorKind::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_manifest_comes_from_whoever_has_it_while_others_keep_silent() {
+    let seeder = TestNode::start().await;
+    let source = noise_file(seeder.dir.path(), "data", 100_000);
+    let link = seeder.share(&source).await;
+    let mute = hostile::mute("").await;
+    let half = hostile::mute("HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{\"files\":[").await;
+    let leecher = TestNode::start().await;
+    let id = link.rsplit_once('/').unwrap().1;
+    let peers = vec![format!("http://{half}"), seeder.url()];
+    let id = leecher.get_with(&format!("skep://{mute}/{id}"), |r| r.peers = peers).await;
+    leecher.done(id).await;
+}
+
+/// How a transfer's peers stand, as somebody sees who looks at it.
+async fn peers_are(node: &TestNode, id: TransferId, wanted: impl Fn(&[PeerRow]) -> bool) {
+    let detailed = |s: &Snapshot| s.details.get(&id).is_some_and(|detail| wanted(&detail.peers));
+    node.snapshot(Focus { transfer: Some(id) }, detailed).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ban_reaches_every_running_transfer_at_once_and_so_does_its_end() {
+    let seeder = TestNode::start().await;
+    let mut contents = Vec::new();
+    let mut links = Vec::new();
+    for (name, vice) in [("stalls", Vice::Stalls), ("corrupts", Vice::Corrupts)] {
+        let source = noise_file(seeder.dir.path(), name, 200_000 + name.len());
+        links.push(seeder.share(&source).await);
+        contents.push((vice, manifest_of(&seeder, &links[links.len() - 1]).await, std::fs::read(&source).unwrap()));
+    }
+    let bad = hostile::serve_all(contents).await;
+    seeder.shutdown().await;
+    let at_bad = |link: &str| format!("skep://{}/{}", bad.addr, link.rsplit_once('/').unwrap().1);
+    let leecher = TestNode::start().await;
+    let waits = leecher.get(&at_bad(&links[0])).await;
+    let asked = |peers: &[PeerRow]| peers.len() == 1 && peers[0].active > 0 && peers[0].state == PeerState::Connected;
+    peers_are(&leecher, waits, asked).await;
+
+    let meets = leecher.get(&at_bad(&links[1])).await;
+    let shut_out = |peers: &[PeerRow]| peers.len() == 1 && peers[0].active == 0 && peers[0].state == PeerState::Banned;
+    peers_are(&leecher, meets, shut_out).await;
+    peers_are(&leecher, waits, shut_out).await;
+    let row = leecher.wait(waits, |row| row.peers_known == 0).await;
+    assert_eq!(row.peers, 0);
+
+    // Or it would be banned again at once.
+    leecher.control.command(Command::Pause { ids: vec![meets] }).await.unwrap();
+    leecher.wait(meets, |row| row.state == TransferState::Paused).await;
+    leecher.control.command(Command::Unban { peer: bad.addr.to_string() }).await.unwrap();
+    peers_are(&leecher, waits, asked).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

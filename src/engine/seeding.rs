@@ -1,16 +1,17 @@
 //! A transfer that is complete serves others until it is told to stop or a goal is met.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::strategy::{Job, JobEnd};
-use crate::content::name::printable;
-use crate::control::{Bits, PeerRow, PeerState, TransferDetail, TransferState};
-use crate::swarm::held::Slot;
-use crate::swarm::{Announcers, Flow, Held, SeedGoal, files_shown};
+use crate::control::{Bits, TransferDetail, TransferState};
+use crate::swarm::{Announcers, Flow, Held, SeedGoal, UploadRow, files_shown};
 
 /// How often figures are refreshed while bytes move or somebody looks.
 const TICK: Duration = Duration::from_millis(500);
+/// How often it is looked whether peers are still around while nothing else happens.
+const ROLL_CALL: Duration = Duration::from_secs(30);
 
 /// Serves `held` (it is in the catalog already) until stop or goal.
 pub(super) async fn seed(job: &Job, held: &Arc<Held>, announcers: &Announcers, goal: SeedGoal) -> JobEnd {
@@ -33,13 +34,18 @@ pub(super) async fn seed(job: &Job, held: &Arc<Held>, announcers: &Announcers, g
         flow.add(uploaded - counted, now);
         counted = uploaded;
         let (rate, smooth) = (flow.now(now), flow.smooth(now));
-        let peers = held.upload_rows().len() as u32;
+        // Before the peers are counted: who leaves meanwhile wakes us at once.
+        let mut peer_left = pin!(held.peers_changed());
+        peer_left.as_mut().enable();
+        let peers = held.upload_rows();
+        let around = peers.iter().filter(|peer| peer.around).count() as u32;
         job.shared.update(|row| {
             row.rate_up = rate;
             row.smooth_up = smooth;
             row.bytes_up = before.bytes_up + uploaded - first_up;
             row.wire_bytes = before.wire_bytes + uploaded - first_up;
-            row.peers = peers;
+            // Whom it fetched from is nothing to a seeder: these are the peers that came to it.
+            (row.peers, row.peers_known, row.seeds) = (around, peers.len() as u32, 0);
         });
         let looked_at = *wanted.borrow_and_update();
         if looked_at {
@@ -54,27 +60,23 @@ pub(super) async fn seed(job: &Job, held: &Arc<Held>, announcers: &Announcers, g
         }
         // With nothing moving and nobody looking, the node sleeps.
         let left = goal.duration.map_or(Duration::MAX, |wanted| wanted.saturating_sub(started.elapsed()));
-        let pause = if rate > 0 || looked_at { TICK.min(left) } else { left };
+        let pause = match (rate > 0 || looked_at, around > 0) {
+            (true, _) => TICK.min(left),
+            (_, true) => ROLL_CALL.min(left),
+            _ => left,
+        };
         tokio::select! {
             () = job.stop.cancelled() => return JobEnd::Stopped,
             () = tokio::time::sleep(pause.min(Duration::from_secs(86_400))) => {}
             _ = wanted.changed() => {}
+            () = peer_left.as_mut() => {}
             () = held.uploaded_more(uploaded), if rate == 0 && !looked_at => {}
         }
     }
 }
 
 fn detail(job: &Job, held: &Held, announcers: &Announcers, generation: u64) -> TransferDetail {
-    let peers = held.upload_rows().into_iter().map(|row| PeerRow {
-        endpoint: printable(&row.peer),
-        state: PeerState::Connected,
-        choked_by_us: row.slot == Slot::Choked,
-        optimistic: row.slot == Slot::Optimistic,
-        interested: true,
-        rate_up: row.rate,
-        bytes_up: row.bytes,
-        ..PeerRow::default()
-    });
+    let peers = held.upload_rows();
     TransferDetail {
         id: job.shared.id,
         generation,
@@ -83,7 +85,7 @@ fn detail(job: &Job, held: &Held, announcers: &Announcers, generation: u64) -> T
         in_flight: Vec::new(),
         failed: Vec::new(),
         availability: Arc::default(),
-        peers: peers.collect(),
+        peers: peers.iter().map(UploadRow::to_peer_row).collect(),
         trackers: announcers.rows(),
         files: Arc::new(files_shown(held.manifest())),
     }

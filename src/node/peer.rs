@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use axum::http::{HeaderMap, HeaderName, Uri};
 
+use crate::swarm::bans::host_port;
+
 /// Header in which a node names its own endpoint, `http://HOST:PORT`.
 pub const SKEP_PEER: HeaderName = HeaderName::from_static("skep-peer");
 
@@ -23,16 +25,25 @@ impl Ends {
         self.remote.ip().to_canonical()
     }
 
-    /// The name under which a peer's uploads are counted: `host:port` of its endpoint where the
-    /// header says one that lies at the connection's source (any loopback address for a loopback
-    /// source), else the source address. So nobody can spend another host's slots.
+    /// The name under which a peer's uploads are counted, see [`Ends::named`], by its header.
     pub fn peer(&self, headers: &HeaderMap) -> Arc<str> {
+        self.named(headers.get(SKEP_PEER).and_then(|value| value.to_str().ok()))
+    }
+
+    /// The name of a peer that says it can be reached at `endpoint`: `ADDRESS:PORT`, as whoever fetches from
+    /// it there knows it too. Of the address only the connection's source is believed (for a loopback
+    /// source any loopback address), so nobody can spend another host's slots; a host name, or an address
+    /// that means nothing from outside, stands for the source. Without a port, or with another host's
+    /// address: the source address alone.
+    pub fn named(&self, endpoint: Option<&str>) -> Arc<str> {
         let source = self.source();
-        let claimed = headers.get(SKEP_PEER).and_then(|value| claimed(value.to_str().ok()?));
-        match claimed {
-            Some(at) if at.ip() == source || (at.ip().is_loopback() && source.is_loopback()) => at.to_string().into(),
-            _ => source.to_string().into(),
-        }
+        let Some((address, port)) = endpoint.and_then(claimed) else { return source.to_string().into() };
+        let at = match address {
+            Some(ip) if ip == source || (ip.is_loopback() && source.is_loopback()) => ip,
+            Some(ip) if !ip.is_loopback() && !ip.is_unspecified() => return source.to_string().into(),
+            _ => source,
+        };
+        SocketAddr::new(at, port).to_string().into()
     }
 
     /// `host:port` under which the client reached us: its `Host` where that is sound, else the
@@ -48,11 +59,15 @@ impl Ends {
     }
 }
 
-/// The address in `http://IP:PORT`.
-fn claimed(url: &str) -> Option<SocketAddr> {
-    let authority = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"))?;
-    let at: SocketAddr = authority.trim_end_matches('/').parse().ok()?;
-    Some(SocketAddr::new(at.ip().to_canonical(), at.port()))
+/// Address and port in `http://HOST:PORT`; no address if the host is a name.
+fn claimed(url: &str) -> Option<(Option<IpAddr>, u16)> {
+    if !url.starts_with("http://") && !url.starts_with("https://") {
+        return None;
+    }
+    let host_port = host_port(url);
+    let (host, port) = host_port.rsplit_once(':')?;
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().ok();
+    Some((address.map(|ip| ip.to_canonical()), port.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -72,11 +87,16 @@ mod tests {
     fn a_peer_is_believed_only_about_itself() {
         assert_eq!(peer("192.0.2.7:50000", Some("http://192.0.2.7:7070")), "192.0.2.7:7070");
         assert_eq!(peer("192.0.2.7:50000", Some("http://192.0.2.8:7070")), "192.0.2.7");
-        assert_eq!(peer("192.0.2.7:50000", Some("http://node.example:7070")), "192.0.2.7");
+        assert_eq!(peer("192.0.2.7:50000", Some("http://node.example:7070")), "192.0.2.7:7070");
+        assert_eq!(peer("192.0.2.7:50000", Some("https://node.example")), "192.0.2.7:443");
+        assert_eq!(peer("127.0.0.1:50000", Some("http://localhost:7070/")), "127.0.0.1:7070");
+        assert_eq!(peer("192.0.2.7:50000", Some("http://0.0.0.0:7070")), "192.0.2.7:7070");
+        assert_eq!(peer("192.0.2.7:50000", Some("192.0.2.7:7070")), "192.0.2.7");
+        assert_eq!(peer("[fd00::2]:50000", Some("http://[fd00::2]:7070")), "[fd00::2]:7070");
         assert_eq!(peer("192.0.2.7:50000", None), "192.0.2.7");
         assert_eq!(peer("127.0.0.1:50000", Some("http://127.0.0.9:7070")), "127.0.0.9:7070");
         assert_eq!(peer("[::ffff:192.0.2.7]:50000", Some("http://192.0.2.7:1")), "192.0.2.7:1");
-        assert_eq!(peer("192.0.2.7:50000", Some("http://127.0.0.1:7070")), "192.0.2.7");
+        assert_eq!(peer("192.0.2.7:50000", Some("http://127.0.0.1:7070")), "192.0.2.7:7070");
     }
 
     #[test]

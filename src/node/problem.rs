@@ -88,6 +88,11 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "Busy", detail).retry_after(retry_after)
     }
 
+    /// 429 (RFC 6585): this source is at a limit of its own.
+    pub fn too_many(detail: impl AsRef<str>, retry_after: Duration) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many", "Too many requests", detail).retry_after(retry_after)
+    }
+
     /// 500: our fault.
     pub fn internal(detail: impl AsRef<str>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error", detail)

@@ -76,7 +76,7 @@ pub struct AnnounceReply {
     pub peers: Vec<AnnouncedPeer>,
 }
 
-/// Why an announce is refused. All but the last two are the sender's fault (400); those are 503.
+/// Why an announce is refused. The last two may pass (429 and 503); the others are the sender's fault (400).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AnnounceError {
     /// More pieces or bytes than there can be, or none for bytes.

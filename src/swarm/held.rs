@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 pub use have::Changes;
 use have::Have;
@@ -54,6 +55,7 @@ pub struct Held {
     slots_changed: Notify,
     thrift: Mutex<Thrift>,
     sent_more: Notify,
+    peers_changed: Notify,
     watchers: AtomicU32,
     uploaded: AtomicU64,
     trouble: Mutex<Option<Arc<str>>>,
@@ -111,6 +113,7 @@ impl Held {
             slots_changed: Notify::new(),
             thrift: Mutex::default(),
             sent_more: Notify::new(),
+            peers_changed: Notify::new(),
             watchers: AtomicU32::new(0),
             uploaded: AtomicU64::new(0),
             trouble: Mutex::default(),
@@ -291,6 +294,12 @@ impl Held {
     /// A peer is gone, or has everything: its slot is free at once.
     pub fn gone(&self, peer: &str) {
         lock(&self.uploads).gone(peer);
+        self.peers_changed.notify_waiters();
+    }
+
+    /// Is notified when a peer is gone.
+    pub fn peers_changed(&self) -> Notified<'_> {
+        self.peers_changed.notified()
     }
 
     /// Payload came from a peer: what it gives is what earns it a slot.
@@ -303,7 +312,7 @@ impl Held {
         self.uploaded.load(Ordering::Relaxed)
     }
 
-    /// The peers we serve, for the console.
+    /// The peers that ask us, for the console.
     pub fn upload_rows(&self) -> Vec<UploadRow> {
         lock(&self.uploads).rows(now())
     }
@@ -320,10 +329,9 @@ impl Held {
             && !wait.is_zero()
         {
             lock(&self.thrift).see(peer, now());
-            self.watchers.fetch_add(1, Ordering::Relaxed);
-            let _watcher = Watcher(&self.watchers);
-            // Whoever drops this future mid-way has just not waited.
+            let watcher = Watcher::new(self, peer);
             let _ = tokio::time::timeout(wait, self.wait_for_news(generation, peer)).await;
+            watcher.answered();
         }
         let slot = lock(&self.uploads).tell(peer, now());
         let have = self.read_have();
@@ -406,11 +414,36 @@ impl Drop for Serving {
     }
 }
 
-struct Watcher<'a>(&'a AtomicU32);
+/// A peer that waits for news. Dropped before it is answered, its connection broke: nobody keeps a slot
+/// for a ghost.
+struct Watcher<'a> {
+    held: &'a Held,
+    peer: &'a Arc<str>,
+    answered: bool,
+}
+
+impl<'a> Watcher<'a> {
+    fn new(held: &'a Held, peer: &'a Arc<str>) -> Self {
+        held.watchers.fetch_add(1, Ordering::Relaxed);
+        lock(&held.uploads).waits(peer, now());
+        Self { held, peer, answered: false }
+    }
+
+    fn answered(mut self) {
+        self.answered = true;
+    }
+}
 
 impl Drop for Watcher<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.held.watchers.fetch_sub(1, Ordering::Relaxed);
+        let mut uploads = lock(&self.held.uploads);
+        if self.answered {
+            uploads.answered(self.peer);
+        } else if uploads.broke(self.peer) {
+            drop(uploads);
+            self.held.peers_changed.notify_waiters();
+        }
     }
 }
 

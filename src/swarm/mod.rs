@@ -25,7 +25,7 @@
 //!
 //! How data flows: `next_request` names pieces and a peer; the driver fetches them in one HTTP request,
 //! compares each piece with its digest while it streams in, writes it, and reports `on_piece` (or
-//! `on_corrupt`: the peer is banned). What is verified is durable first, then told to others.
+//! bans the peer, for every download). What is verified is durable first, then told to others.
 //!
 //! What this node has stands in the [`Catalog`], one [`Held`] per content: the download marks pieces as
 //! they come, the node's server reads, and peers that watch are told what is new.
@@ -49,6 +49,7 @@ mod flow;
 pub mod goal;
 pub mod held;
 pub mod leech;
+mod manifests;
 pub mod peer_set;
 pub mod peers;
 mod peers_io;
@@ -69,5 +70,6 @@ pub use flow::Flow;
 pub use goal::SeedGoal;
 pub use held::{Admission, Changes, Held, UploadRow, Watch};
 pub use leech::LeechConfig;
+pub use manifests::fetch_manifest;
 pub use services::{Bans, Swarm};
 pub use window::InFlight;

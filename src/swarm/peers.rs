@@ -10,7 +10,7 @@
 //! After a choke or a failure a peer gets a single request first; its window opens again when that is
 //! answered.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::peer_set::PeerSet;
@@ -19,8 +19,6 @@ use super::window::Window;
 
 /// Peers of one transfer at most.
 pub const MAX_PEERS: u16 = 1000;
-/// Endpoints remembered as banned.
-const MAX_BANNED: usize = 10_000;
 const COMPARED: usize = 32;
 const EXPLORE: u32 = 16;
 const FIRST_REST: Duration = Duration::from_millis(500);
@@ -116,7 +114,6 @@ pub(super) struct Book {
     slots: Vec<Option<Peer>>,
     tenants: Vec<u16>,
     by_endpoint: HashMap<Box<str>, u16>,
-    banned: BTreeSet<Box<str>>,
     used: PeerSet,
     ready: PeerSet,
     /// Known, not choking, not resting; the window may be full.
@@ -142,7 +139,6 @@ impl Book {
             slots: Vec::new(),
             tenants: Vec::new(),
             by_endpoint: HashMap::new(),
-            banned: BTreeSet::new(),
             used: PeerSet::EMPTY,
             ready: PeerSet::EMPTY,
             able: PeerSet::EMPTY,
@@ -214,23 +210,6 @@ impl Book {
         self.sources.put(slot, seeder && (first || self.sources.contains(slot)));
     }
 
-    pub(super) fn is_banned(&self, endpoint: &str) -> bool {
-        self.banned.contains(endpoint)
-    }
-
-    /// Remembers an endpoint as banned; the oldest name in alphabet makes room when there are too many
-    /// (the durable list is elsewhere: this one only keeps a peer from coming back within a transfer).
-    pub(super) fn ban(&mut self, endpoint: &str) {
-        if self.banned.len() >= MAX_BANNED {
-            self.banned.pop_first();
-        }
-        self.banned.insert(endpoint.into());
-    }
-
-    pub(super) fn unban(&mut self, endpoint: &str) {
-        self.banned.remove(endpoint);
-    }
-
     /// A peer that fails all the time and would not be missed, if the book is full.
     pub(super) fn dispensable(&self) -> Option<PeerKey> {
         if self.by_endpoint.len() < usize::from(self.max) {
@@ -240,9 +219,9 @@ impl Book {
         hopeless.max_by_key(|(_, peer)| peer.failures).map(|(key, _)| key)
     }
 
-    /// Seats a peer; `None` if it is banned, known, or there is no seat.
+    /// Seats a peer; `None` if it is known, or there is no seat.
     pub(super) fn add(&mut self, endpoint: &str, kind: PeerKind) -> Option<PeerKey> {
-        if self.banned.contains(endpoint) || self.by_endpoint.contains_key(endpoint) {
+        if self.by_endpoint.contains_key(endpoint) {
             return None;
         }
         let slot = self.used.first_free(self.max)?;
@@ -466,8 +445,6 @@ mod tests {
         let new = book.add("http://other", PeerKind::Mirror).unwrap();
         assert_eq!(new.slot(), keys[0].slot());
         assert!(book.get(keys[0]).is_none() && book.get(new).is_some());
-        book.ban("http://evil");
-        assert_eq!(book.add("http://evil", PeerKind::Swarm), None, "banned");
     }
 
     #[test]

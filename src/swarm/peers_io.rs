@@ -1,5 +1,6 @@
 //! Watching peers: one task per peer asks for its bitmap, then waits for what is new.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,8 @@ const RETRY: [Duration; 5] = [
 /// What a watched peer tells.
 #[derive(Debug)]
 pub(super) enum PeerNews {
+    /// The address at which it answers.
+    At(PeerKey, SocketAddr),
     /// Everything it has.
     Bitmap(PeerKey, Bitmap),
     /// What it has got since.
@@ -47,7 +50,7 @@ pub(super) async fn watch_peer(
     news: mpsc::Sender<PeerNews>,
 ) {
     let mut etag: Option<String> = None;
-    let mut choked = None;
+    let (mut choked, mut at) = (None, None);
     let mut failures = 0;
     let mut useless = 0u32;
     loop {
@@ -61,6 +64,14 @@ pub(super) async fn watch_peer(
                 // Without an ETag there is nothing to wait for: asking again at once would spin.
                 let can_wait = answer.etag.is_some();
                 etag = answer.etag;
+                if answer.from.is_some() && answer.from != at {
+                    at = answer.from;
+                    if let Some(at) = at
+                        && news.send(PeerNews::At(key, at)).await.is_err()
+                    {
+                        return;
+                    }
+                }
                 let choke = answer.choke.map(|word| word == ChokeWord::Choked);
                 if choke.is_some() && choke != choked {
                     choked = choke;

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::bans::{self, Ban, BanList};
 use super::catalog::Catalog;
@@ -45,6 +45,8 @@ pub struct Bans {
     list: Mutex<BanList>,
     /// Rung on every change; one ring waiting is enough.
     changed: mpsc::Sender<()>,
+    /// Counts the changes, for those who ask peers.
+    changes: watch::Sender<u64>,
 }
 
 impl Bans {
@@ -56,7 +58,7 @@ impl Bans {
             since_unix_ms: row.since_ms,
             until_unix_ms: row.until_ms,
         });
-        Self { list: Mutex::new(BanList::restore(kept, unix_ms())), changed }
+        Self { list: Mutex::new(BanList::restore(kept, unix_ms())), changed, changes: watch::Sender::new(0) }
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut BanList) -> T) -> T {
@@ -67,7 +69,17 @@ impl Bans {
     pub fn ban(&self, endpoint: &str, reason: &str) {
         tracing::warn!(peer = endpoint, reason, "banned");
         self.with(|list| list.ban(endpoint, reason, bans::DEFAULT, unix_ms()));
+        self.tell();
+    }
+
+    fn tell(&self) {
         let _ = self.changed.try_send(());
+        self.changes.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Wakes whenever somebody was banned or a ban was lifted; a ban that just runs out wakes nobody.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     /// Is this endpoint banned now?
@@ -78,7 +90,7 @@ impl Bans {
     /// Forgets a ban; false if there was none.
     pub fn lift(&self, peer: &str) -> bool {
         let lifted = self.with(|list| list.lift(peer)).is_some();
-        let _ = self.changed.try_send(());
+        self.tell();
         lifted
     }
 

@@ -47,6 +47,7 @@ impl Hostile {
     }
 }
 
+/// One content, and what the peer does to who asks for it.
 #[derive(Clone)]
 struct Ctx {
     vice: Vice,
@@ -55,23 +56,57 @@ struct Ctx {
     asked: Arc<AtomicU64>,
 }
 
+/// Contents by their id.
+type Contents = Arc<HashMap<String, Ctx>>;
+
 /// Serves `manifest`'s content with a vice, until the runtime ends.
 pub async fn serve(vice: Vice, manifest: Manifest, data: Vec<u8>) -> Hostile {
+    serve_all(vec![(vice, manifest, data)]).await
+}
+
+/// Serves several contents, each with a vice of its own.
+pub async fn serve_all(contents: Vec<(Vice, Manifest, Vec<u8>)>) -> Hostile {
     let asked = Arc::new(AtomicU64::new(0));
-    let ctx = Ctx { vice, manifest: Arc::new(manifest), data: Arc::new(data), asked: asked.clone() };
+    let ctx = |(vice, manifest, data): (Vice, Manifest, Vec<u8>)| {
+        let id = manifest.id().to_string();
+        (id, Ctx { vice, manifest: Arc::new(manifest), data: Arc::new(data), asked: asked.clone() })
+    };
+    let contents: Contents = Arc::new(contents.into_iter().map(ctx).collect());
     let router = Router::new()
         .route("/swarm/announce", post(|| async { StatusCode::INTERNAL_SERVER_ERROR }))
-        .route("/swarm/manifest/{id}", get(|State(ctx): State<Ctx>| async move { ctx.manifest.to_json() }))
+        .route("/swarm/manifest/{id}", get(manifest))
         .route("/swarm/bitmap/{id}", get(bitmap))
         .route("/swarm/piece/{id}/{index}", get(piece))
-        .with_state(ctx);
+        .with_state(contents);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
     Hostile { addr, asked }
 }
 
-async fn bitmap(State(ctx): State<Ctx>, headers: HeaderMap) -> Response {
+/// Takes connections and says nothing; with `head`, only the beginning of an answer.
+pub async fn mute(head: &'static str) -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut open = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::io::AsyncWriteExt::write_all(&mut stream, head.as_bytes()).await.unwrap();
+            open.push(stream);
+        }
+    });
+    addr
+}
+
+async fn manifest(State(contents): State<Contents>, Path(id): Path<String>) -> Response {
+    match contents.get(&id) {
+        Some(ctx) => ctx.manifest.to_json().into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+async fn bitmap(State(contents): State<Contents>, Path(id): Path<String>, headers: HeaderMap) -> Response {
+    let Some(ctx) = contents.get(&id) else { return StatusCode::NOT_FOUND.into_response() };
     if headers.contains_key("if-none-match") {
         std::future::pending::<()>().await;
     }
@@ -83,10 +118,11 @@ async fn bitmap(State(ctx): State<Ctx>, headers: HeaderMap) -> Response {
 }
 
 async fn piece(
-    State(ctx): State<Ctx>,
-    Path((_, index)): Path<(String, u32)>,
+    State(contents): State<Contents>,
+    Path((id, index)): Path<(String, u32)>,
     Query(query): Query<HashMap<String, u32>>,
 ) -> Response {
+    let Some(ctx) = contents.get(&id) else { return StatusCode::NOT_FOUND.into_response() };
     ctx.asked.fetch_add(1, Ordering::Relaxed);
     let length = ctx.manifest.piece_length as usize;
     let count = query.get("count").copied().unwrap_or(1) as usize;

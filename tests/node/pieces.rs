@@ -94,6 +94,36 @@ async fn a_choked_peer_is_told_and_wakes_when_it_gets_a_slot() {
 }
 
 #[tokio::test]
+async fn a_slot_does_not_stay_with_a_ghost() {
+    let node = TestNode::start().await;
+    let content = Content::file("f.bin", 4 * PIECE as usize);
+    let hour = Duration::from_secs(3600);
+    let choker = ChokerConfig { slots: 1, optimistic: 0, round: hour, idle: hour, ..ChokerConfig::default() };
+    let held = node.serve_with(&content, Bitmap::full(4), choker);
+    let piece = format!("/swarm/piece/{}/0", content.id());
+    let ask = async |peer: &str| {
+        let response = node.get_with(&piece, &[("skep-peer", peer)]).await;
+        let status = response.status();
+        response.bytes().await.unwrap();
+        status
+    };
+    let (ghost, other) = ("http://127.0.0.1:1001", "http://127.0.0.1:1002");
+    assert_eq!(ask(ghost).await, 200);
+    let wait = client()
+        .get(node.at(&format!("/swarm/bitmap/{}", content.id())))
+        .header("skep-peer", ghost)
+        .header("if-none-match", format!("\"{}\"", held.generation()))
+        .header("prefer", "wait=30");
+    let waiting = tokio::spawn(wait.send());
+    until(|| held.watchers() == 1).await;
+    assert_eq!(ask(other).await, 503);
+    waiting.abort();
+    until(|| held.watchers() == 0).await;
+    assert_eq!(ask(other).await, 200, "the slot is free");
+    assert!(!held.upload_rows().iter().any(|row| row.peer.as_ref() == "127.0.0.1:1001" && row.around));
+}
+
+#[tokio::test]
 async fn the_bitmap_says_what_is_here() {
     let node = TestNode::start().await;
     let content = Content::file("f.bin", 10 * PIECE as usize);

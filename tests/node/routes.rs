@@ -3,6 +3,7 @@
 use axum::routing::post;
 use skep_engine::content::{Manifest, metalink};
 use skep_engine::node::HealthReport;
+use skep_engine::swarm::tracker::TrackerConfig;
 
 use super::support::*;
 
@@ -61,6 +62,31 @@ async fn the_tracker_makes_peers_known_to_each_other() {
     assert_eq!(peers(&content.id(), 1002).await, [node.url.as_str(), "http://127.0.0.1:1001"]);
     let own = peers(&content.id(), node.addr.port()).await;
     assert!(!own.contains(&node.url), "nobody is told of itself");
+}
+
+#[tokio::test]
+async fn a_source_over_its_quota_still_hears_of_this_node() {
+    let node = TestNode::tracking(TrackerConfig { max_contents_per_source: 1, ..TrackerConfig::default() }).await;
+    let content = Content::file("f.bin", 2 * PIECE as usize);
+    node.serve(&content);
+    let body = |id: &str| {
+        let size = 2 * PIECE;
+        format!(r#"{{"content_id":"{id}","pieces":2,"size":{size},"endpoint":"http://127.0.0.1:1001"}}"#)
+    };
+    assert_eq!(announce(&node, body(&"cd".repeat(32))).await.status(), 200, "within the quota");
+    let refused = announce(&node, body(&"ef".repeat(32))).await;
+    assert!(header(&refused, "retry-after").parse::<u64>().unwrap() >= 1);
+    problem(refused, 429, "too-many").await;
+    let known = announce(&node, body(&content.id())).await;
+    assert_eq!(known.status(), 200);
+    let reply: serde_json::Value = serde_json::from_slice(&known.bytes().await.unwrap()).unwrap();
+    assert_eq!(reply["peers"][0]["endpoint"], node.url.as_str());
+    assert_eq!(reply["peers"].as_array().unwrap().len(), 1);
+
+    let full = TestNode::tracking(TrackerConfig { max_contents: 0, ..TrackerConfig::default() }).await;
+    let refused = announce(&full, body(&"ef".repeat(32))).await;
+    assert!(header(&refused, "retry-after").parse::<u64>().unwrap() >= 1);
+    problem(refused, 503, "busy").await;
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use skep_engine::content::{Bitmap, Digest, FileEntry, Manifest};
 use skep_engine::node::{Limits, Metrics, Node, NodeConfig, Services, Token};
 use skep_engine::store::{ContentFiles, Place};
 use skep_engine::swarm::choker::ChokerConfig;
+use skep_engine::swarm::tracker::TrackerConfig;
 use skep_engine::swarm::{Catalog, Held};
 use skep_engine::throttle::Throttle;
 use tempfile::TempDir;
@@ -50,7 +51,17 @@ impl TestNode {
             ..NodeConfig::default()
         };
         change(&mut config);
-        let services = Services::default();
+        Self::start_on(config, Services::default(), rpc).await
+    }
+
+    /// With a tracker that takes few contents.
+    pub async fn tracking(tracker: TrackerConfig) -> Self {
+        let config = NodeConfig { listen: "127.0.0.1:0".parse().unwrap(), ..NodeConfig::default() };
+        let services = Services { catalog: Arc::new(Catalog::new(tracker)), ..Services::default() };
+        Self::start_on(config, services, None).await
+    }
+
+    async fn start_on(config: NodeConfig, services: Services, rpc: Option<axum::Router>) -> Self {
         let (catalog, up) = (services.catalog.clone(), services.up.clone());
         let node = Node::bind(config, services).await.unwrap();
         let addr = SocketAddr::from(([127, 0, 0, 1], node.local_addr().port()));

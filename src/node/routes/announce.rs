@@ -1,6 +1,7 @@
 //! `POST /swarm/announce`: the tracker.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Extension, Request, State};
 use axum::response::{IntoResponse as _, Response};
@@ -9,11 +10,13 @@ use axum::{Json, body};
 use crate::node::peer::Ends;
 use crate::node::problem::Problem;
 use crate::node::server::Shared;
-use crate::swarm::announce::{Announce, AnnounceEvent, AnnouncedPeer};
-use crate::swarm::bans::host_port;
+use crate::swarm::Held;
+use crate::swarm::announce::{Announce, AnnounceError, AnnounceEvent, AnnounceReply, AnnouncedPeer};
 
 /// Largest announce: a bitmap of 2^21 pieces in base64 takes 350 KB.
 const MAX_BODY: usize = 1 << 20;
+/// When a source whose announce was not taken may try again: what is old is dropped meanwhile.
+const REFUSED_RETRY: Duration = Duration::from_secs(60);
 
 /// Takes an announce and answers with peers. This node comes first if it has any of the content.
 pub async fn announce(
@@ -28,25 +31,39 @@ pub async fn announce(
     let announce: Announce =
         serde_json::from_slice(&json).map_err(|error| Problem::bad_request(format!("not an announce: {error}")))?;
     let catalog = &shared.services.catalog;
-    let mut reply =
-        catalog.announce(&announce, ends.source()).map_err(|error| Problem::bad_request(error.to_string()))?;
+    let held = catalog.get(&announce.content_id);
+    let mut reply = match catalog.announce(&announce, ends.source()) {
+        Ok(reply) => reply,
+        // Whoever is not listed can be told all the same where it is: here.
+        Err(AnnounceError::Full | AnnounceError::TooMany(_)) if held.as_ref().is_some_and(|held| has_any(held)) => {
+            AnnounceReply { interval_s: REFUSED_RETRY.as_secs(), peers: Vec::new() }
+        }
+        Err(error @ AnnounceError::TooMany(_)) => {
+            return Err(Problem::too_many(error.to_string(), REFUSED_RETRY));
+        }
+        Err(error @ AnnounceError::Full) => return Err(Problem::busy(error.to_string(), REFUSED_RETRY)),
+        Err(error) => return Err(Problem::bad_request(error.to_string())),
+    };
     if matches!(announce.event, AnnounceEvent::Completed | AnnounceEvent::Stopped)
-        && let (Some(held), Some(endpoint)) = (catalog.get(&announce.content_id), &announce.endpoint)
+        && let (Some(held), Some(endpoint)) = (&held, &announce.endpoint)
     {
         // It wants nothing more of us: its upload slot is free for those who wait.
-        held.gone(&host_port(endpoint));
+        held.gone(&ends.named(Some(endpoint)));
     }
     let own = format!("http://{host}");
-    if let Some(held) = catalog.get(&announce.content_id)
+    if let Some(held) = held.filter(|held| has_any(held))
         && announce.endpoint.as_deref().is_none_or(|endpoint| endpoint.trim_end_matches('/') != own)
     {
-        let have = held.have();
-        if have.count() > 0 || have.is_full() {
-            reply.peers.retain(|peer| peer.endpoint != own);
-            // Its bitmap is one request away.
-            let own = AnnouncedPeer { endpoint: own, bitmap: None, last_seen_s: 0, complete: have.is_full() };
-            reply.peers.insert(0, own);
-        }
+        reply.peers.retain(|peer| peer.endpoint != own);
+        // Its bitmap is one request away.
+        let own = AnnouncedPeer { endpoint: own, bitmap: None, last_seen_s: 0, complete: held.have().is_full() };
+        reply.peers.insert(0, own);
     }
     Ok(Json(reply).into_response())
+}
+
+/// There is something to fetch of it here.
+fn has_any(held: &Held) -> bool {
+    let have = held.have();
+    have.count() > 0 || have.is_full()
 }

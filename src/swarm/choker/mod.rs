@@ -199,6 +199,11 @@ impl Choker {
         self.peers.get(peer).map_or(Slot::None, |entry| entry.slot)
     }
 
+    /// Something is being sent to the peer.
+    pub fn is_serving(&self, peer: &str) -> bool {
+        self.peers.get(peer).is_some_and(|entry| entry.serving > 0)
+    }
+
     /// Whoever asks now is served.
     pub fn has_room(&self) -> bool {
         self.config.trusted || self.free_slot().is_some()

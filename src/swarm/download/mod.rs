@@ -16,28 +16,31 @@
 
 mod active;
 mod durable;
+mod events;
+mod recording;
 mod report;
+mod roster;
 pub(crate) use report::files_shown;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
-use tokio::task::{JoinError, JoinHandle, JoinSet};
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use self::active::Active;
 use self::durable::Durable;
+use self::recording::{Recorded, joined};
 pub use self::report::{DownloadReport, Reporter};
-use super::announcing::{Announcers, Found};
-use super::bans::host_port;
-use super::fetch::{Fetch, FetchError, FetchEvent, FetchMeter, Lease, Source};
+use super::announcing::Announcers;
+use super::fetch::{Fetch, FetchEvent, FetchMeter, Lease, Source};
 use super::flow::Flow;
 use super::held::Held;
 use super::leech::{Failure, Leech, LeechConfig, PieceSizes, Request, RequestId};
 use super::peers::{PeerKey, PeerKind};
-use super::peers_io::{PeerNews, watch_peer};
+use super::peers_io::PeerNews;
 use super::picker::Order;
 use super::services::Swarm;
 use crate::content::{Bitmap, Manifest};
@@ -51,8 +54,6 @@ const CHANNEL: usize = 64;
 const TICK: Duration = Duration::from_millis(250);
 /// A request without a byte for this long is given up.
 const STALL: Duration = Duration::from_secs(10);
-/// Peers that are watched at once.
-const MAX_WATCHED: usize = 200;
 
 /// Puts into the record what the disk holds.
 pub type Recorder = dyn Fn(&Bitmap) -> Result<(), StateError> + Send + Sync;
@@ -115,7 +116,8 @@ struct Running {
     active: Active,
     durable: Durable,
     endpoints: HashMap<PeerKey, Endpoint>,
-    banned_here: HashSet<String>,
+    /// Whom this download would ask if they were not banned.
+    banned: BTreeMap<Arc<str>, PeerKind>,
     failed: HashSet<u32>,
     flow: Flow,
     overhead: u64,
@@ -131,13 +133,11 @@ struct Running {
 struct Endpoint {
     source: Source,
     name: Arc<str>,
-    /// `host:port`: how the serving side knows the same peer.
+    /// `ADDRESS:PORT` as soon as it answered: how the serving side knows the same peer.
     id: Arc<str>,
     connected: bool,
     note: String,
 }
-
-type Recorded = Result<Bitmap, DownloadError>;
 
 impl Download {
     /// Fetches until everything is there, `stop` is cancelled, or the disk fails. On return nothing
@@ -178,7 +178,7 @@ impl Running {
             leech,
             active: Active::default(),
             endpoints: HashMap::new(),
-            banned_here: HashSet::new(),
+            banned: BTreeMap::new(),
             failed: HashSet::new(),
             flow: Flow::new(now),
             overhead: 0,
@@ -209,6 +209,9 @@ impl Running {
         announcers: &mut Announcers,
         stop: &CancellationToken,
     ) -> Result<DownloadEnd, DownloadError> {
+        let mut bans = self.job.swarm.bans.changes();
+        // Somebody may have been banned since the first peers were added.
+        bans.mark_changed();
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -231,6 +234,7 @@ impl Running {
                 }
                 Some(news) = self.news.1.recv() => self.on_news(news, Instant::now()),
                 Some(found) = announcers.found.recv() => self.on_found(found, Instant::now()),
+                Ok(()) = bans.changed() => self.on_bans(Instant::now()),
                 result = joined(&mut self.batch) => self.on_recorded(result)?,
                 () = tokio::time::sleep_until(timeout.into()) => self.on_timeout(Instant::now()),
                 _ = tick.tick() => {
@@ -238,6 +242,7 @@ impl Running {
                     let new = self.active.account(&mut self.leech, now);
                     self.flow.add(new, now);
                     self.on_timeout(now);
+                    self.readmit(now);
                     announcers.set_hungry(self.leech.waiting_reason(now).is_some());
                     self.report(reporter, announcers, now, false);
                 }
@@ -277,182 +282,6 @@ impl Running {
         }
     }
 
-    fn on_fetch(&mut self, event: FetchEvent) -> Result<(), DownloadError> {
-        let now = Instant::now();
-        match event {
-            FetchEvent::Piece { id, piece, bytes } if self.active.contains(id) => self.on_piece(id, piece, bytes, now),
-            FetchEvent::Corrupt { id, piece } if self.active.contains(id) => {
-                self.on_corrupt(id, piece, now);
-                Ok(())
-            }
-            FetchEvent::Ended { id, result } if self.active.contains(id) => self.on_ended(id, result, now),
-            // Of a request that was cancelled meanwhile.
-            _ => Ok(()),
-        }
-    }
-
-    fn on_piece(
-        &mut self,
-        id: RequestId,
-        piece: u32,
-        bytes: Option<Vec<u8>>,
-        now: Instant,
-    ) -> Result<(), DownloadError> {
-        let new = self.active.account_one(id, &mut self.leech, now);
-        self.flow.add(new, now);
-        let range = self.job.files.piece(piece);
-        let size = range.end - range.start;
-        if self.leech.have().get(piece) {
-            self.wasted += size;
-            return Ok(());
-        }
-        if let Some(bytes) = bytes {
-            self.active.take_piece(piece);
-            self.job.files.write_at(range.start, &bytes)?;
-        }
-        if let Some(endpoint) = self.active.peer(id).and_then(|peer| self.endpoints.get(&peer)) {
-            *self.bytes_per_peer.entry(endpoint.name.clone()).or_default() += size;
-            // What a peer gives us earns it an upload slot.
-            self.job.held.received(&endpoint.id, size);
-        }
-        let losers = self.leech.on_piece(id, piece, now);
-        self.failed.remove(&piece);
-        self.job.held.mark_have(&[piece]);
-        self.durable.on_written(piece, size, now);
-        self.cancel(&losers);
-        Ok(())
-    }
-
-    fn on_corrupt(&mut self, id: RequestId, piece: u32, now: Instant) {
-        let new = self.active.account_one(id, &mut self.leech, now);
-        self.flow.add(new, now);
-        self.failed.insert(piece);
-        self.job.swarm.hash_failures.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let range = self.job.files.piece(piece);
-        self.wasted += range.end - range.start;
-        let Some(peer) = self.active.peer(id) else { return };
-        let (_, others) = self.leech.on_corrupt(id, piece, now);
-        self.cancel(&[id]);
-        self.cancel(&others);
-        if let Some(endpoint) = self.endpoints.get(&peer) {
-            let name = endpoint.name.clone();
-            self.job
-                .swarm
-                .bans
-                .ban(&name, &format!("piece {piece} of {} did not match its digest", self.job.held.id().short()));
-            self.banned_here.insert(name.to_string());
-        }
-        self.unwatch(peer);
-    }
-
-    fn on_ended(&mut self, id: RequestId, result: Result<(), FetchError>, now: Instant) -> Result<(), DownloadError> {
-        let new = self.active.account_one(id, &mut self.leech, now);
-        self.flow.add(new, now);
-        self.overhead += self.active.overhead(id);
-        let peer = self.active.peer(id);
-        self.active.ended(id);
-        let failure = match result {
-            Ok(()) => {
-                self.leech.on_finished(id, now);
-                return Ok(());
-            }
-            Err(FetchError::Disk(error)) => return Err(error.into()),
-            Err(FetchError::Revoked | FetchError::Corrupt) => return Ok(()),
-            Err(FetchError::Choked(retry_after)) => Failure::Choked(retry_after),
-            Err(FetchError::Elsewhere(retry_after)) => Failure::Elsewhere(retry_after),
-            Err(FetchError::Missing) => Failure::Refused,
-            Err(FetchError::Status(status)) => Failure::Status(status),
-            Err(FetchError::Length { wanted, got }) if got < wanted => Failure::ShortBody,
-            Err(FetchError::Length { .. }) => Failure::TooMuch,
-            Err(FetchError::Stalled(_)) => Failure::Stall,
-            Err(FetchError::Client(_)) => Failure::Broken,
-        };
-        if let (Some(peer), Err(error)) = (peer, &result)
-            && !matches!(error, FetchError::Choked(_) | FetchError::Elsewhere(_) | FetchError::Revoked)
-            && let Some(endpoint) = self.endpoints.get_mut(&peer)
-        {
-            endpoint.note = error.to_string();
-            tracing::debug!(transfer = self.job.id.0, peer = %endpoint.name, %error, "request failed");
-        }
-        self.leech.on_failed(id, failure, now);
-        Ok(())
-    }
-
-    fn on_news(&mut self, news: PeerNews, now: Instant) {
-        match news {
-            PeerNews::Bitmap(peer, bitmap) => {
-                self.connected(peer);
-                self.leech.on_bitmap(peer, &bitmap, now);
-            }
-            PeerNews::Haves(peer, pieces) => {
-                self.connected(peer);
-                self.leech.on_have(peer, &pieces, now);
-            }
-            PeerNews::Choke(peer, true) => self.leech.on_choked(peer, Duration::from_secs(10), now),
-            PeerNews::Choke(peer, false) => self.leech.on_unchoked(peer, now),
-            PeerNews::Failed(peer, error) => {
-                if let Some(endpoint) = self.endpoints.get_mut(&peer) {
-                    endpoint.connected = false;
-                    endpoint.note = error;
-                }
-            }
-            PeerNews::Gone(peer, error) => {
-                if let Some(endpoint) = self.endpoints.get(&peer) {
-                    tracing::info!(transfer = self.job.id.0, peer = %endpoint.name, %error, "peer given up");
-                }
-                self.drop_peer(peer, now);
-            }
-        }
-    }
-
-    fn connected(&mut self, peer: PeerKey) {
-        if let Some(endpoint) = self.endpoints.get_mut(&peer) {
-            endpoint.connected = true;
-            endpoint.note.clear();
-        }
-    }
-
-    fn on_found(&mut self, found: Found, now: Instant) {
-        for peer in found.peers {
-            self.add_peer(&peer, PeerKind::Swarm, now);
-        }
-    }
-
-    fn add_peer(&mut self, endpoint: &str, kind: PeerKind, now: Instant) {
-        let endpoint = endpoint.trim_end_matches('/');
-        let own = self.job.swarm.endpoint.as_deref();
-        if Some(endpoint) == own || self.job.swarm.bans.is_banned(endpoint) || self.watchers.len() >= MAX_WATCHED {
-            return;
-        }
-        let Some(key) = self.leech.add_peer(endpoint, kind, now) else { return };
-        let name: Arc<str> = endpoint.into();
-        let (source, connected) = match kind {
-            PeerKind::Mirror => (Source::Mirror(name.clone()), true),
-            PeerKind::Swarm => {
-                let client = self.job.swarm.client.clone();
-                let (content, pieces) = (self.job.held.id(), self.manifest.piece_count());
-                let watching = watch_peer(client, key, name.clone(), content, pieces, self.news.0.clone());
-                self.watchers.insert(key, self.tasks.spawn(watching));
-                (Source::Node(name.clone()), false)
-            }
-        };
-        self.endpoints
-            .insert(key, Endpoint { source, id: host_port(&name).into(), name, connected, note: String::new() });
-    }
-
-    fn drop_peer(&mut self, peer: PeerKey, now: Instant) {
-        self.unwatch(peer);
-        let ids = self.leech.remove_peer(peer, now);
-        self.cancel(&ids);
-        self.endpoints.remove(&peer);
-    }
-
-    fn unwatch(&mut self, peer: PeerKey) {
-        if let Some(watcher) = self.watchers.remove(&peer) {
-            watcher.abort();
-        }
-    }
-
     fn on_timeout(&mut self, now: Instant) {
         let late = self.leech.on_timeout(now);
         self.cancel(&late);
@@ -463,42 +292,6 @@ impl Running {
             self.overhead += self.active.cancel(*id);
         }
     }
-
-    /// Syncs and records a batch, if one is due, off the async threads.
-    fn next_batch(&mut self, now: Instant) -> Option<JoinHandle<Recorded>> {
-        let next = self.durable.next_batch(now, false)?;
-        Some(self.sync_and_record(next))
-    }
-
-    fn sync_and_record(&self, have: Bitmap) -> JoinHandle<Recorded> {
-        let (files, record) = (self.job.files.clone(), self.job.record.clone());
-        tokio::task::spawn_blocking(move || {
-            files.sync()?;
-            record(&have)?;
-            Ok(have)
-        })
-    }
-
-    fn on_recorded(&mut self, result: Result<Recorded, JoinError>) -> Result<(), DownloadError> {
-        let recorded = result.map_err(|e| DownloadError::Internal(e.to_string()))??;
-        self.durable.on_recorded(recorded);
-        Ok(())
-    }
-
-    /// Waits for the batch under way and puts the rest on the disk, whatever the reason to stop.
-    async fn settle(&mut self, result: Result<DownloadEnd, DownloadError>) -> Result<DownloadEnd, DownloadError> {
-        if let Some(batch) = self.batch.take() {
-            let result = batch.await;
-            self.on_recorded(result)?;
-        }
-        if self.durable.recorded() != self.leech.have() {
-            let rest = self.sync_and_record(self.leech.have().clone()).await;
-            if let Err(error) = self.on_recorded(rest) {
-                return result.and(Err(error));
-            }
-        }
-        result
-    }
 }
 
 /// The operator's word for it in the picker's.
@@ -508,12 +301,4 @@ fn order(order: PieceOrder) -> Order {
         PieceOrder::Sequential => Order::Sequential,
         PieceOrder::Random => Order::Random,
     }
-}
-
-/// The end of the batch under way; never, if there is none.
-async fn joined(batch: &mut Option<JoinHandle<Recorded>>) -> Result<Recorded, JoinError> {
-    let Some(handle) = batch else { return std::future::pending().await };
-    let result = handle.await;
-    *batch = None;
-    result
 }

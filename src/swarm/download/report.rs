@@ -10,7 +10,7 @@ use super::Running;
 use crate::content::name::printable;
 use crate::control::{Bits, PeerRow, PeerState, TransferDetail};
 use crate::swarm::announcing::Announcers;
-use crate::swarm::held::Slot;
+use crate::swarm::held::{Slot, UploadRow};
 use crate::swarm::leech::PeerWord;
 use crate::swarm::peers::{PeerKey, PeerKind};
 
@@ -97,7 +97,7 @@ impl Running {
     }
 
     fn detail(&self, announcers: &Announcers, now: Instant) -> TransferDetail {
-        let uploads: HashMap<_, _> =
+        let mut uploads: HashMap<_, _> =
             self.job.held.upload_rows().into_iter().map(|row| (row.peer.clone(), row)).collect();
         let mut in_flight: HashMap<PeerKey, Vec<u32>> = HashMap::new();
         for piece in self.leech.in_flight() {
@@ -108,27 +108,25 @@ impl Running {
             .peers(now)
             .map(|view| {
                 let endpoint = self.endpoints.get(&view.key);
-                let banned = self.banned_here.contains(&*view.endpoint);
                 let connected = endpoint.is_some_and(|e| e.connected);
-                let upload = endpoint.and_then(|e| uploads.get(&e.id));
+                let upload = endpoint.and_then(|e| uploads.remove(&e.id));
                 let note = endpoint.map(|e| printable(&e.note)).filter(|note| !note.is_empty());
                 PeerRow {
                     endpoint: printable(&view.endpoint),
                     mirror: view.kind == PeerKind::Mirror,
-                    state: match (banned, connected, endpoint.is_some_and(|e| e.note.is_empty())) {
-                        (true, ..) => PeerState::Banned,
-                        (_, true, _) => PeerState::Connected,
-                        (_, _, true) => PeerState::Known,
+                    state: match (connected, endpoint.is_some_and(|e| e.note.is_empty())) {
+                        (true, _) => PeerState::Connected,
+                        (_, true) => PeerState::Known,
                         _ => PeerState::Failing,
                     },
                     chokes_us: matches!(view.word, PeerWord::Choked(_)),
-                    choked_by_us: upload.is_some_and(|row| row.slot == Slot::Choked),
-                    optimistic: upload.is_some_and(|row| row.slot == Slot::Optimistic),
-                    interested: upload.is_some(),
+                    choked_by_us: upload.as_ref().is_some_and(|row| row.slot == Slot::Choked),
+                    optimistic: upload.as_ref().is_some_and(|row| row.slot == Slot::Optimistic),
+                    interested: upload.as_ref().is_some_and(|row| row.around),
                     rate_down: view.rate_down,
-                    rate_up: upload.map_or(0, |row| row.rate),
+                    rate_up: upload.as_ref().map_or(0, |row| row.rate),
                     bytes_down: view.bytes_down,
-                    bytes_up: upload.map_or(0, |row| row.bytes),
+                    bytes_up: upload.as_ref().map_or(0, |row| row.bytes),
                     rtt_ms: view.window.rtt.map(|rtt| rtt.as_secs_f64() * 1e3),
                     active: view.active,
                     window: view.window.window,
@@ -138,6 +136,15 @@ impl Running {
                 }
             })
             .collect();
+        // Those who only take.
+        peers.extend(uploads.values().map(UploadRow::to_peer_row));
+        peers.extend(self.banned.iter().map(|(endpoint, kind)| PeerRow {
+            endpoint: printable(endpoint),
+            mirror: *kind == PeerKind::Mirror,
+            state: PeerState::Banned,
+            note: "banned: asked for nothing until the ban is lifted or over".into(),
+            ..PeerRow::default()
+        }));
         peers.sort_by(|a, b| b.bytes_down.cmp(&a.bytes_down).then_with(|| a.endpoint.cmp(&b.endpoint)));
         TransferDetail {
             id: self.job.id,

@@ -96,6 +96,48 @@ async fn a_slot_that_comes_free_wakes_its_peer_only() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_peer_is_gone_when_the_last_connection_on_which_it_waited_broke() {
+    let hour = Duration::from_secs(3600);
+    let config = ChokerConfig { slots: 1, optimistic: 0, round: hour, idle: hour, ..ChokerConfig::default() };
+    let (_dir, held) = held(Bitmap::full(PIECES), config);
+    assert_eq!(held.admit(&peer("a")), Admission::Serve);
+    let around = |held: &Held| held.upload_rows().iter().filter(|row| row.around).count();
+    let (one, two) = (watch(&held, "a"), watch(&held, "a"));
+    all_wait(&held, 2).await;
+    one.abort();
+    assert!(one.await.unwrap_err().is_cancelled());
+    assert!(matches!(held.admit(&peer("b")), Admission::Choked { .. }), "it waits on another connection still");
+
+    let body = held.serving(&peer("a"));
+    two.abort();
+    assert!(two.await.unwrap_err().is_cancelled());
+    assert!(matches!(held.admit(&peer("b")), Admission::Choked { .. }), "it is being sent something");
+    drop(body);
+    let three = watch(&held, "a");
+    all_wait(&held, 1).await;
+    assert_eq!(around(&held), 2);
+    three.abort();
+    assert!(three.await.unwrap_err().is_cancelled());
+    assert_eq!(around(&held), 1);
+    assert_eq!(held.admit(&peer("b")), Admission::Serve);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asked_is_around_for_a_while_and_who_only_gave_is_no_row() {
+    let (_dir, held) = held(Bitmap::full(PIECES), ChokerConfig::default());
+    held.admit(&peer("a"));
+    held.sent(&peer("a"), 10);
+    held.received(&peer("a"), 7);
+    held.received(&peer("giver"), 5);
+    let rows = held.upload_rows();
+    assert_eq!(rows.len(), 1);
+    assert_eq!((rows[0].bytes, rows[0].received, rows[0].around), (10, 7, true));
+    tokio::time::advance(Duration::from_secs(61)).await;
+    held.received(&peer("a"), 1);
+    assert!(!held.upload_rows()[0].around);
+}
+
+#[tokio::test(start_paused = true)]
 async fn uploads_are_counted_and_wake_the_seeder() {
     let (_dir, held) = held(Bitmap::full(PIECES), ChokerConfig::default());
     let woken = tokio::spawn({

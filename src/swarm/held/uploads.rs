@@ -6,6 +6,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::content::name::printable;
+use crate::control::{PeerRow, PeerState};
 use crate::swarm::choker::{self, Choker, ChokerConfig, Decision};
 use crate::swarm::rate::Meter;
 
@@ -13,6 +15,8 @@ use crate::swarm::rate::Meter;
 const MAX_PEERS: usize = 1000;
 /// Longest time a choked peer is told to stay away: an idle slot is lost after a second.
 const LONGEST_RETRY: Duration = Duration::from_secs(2);
+/// A peer that neither waits for news nor is being sent anything is around for so long after its last request.
+const AROUND: Duration = Duration::from_secs(60);
 /// Memory of the shown rates.
 const RATE_MEMORY: Duration = Duration::from_secs(3);
 
@@ -58,13 +62,39 @@ pub struct UploadRow {
     pub bytes: u64,
     /// Payload per second, smoothed.
     pub rate: u64,
+    /// Payload received from it, in bytes.
+    pub received: u64,
     /// How it stands.
     pub slot: Slot,
+    /// It is there: it waits for news, is being sent something, or asked a moment ago.
+    pub around: bool,
+}
+
+impl UploadRow {
+    /// As a peer of the transfer that asks and is not asked.
+    pub fn to_peer_row(&self) -> PeerRow {
+        PeerRow {
+            endpoint: printable(&self.peer),
+            state: if self.around { PeerState::Connected } else { PeerState::Known },
+            choked_by_us: self.slot == Slot::Choked,
+            optimistic: self.slot == Slot::Optimistic,
+            interested: self.around,
+            rate_up: self.rate,
+            bytes_down: self.received,
+            bytes_up: self.bytes,
+            ..PeerRow::default()
+        }
+    }
 }
 
 #[derive(Debug)]
 struct Peer {
     bytes: u64,
+    received: u64,
+    /// Connections on which it waits for news.
+    waiting: u32,
+    /// It asked for something since it was last known to leave.
+    present: bool,
     meter: Meter,
     used: Instant,
     /// The slot it was told of last.
@@ -106,7 +136,7 @@ impl Uploads {
     /// Payload went to `peer`.
     pub fn sent(&mut self, peer: &Arc<str>, bytes: u64, now: Instant) {
         self.choker.on_uploaded(peer, bytes);
-        let entry = self.peer(peer, now);
+        let entry = self.asks(peer, now);
         entry.bytes += bytes;
         entry.meter.add(bytes, now);
     }
@@ -114,11 +144,12 @@ impl Uploads {
     /// Payload came from `peer`.
     pub fn received(&mut self, peer: &Arc<str>, bytes: u64, now: Instant) {
         self.choker.on_downloaded(peer, bytes, now);
+        self.peer(peer, now).received += bytes;
     }
 
     /// How `peer` stands; it has been told then.
     pub fn tell(&mut self, peer: &Arc<str>, now: Instant) -> Slot {
-        self.peer(peer, now).told = Some(self.choker.slot(peer));
+        self.asks(peer, now).told = Some(self.choker.slot(peer));
         self.slot(peer)
     }
 
@@ -142,6 +173,32 @@ impl Uploads {
     /// `peer` is gone, or has everything: its slot is free.
     pub fn gone(&mut self, peer: &str) {
         self.choker.on_gone(peer);
+        if let Some(entry) = self.peers.get_mut(peer) {
+            entry.present = false;
+        }
+    }
+
+    /// `peer` begins to wait for news on one more connection.
+    pub fn waits(&mut self, peer: &Arc<str>, now: Instant) {
+        self.asks(peer, now).waiting += 1;
+    }
+
+    /// It was answered.
+    pub fn answered(&mut self, peer: &str) {
+        if let Some(entry) = self.peers.get_mut(peer) {
+            entry.waiting = entry.waiting.saturating_sub(1);
+        }
+    }
+
+    /// A connection on which `peer` waited broke. True if nothing is left of the peer: it is gone then.
+    pub fn broke(&mut self, peer: &str) -> bool {
+        self.answered(peer);
+        // Several clients may share a name: those of one address that say no endpoint.
+        let left = self.peers.get(peer).is_none_or(|entry| entry.waiting == 0) && !self.choker.is_serving(peer);
+        if left {
+            self.gone(peer);
+        }
+        left
     }
 
     /// Runs rounds that are due; tells when the next one is.
@@ -157,15 +214,20 @@ impl Uploads {
         std::mem::take(&mut self.changed)
     }
 
-    /// The peers served, those with the most bytes first.
+    /// The peers that asked for something, those with the most bytes first.
     pub fn rows(&self, now: Instant) -> Vec<UploadRow> {
         let row = |(peer, entry): (&Arc<str>, &Peer)| UploadRow {
             peer: peer.clone(),
             bytes: entry.bytes,
             rate: entry.meter.rate(now),
+            received: entry.received,
             slot: self.slot(peer),
+            around: entry.waiting > 0
+                || self.choker.is_serving(peer)
+                || (entry.present && now.saturating_duration_since(entry.used) < AROUND),
         };
-        let mut rows: Vec<_> = self.peers.iter().map(row).collect();
+        let asked = |(_, entry): &(&Arc<str>, &Peer)| entry.bytes > 0 || entry.told.is_some();
+        let mut rows: Vec<_> = self.peers.iter().filter(asked).map(row).collect();
         rows.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.peer.cmp(&b.peer)));
         rows
     }
@@ -178,20 +240,29 @@ impl Uploads {
         }
     }
 
+    fn asks(&mut self, peer: &Arc<str>, now: Instant) -> &mut Peer {
+        let entry = self.peer(peer, now);
+        entry.used = entry.used.max(now);
+        entry.present = true;
+        entry
+    }
+
     fn peer(&mut self, peer: &Arc<str>, now: Instant) -> &mut Peer {
         if self.peers.len() >= MAX_PEERS
             && !self.peers.contains_key(peer)
-            && let Some(oldest) = self.peers.iter().min_by_key(|(_, entry)| entry.used).map(|(peer, _)| peer.clone())
+            && let Some(oldest) =
+                self.peers.iter().min_by_key(|(_, entry)| (entry.waiting > 0, entry.used)).map(|(peer, _)| peer.clone())
         {
             self.peers.remove(&oldest);
         }
-        let entry = self.peers.entry(peer.clone()).or_insert_with(|| Peer {
+        self.peers.entry(peer.clone()).or_insert_with(|| Peer {
             bytes: 0,
+            received: 0,
+            waiting: 0,
+            present: false,
             meter: Meter::new(RATE_MEMORY),
             used: now,
             told: None,
-        });
-        entry.used = entry.used.max(now);
-        entry
+        })
     }
 }

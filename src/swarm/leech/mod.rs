@@ -145,10 +145,10 @@ impl Leech {
         }
     }
 
-    /// A peer that could be asked. `None`: banned, known already, or 1,000 are known and none of them is
-    /// hopeless. A mirror has everything at once; a swarm peer is asked once its bitmap is known.
+    /// A peer that could be asked (whom not to ask at all is the driver's business). `None`: known already,
+    /// or 1,000 are known and none of them is hopeless. A mirror has everything at once; a swarm peer is asked once its bitmap is known.
     pub fn add_peer(&mut self, endpoint: &str, kind: PeerKind, now: Instant) -> Option<PeerKey> {
-        if self.book.is_banned(endpoint) || self.book.find(endpoint).is_some() {
+        if self.book.find(endpoint).is_some() {
             return None;
         }
         if let Some(key) = self.book.dispensable() {

@@ -72,15 +72,6 @@ impl Leech {
         cancel
     }
 
-    /// A piece did not match its digest. Answers the peer that sent it, banned now, and the requests to
-    /// cancel; `None` if the request is not known any more (the driver knows whom it asked: see
-    /// [`Leech::ban`]).
-    pub fn on_corrupt(&mut self, id: RequestId, _piece: u32, now: Instant) -> (Option<PeerKey>, Vec<RequestId>) {
-        let Some(peer) = self.requests.get(&id).map(|o| o.peer) else { return (None, Vec::new()) };
-        let cancel = self.ban(peer, now);
-        (Some(peer), cancel)
-    }
-
     /// The body ended where it should. Pieces that did not come count as a body that was too short.
     pub fn on_finished(&mut self, id: RequestId, now: Instant) {
         let Some(o) = self.requests.get(&id) else { return };
@@ -190,7 +181,8 @@ impl Leech {
         Some(o)
     }
 
-    /// The peer is gone. Answers its requests, to be cancelled.
+    /// The peer is gone, or is to be: it sent what did not match, or was banned. Answers its requests, to be
+    /// cancelled; what they were to bring is wanted again at once.
     pub fn remove_peer(&mut self, peer: PeerKey, now: Instant) -> Vec<RequestId> {
         if self.book.get(peer).is_none() {
             return Vec::new();
@@ -203,25 +195,6 @@ impl Leech {
         }
         self.refused.retain(|(_, refuser, _)| *refuser != peer);
         cancel
-    }
-
-    /// The peer is gone and not let in again. Answers its requests, to be cancelled.
-    pub fn ban(&mut self, peer: PeerKey, now: Instant) -> Vec<RequestId> {
-        if let Some(entry) = self.book.get(peer) {
-            let endpoint = entry.endpoint.clone();
-            self.book.ban(&endpoint);
-        }
-        self.remove_peer(peer, now)
-    }
-
-    /// An endpoint that must not be let in, or may be again.
-    pub fn set_banned(&mut self, endpoint: &str, banned: bool, now: Instant) -> Vec<RequestId> {
-        if !banned {
-            self.book.unban(endpoint);
-            return Vec::new();
-        }
-        self.book.ban(endpoint);
-        self.book.find(endpoint).map(|peer| self.remove_peer(peer, now)).unwrap_or_default()
     }
 
     /// Is this a mirror? (A driver asks it by byte range and for no bitmap.)

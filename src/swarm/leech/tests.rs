@@ -118,19 +118,17 @@ fn a_choking_peer_is_asked_when_it_said() {
 }
 
 #[test]
-fn a_corrupt_piece_bans_its_sender_and_is_asked_of_another() {
+fn what_a_removed_peer_was_to_bring_is_asked_of_another() {
     let (mut leech, now) = leech(8, 8);
     let a = peer(&mut leech, "a", &[0, 1, 2], now);
     let mine: Vec<_> = std::iter::from_fn(|| leech.next_request(now)).collect();
     assert_eq!(mine.len(), 3);
-    let (banned, mut cancel) = leech.on_corrupt(mine[1].id, mine[1].first, now);
+    let mut cancel = leech.remove_peer(a, now);
     cancel.sort_unstable();
-    assert_eq!(banned, Some(a));
     assert_eq!(cancel, mine.iter().map(|r| r.id).collect::<Vec<_>>());
-    assert_eq!(leech.add_peer("a", PeerKind::Swarm, now), None);
+    assert_eq!(leech.next_request(now), None);
     peer(&mut leech, "b", &[0, 1, 2], now);
     assert_eq!(std::iter::from_fn(|| leech.next_request(now)).count(), 3);
-    leech.set_banned("a", false, now);
     assert!(leech.add_peer("a", PeerKind::Swarm, now).is_some());
 }
 
@@ -339,7 +337,6 @@ enum Event {
     Bitmap(u8, Vec<u32>),
     Have(u8, u32),
     Remove(u8),
-    Ban(u8),
     Choke(u8),
     Ask,
     Bytes(u16),
@@ -347,7 +344,6 @@ enum Event {
     Rush(u16),
     Finish(u16),
     Fail(u16, u8),
-    Corrupt(u16),
     Time(u32),
 }
 
@@ -357,8 +353,7 @@ fn event() -> impl Strategy<Value = Event> {
         3 => (peer(), any::<bool>()).prop_map(|(p, m)| Event::Add(p, m)),
         3 => (peer(), prop::collection::vec(0..50u32, 0..50)).prop_map(|(p, b)| Event::Bitmap(p, b)),
         4 => (peer(), 0..55u32).prop_map(|(p, i)| Event::Have(p, i)),
-        1 => peer().prop_map(Event::Remove),
-        1 => peer().prop_map(Event::Ban),
+        2 => peer().prop_map(Event::Remove),
         1 => peer().prop_map(Event::Choke),
         14 => Just(Event::Ask),
         6 => any::<u16>().prop_map(Event::Bytes),
@@ -366,7 +361,6 @@ fn event() -> impl Strategy<Value = Event> {
         6 => any::<u16>().prop_map(Event::Rush),
         4 => any::<u16>().prop_map(Event::Finish),
         3 => (any::<u16>(), 0u8..8).prop_map(|(r, f)| Event::Fail(r, f)),
-        1 => any::<u16>().prop_map(Event::Corrupt),
         5 => (0u32..20_000).prop_map(Event::Time),
     ]
 }
@@ -440,7 +434,6 @@ proptest! {
                     leech.on_have(key, &[piece], now);
                 },
                 Event::Remove(p) => if let Some(key) = leech.peer(&p.to_string()) { leech.remove_peer(key, now); },
-                Event::Ban(p) => { leech.set_banned(&p.to_string(), p % 2 == 0, now); },
                 Event::Choke(p) => if let Some(key) = leech.peer(&p.to_string()) {
                     leech.on_choked(key, Duration::from_secs(5), now);
                 },
@@ -460,7 +453,6 @@ proptest! {
                 Event::Rush(n) => if let Some(r) = pick(&known, n) { deliver(&mut leech, &r, now); },
                 Event::Finish(n) => if let Some(r) = pick(&known, n) { leech.on_finished(r.id, now); },
                 Event::Fail(n, f) => if let Some(r) = pick(&known, n) { leech.on_failed(r.id, failure(f), now); },
-                Event::Corrupt(n) => if let Some(r) = pick(&known, n) { leech.on_corrupt(r.id, r.first, now); },
                 Event::Time(ms) => {
                     now += MS * ms;
                     leech.on_timeout(now);
@@ -472,7 +464,6 @@ proptest! {
             check(&leech);
         }
         // Good weather: a mirror joins and everything comes.
-        leech.set_banned("good", false, now);
         for r in &known {
             leech.on_failed(r.id, Failure::Broken, now);
         }
