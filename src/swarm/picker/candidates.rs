@@ -57,7 +57,7 @@ impl Candidates {
         Self::sparse(salt, Vec::new())
     }
 
-    /// A peer of which exactly these pieces are wanted; at most [`Candidates::limit`].
+    /// A peer of which exactly these pieces are wanted; at most [`Candidates::most`].
     pub(super) fn sparse(salt: u32, list: Vec<u32>) -> Self {
         Self { list, horizon: DONE, salt, ..Self::default() }
     }
@@ -77,6 +77,11 @@ impl Candidates {
 
     pub(super) fn is_empty(&self) -> bool {
         self.list.is_empty() && self.heap.is_empty()
+    }
+
+    /// How many pieces a peer may have to be sparse: some room is left for those that come.
+    pub(super) fn most(wanted: u32) -> usize {
+        Self::limit(wanted) * 3 / 2
     }
 
     /// How many pieces may be held while `wanted` are wanted.
@@ -119,10 +124,15 @@ impl Candidates {
         self.heap.len() + self.list.len() / 2
     }
 
-    /// The first piece in order that is still `live`, with its key of now.
-    pub(super) fn first(&mut self, key: impl Fn(u32) -> u32, live: impl Fn(u32) -> bool) -> Option<(u32, u32)> {
+    /// The first piece in order that is still `wanted` and at the peer (`has`), with its key of now.
+    pub(super) fn first(
+        &mut self,
+        key: impl Fn(u32) -> u32,
+        wanted: impl Fn(u32) -> bool,
+        has: impl Fn(u32) -> bool,
+    ) -> Option<(u32, u32)> {
         if !self.ordered || self.repaired > self.list.len() / 2 + 4 * REPAIRS {
-            self.put_in_order(&key, &live);
+            self.put_in_order(&key, &wanted);
         }
         let mut repairs = REPAIRS;
         loop {
@@ -133,7 +143,7 @@ impl Candidates {
                 (listed, _) => listed.is_some(),
             };
             let (noted, piece) = if is_listed { listed? } else { heaped? };
-            if !live(piece) {
+            if !wanted(piece) || !has(piece) {
                 self.pop(is_listed);
                 continue;
             }
@@ -159,11 +169,12 @@ impl Candidates {
         }
     }
 
-    /// Everything that is still live becomes one list by the keys of now. O(n log n).
-    fn put_in_order(&mut self, key: impl Fn(u32) -> u32, live: impl Fn(u32) -> bool) {
+    /// Everything that is still wanted becomes one list by the keys of now. O(n log n). What the peer lost
+    /// since is found out when it comes up: looking into a row for each would cost more than the rest.
+    fn put_in_order(&mut self, key: impl Fn(u32) -> u32, wanted: impl Fn(u32) -> bool) {
         let heaped = std::mem::take(&mut self.heap);
         let heaped = heaped.into_iter().map(|Reverse((_, shuffled))| self.piece(shuffled));
-        let all = self.list.iter().copied().chain(heaped).filter(|piece| live(*piece));
+        let all = self.list.iter().copied().chain(heaped).filter(|piece| wanted(*piece));
         let mut entries: Vec<_> = all.map(|piece| Reverse((key(piece), self.shuffled(piece)))).collect();
         entries.sort_unstable();
         // A piece that was given back may stand in both.

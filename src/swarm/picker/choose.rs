@@ -88,8 +88,12 @@ impl Picker {
         let mut compared = 0;
         for slot in ready.and(&self.stocked).iter_from(rng.u16(..1024)) {
             let (wanted, holders) = (&self.wanted, &self.holders);
-            let live = |piece| wanted.contains(piece) && holders.get(piece, slot);
-            let found = self.candidates[usize::from(slot)].first(|piece| wanted.key(piece), live);
+            let has = |piece| holders.get(piece, slot);
+            let found = self.candidates[usize::from(slot)].first(
+                |piece| wanted.key(piece),
+                |piece| wanted.contains(piece),
+                has,
+            );
             let Some(found) = found else {
                 self.note(slot);
                 continue;

@@ -105,7 +105,7 @@ impl Picker {
             self.open.insert(slot);
             return;
         }
-        let room = Candidates::limit(self.wanted.count());
+        let room = Candidates::most(self.wanted.count());
         let (mut useful, mut few) = (0, Vec::with_capacity(room.min(bitmap.count() as usize)));
         for piece in bitmap.ones() {
             self.holders.set(piece, slot);
