@@ -22,7 +22,7 @@ pub const FLAGS: &[&str] = &["console.theme", "console.glyphs"];
 /// Time without the console, unless told otherwise.
 const HEADLESS: Duration = Duration::from_secs(20);
 /// Time before a picture, unless told otherwise: long enough for rates and their history.
-const BEFORE_PICTURE: Duration = Duration::from_secs(8);
+const BEFORE_PICTURE: Duration = Duration::from_secs(16);
 
 /// Show a live fleet of nodes on this machine
 ///

@@ -5,6 +5,7 @@ pub mod map;
 pub mod status;
 pub mod totals;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use skep_engine::control::{TransferDetail, TransferId};
@@ -19,11 +20,14 @@ use super::view::layout::Layout;
 pub struct Derived {
     /// The map of the selected transfer.
     pub map: map::Map,
+    /// The same of all pieces, for many rows; empty where there is no room.
+    pub grid: map::Map,
     /// Lanes of the peers on screen, by their place in the detail.
     pub lanes: Vec<(usize, Vec<map::LaneCell>)>,
     /// Sums over all transfers.
     pub totals: totals::Totals,
     map_key: Option<MapKey>,
+    grid_key: Option<MapKey>,
     lanes_key: Option<LanesKey>,
     totals_of: Option<u64>,
 }
@@ -46,6 +50,19 @@ struct LanesKey {
     order: Vec<usize>,
 }
 
+impl MapKey {
+    fn of(detail: &Arc<TransferDetail>, range: Range<u32>, width: u16) -> Self {
+        Self {
+            id: detail.id,
+            generation: detail.generation,
+            start: range.start,
+            end: range.end,
+            width,
+            detail: Arc::as_ptr(detail) as usize,
+        }
+    }
+}
+
 impl Derived {
     /// Brings everything up to date for a frame of this layout; what still holds is kept.
     pub fn update(&mut self, model: &Model, layout: &Layout) {
@@ -57,11 +74,13 @@ impl Derived {
             (Some(detail), Some(area)) => {
                 let shape = pieces::Shape::of(area, model.pieces.zoom);
                 self.update_map(model, detail, &shape);
+                self.update_grid(detail, &shape);
                 self.update_lanes(model, detail, &shape);
             }
             _ => {
                 self.map = map::Map::default();
-                self.map_key = None;
+                self.grid = map::Map::default();
+                (self.map_key, self.grid_key) = (None, None);
                 self.lanes.clear();
                 self.lanes_key = None;
             }
@@ -70,19 +89,23 @@ impl Derived {
 
     fn update_map(&mut self, model: &Model, detail: &Arc<TransferDetail>, shape: &pieces::Shape) {
         let range = model.pieces.range(detail.have.len(), shape.map_width);
-        let key = MapKey {
-            id: detail.id,
-            generation: detail.generation,
-            start: range.start,
-            end: range.end,
-            width: shape.map_width,
-            detail: Arc::as_ptr(detail) as usize,
-        };
+        let key = MapKey::of(detail, range.clone(), shape.map_width);
         if self.map_key.as_ref() != Some(&key) {
             let builds = self.map.builds + 1;
             self.map = map::Map::build(detail, range, shape.map_width);
             self.map.builds = builds;
             self.map_key = Some(key);
+        }
+    }
+
+    fn update_grid(&mut self, detail: &Arc<TransferDetail>, shape: &pieces::Shape) {
+        let pieces = detail.have.len();
+        let area = pieces::grid::area(shape, detail.peers.len(), pieces);
+        let cells = area.map_or(0, |area| pieces::grid::cells(area, pieces));
+        let key = MapKey::of(detail, 0..pieces, cells);
+        if self.grid_key.as_ref() != Some(&key) {
+            self.grid = if cells == 0 { map::Map::default() } else { map::Map::build(detail, 0..pieces, cells) };
+            self.grid_key = Some(key);
         }
     }
 

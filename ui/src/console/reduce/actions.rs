@@ -34,7 +34,11 @@ pub fn perform(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
         Action::Expand => model.expanded = if model.expanded.is_some() { None } else { Some(model.focus) },
         Action::Filter => filter(model),
         Action::Theme => looks::open_themes(model),
-        Action::Glyphs => looks::next_glyphs(model),
+        Action::Glyphs => {
+            looks::next_glyphs(model);
+            // A terminal that does not know the glyphs before may have drawn them wider or not at all.
+            effects.push(Effect::Redraw);
+        }
         Action::Eco => {
             model.eco = !model.eco;
             say(model, ToastLevel::Info, if model.eco { "eco mode: data once a second" } else { "eco mode off" });

@@ -10,16 +10,20 @@ use unicode_width::UnicodeWidthStr;
 /// plain again after.
 pub fn cells<'a>(cells: impl Iterator<Item = (u16, u16, &'a Cell)>, out: &mut Vec<u8>) {
     let mut pen = Pen::default();
-    let mut at: Option<(u16, u16)> = None;
+    // The column is not known behind a disputed symbol; the row is.
+    let mut at: Option<(Option<u16>, u16)> = None;
     for (x, y, cell) in cells {
         match at {
-            Some(here) if here == (x, y) => {}
+            Some(here) if here == (Some(x), y) => {}
             // Writing to a Vec cannot fail.
-            Some((from, row)) if row == y && from < x => {
+            Some((Some(from), row)) if row == y && from < x => {
                 let _ = match x - from {
                     1 => out.write_all(b"\x1b[C"),
                     n => write!(out, "\x1b[{n}C"),
                 };
+            }
+            Some((None, row)) if row == y => {
+                let _ = write!(out, "\x1b[{}G", x + 1);
             }
             _ => {
                 let _ = write!(out, "\x1b[{};{}H", y + 1, x + 1);
@@ -27,11 +31,19 @@ pub fn cells<'a>(cells: impl Iterator<Item = (u16, u16, &'a Cell)>, out: &mut Ve
         }
         pen.turn_to(cell, out);
         out.extend_from_slice(cell.symbol().as_bytes());
-        at = Some((x + cell.symbol().width().max(1) as u16, y));
+        let known = !is_disputed(cell.symbol());
+        at = Some((known.then(|| x + cell.symbol().width().max(1) as u16), y));
     }
     if pen != Pen::default() {
         out.extend_from_slice(b"\x1b[m");
     }
+}
+
+/// True if terminals disagree about a symbol's columns: beyond the Basic Multilingual Plane there are
+/// emoji and characters so new that some terminals leave them out. The next cell is placed anew then, so
+/// that a disagreement spoils one cell and not the rest of the line.
+fn is_disputed(symbol: &str) -> bool {
+    symbol.bytes().any(|byte| byte >= 0xf0)
 }
 
 /// The style that the terminal writes in.
@@ -165,6 +177,20 @@ mod tests {
     use ratatui::buffer::Buffer;
     use ratatui::layout::Rect;
     use ratatui::style::Style;
+
+    #[test]
+    fn a_symbol_that_terminals_dispute_shifts_nothing_behind_it() {
+        let mut buffer = Buffer::empty(Rect::new(0, 0, 20, 1));
+        buffer.set_string(0, 0, "a\u{1cd00}bc\u{1cd01}", Style::new());
+        buffer.set_string(10, 0, "end", Style::new());
+        let mut bytes = Vec::new();
+        cells((0..13).map(|x| (x, 0, &buffer[(x, 0)])), &mut bytes);
+        let sent = String::from_utf8(bytes).unwrap();
+        // A terminal that leaves out what it does not know.
+        let mut parser = vt100::Parser::new(1, 20, 0);
+        parser.process(sent.replace(|c| c >= '\u{1cd00}', "").as_bytes());
+        assert_eq!(parser.screen().contents(), "a bc      end");
+    }
 
     /// What a real terminal emulator makes of the bytes.
     fn shown(parser: &vt100::Parser, x: u16, y: u16) -> (String, bool, bool, vt100::Color, vt100::Color) {

@@ -72,8 +72,8 @@ fn share(height: u16, transfers: usize, peers: usize, focus: PaneId) -> Vec<(Pan
     }
     let log = (height / 5).clamp(5, 14);
     let list = wanted.min((height - log) / 2);
-    // So are the pieces, in steps of four peers; the log has the rest.
-    let pieces = (peers.clamp(8, 400) as u16).div_ceil(4) * 4 + 7;
+    // So are the pieces, in steps of four peers, and a grid of all pieces below; the log has the rest.
+    let pieces = (peers.clamp(4, 400) as u16).div_ceil(4) * 4 + 7 + 8;
     let pieces = pieces.min(height - log - list);
     vec![(Transfers, list), (Pieces, pieces), (Log, height - list - pieces)]
 }

@@ -9,37 +9,41 @@ use crate::console::widgets::Canvas;
 
 const DIGITS: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
 
-/// The glyph and meaning of a map cell.
-fn look(canvas: &Canvas<'_>, cell: &MapCell) -> (&'static str, Token) {
+/// The glyph and meaning of a map cell. A cell with pieces under way has the colour of that, whatever
+/// is missing in it.
+pub fn look(canvas: &Canvas<'_>, cell: &MapCell) -> (&'static str, Token) {
     match cell.worst {
         Worst::Failed => (canvas.glyphs.failed, Token::MapFailed),
         Worst::Rare(sources) => (DIGITS[usize::from(sources.min(9))], Token::MapRare),
-        Worst::Missing(_) if canvas.glyphs.dots.is_some() && cell.halves != [0, 0] => {
-            // What is lit is here, and the colour tells that something is not.
-            let [left, right] = cell.halves;
-            (canvas.glyphs.dots.map_or("", |dots| dots[dots::columns(left, right)]), Token::MapMissing)
-        }
         Worst::Missing(eighths) => {
-            let level = match eighths {
-                0..=2 => 0,
-                3..=5 => 1,
-                6..=7 => 2,
-                _ => 3,
-            };
-            (canvas.glyphs.missing[level], Token::MapMissing)
+            let token = if cell.flight { Token::MapFlight } else { Token::MapMissing };
+            (missing(canvas, eighths, cell.halves), token)
         }
         Worst::InFlight => (canvas.glyphs.flight, Token::MapFlight),
         Worst::Have => (canvas.glyphs.have, Token::MapHave),
     }
 }
 
-/// The node's own map. A cell with pieces under way has the colour of that, whatever else is in it.
+/// The glyph of a cell of which so many eighths are missing.
+fn missing(canvas: &Canvas<'_>, eighths: u8, halves: [u8; 2]) -> &'static str {
+    match canvas.glyphs.dots {
+        // What is lit is here, and the colour tells that something is not.
+        Some(dots) if halves != [0, 0] => dots[dots::columns(halves[0], halves[1])],
+        _ => {
+            canvas.glyphs.missing[match eighths {
+                0..=2 => 0,
+                3..=5 => 1,
+                6..=7 => 2,
+                _ => 3,
+            }]
+        }
+    }
+}
+
+/// The node's own map.
 pub fn own(canvas: &mut Canvas<'_>, shape: &Shape, y: u16, context: Context<'_>) {
     for (at, cell) in context.derived.map.cells.iter().enumerate().take(shape.map_width.into()) {
-        let (glyph, mut token) = look(canvas, cell);
-        if cell.flight && matches!(cell.worst, Worst::Missing(_)) {
-            token = Token::MapFlight;
-        }
+        let (glyph, token) = look(canvas, cell);
         canvas.glyph(shape.map_x + at as u16, y, glyph, token);
     }
 }

@@ -11,6 +11,7 @@
 //! ```
 
 mod facts;
+pub mod grid;
 mod lanes;
 mod peers;
 
@@ -106,6 +107,11 @@ impl Shape {
         let fixed = 3 + u16::from(sources) + u16::from(note);
         Self { inner, columns, map_x, map_width, sources, note, peer_rows: inner.height.saturating_sub(fixed).into() }
     }
+
+    /// The line of the first peer.
+    pub fn peers_y(&self) -> u16 {
+        self.inner.y + 3 + u16::from(self.sources)
+    }
 }
 
 /// The pane.
@@ -158,6 +164,7 @@ impl Pane for Pieces {
             y += 1;
         }
         peers::rows(canvas, &shape, y, detail, context);
+        grid::draw(canvas, &shape, detail.peers.len(), context);
         if shape.note {
             peers::note(canvas, &shape, detail, context);
         }
