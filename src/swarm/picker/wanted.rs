@@ -69,7 +69,8 @@ impl Wanted {
     }
 
     pub(super) fn contains(&self, piece: u32) -> bool {
-        self.pieces.get(piece as usize).is_some_and(|p| p.at != NOT_WANTED)
+        // A bit per piece stays in the cache where the table of pieces does not.
+        self.bits.get(piece as usize / 64).is_some_and(|word| word >> (piece % 64) & 1 == 1)
     }
 
     pub(super) fn availability(&self, piece: u32) -> u32 {
