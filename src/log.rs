@@ -81,10 +81,20 @@ impl Logs {
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
+        self.filtered(RingLayer { shared: Arc::clone(&self.shared) })
+    }
+
+    /// Puts another layer, such as one that writes a file, behind the same filter: what
+    /// [`Self::set_filter`] says goes for it too.
+    pub fn filtered<S, L>(&self, layer: L) -> impl Layer<S> + Send + Sync + use<S, L>
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+        L: Layer<S> + Send + Sync,
+    {
         let mut filter = lock(&self.shared.filter);
         let (gate, handle) = reload::Layer::<Gate, S>::new(filter.gate.clone());
         filter.layers.push(Box::new(move |gate| handle.reload(gate.clone()).is_ok()));
-        RingLayer { shared: Arc::clone(&self.shared) }.with_filter(gate)
+        layer.with_filter(gate)
     }
 
     /// A ring for an engine of this name. It fills once the layer is installed.
@@ -98,7 +108,7 @@ impl Logs {
         LogRing { ring, logs: self.clone() }
     }
 
-    /// Changes what is let through, at once and for all rings.
+    /// Changes what is let through, at once, for all rings and every [filtered](Self::filtered) layer.
     ///
     /// # Errors
     /// What is wrong with the filter; the old one stays.

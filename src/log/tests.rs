@@ -155,3 +155,20 @@ fn a_ring_that_nobody_holds_is_forgotten() {
     installed(&logs, || info!("x"));
     assert_eq!((lock(&logs.shared.rings).open.len(), messages(&kept).len()), (1, 1));
 }
+
+#[test]
+fn other_layers_follow_the_same_filter() {
+    let (logs, other) = (Logs::new("info").unwrap(), Logs::new("trace").unwrap());
+    // A ring of other logs stands for a file.
+    let file = other.ring("file");
+    let writer = RingLayer { shared: Arc::clone(&other.shared) };
+    with_default(&Dispatch::new(registry().with(logs.layer()).with(logs.filtered(writer))), || {
+        debug!("before");
+        logs.set_filter("debug").unwrap();
+        debug!("debugged");
+        logs.set_filter("warn").unwrap();
+        info!("after");
+        warn!("warned");
+    });
+    assert_eq!(messages(&file), ["debugged", "warned"]);
+}

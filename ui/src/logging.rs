@@ -5,9 +5,8 @@ use std::path::Path;
 
 use skep_engine::log::Logs;
 use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::{Layer as _, fmt};
 
 use crate::config::Settings;
 use crate::output::Failure;
@@ -17,7 +16,7 @@ const KEPT: usize = 7;
 
 /// The log of this process. Dropping it writes what is left.
 pub struct Logging {
-    /// Gives each node its ring, which the console's log pane shows.
+    /// Gives each node its ring, which the console's log pane shows; its filter is that of all of it.
     pub logs: Logs,
     _writer: Option<WorkerGuard>,
 }
@@ -33,7 +32,6 @@ pub fn start(settings: &Settings, to_stderr: bool) -> Result<Logging, Failure> {
         _ => "trace",
     };
     let wrong = || format!("log_level {level:?} is not a filter such as info or info,skep_engine::swarm=debug");
-    let targets: Targets = level.parse().map_err(|e| Failure::because(wrong(), anyhow::Error::from(e)))?;
     let logs = Logs::new(level).map_err(|e| Failure::because(wrong(), anyhow::anyhow!("{e}")))?;
     let (file, guard) = match writer(settings)? {
         Some((writer, guard)) => (Some(fmt::layer().with_ansi(false).with_writer(writer)), Some(guard)),
@@ -42,8 +40,8 @@ pub fn start(settings: &Settings, to_stderr: bool) -> Result<Logging, Failure> {
     let err = to_stderr.then(|| fmt::layer().with_ansi(false).with_target(false).with_writer(std::io::stderr));
     let subscriber = tracing_subscriber::registry()
         .with(logs.layer())
-        .with(file.with_filter(targets.clone()))
-        .with(err.with_filter(targets));
+        .with(file.map(|layer| logs.filtered(layer)))
+        .with(err.map(|layer| logs.filtered(layer)));
     // Fails only if this process logs already, as tests do.
     let _ = tracing::subscriber::set_global_default(subscriber);
     Ok(Logging { logs, _writer: guard })
