@@ -1,6 +1,7 @@
 //! Disks that are full, folders that cannot be, sources that shrink.
 
 use std::fs;
+use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use super::common::{Lab, Process};
@@ -8,9 +9,31 @@ use super::{MB, number, result, says, until, until_bytes};
 
 /// A node that can make no file longer than 4 MiB: a disk that is full (EFBIG stands for ENOSPC).
 fn cramped(lab: &Lab) -> Process {
+    started_by(lab, &["bash", "-c", r#"trap "" XFSZ; ulimit -f 4096; exec "$0" "$@""#])
+}
+
+/// A node for which the folder `small` is a file system of 8 MiB, in a mount namespace of its own.
+fn on_a_tiny_disk(lab: &Lab) -> Process {
+    let mount = r#"mount -t tmpfs -o size=8m none small && exec "$0" "$@""#;
+    started_by(lab, &["unshare", "-rm", "bash", "-c", mount])
+}
+
+/// Why there can be no such file system here; none if there can.
+fn no_tiny_disk(lab: &Lab) -> Option<String> {
+    let mut command = Command::new("unshare");
+    command.args(["-rm", "mount", "-t", "tmpfs", "-o", "size=1m", "none", "small"]).current_dir(lab.dir.path());
+    match command.output() {
+        Ok(output) if output.status.success() => None,
+        Ok(output) => Some(String::from_utf8_lossy(&output.stderr).into_owned()),
+        Err(error) => Some(format!("unshare: {error}")),
+    }
+}
+
+/// A node that a command starts after it has prepared its world.
+fn started_by(lab: &Lab, command: &[&str]) -> Process {
     let plain = lab.command(&["serve", "--listen", "127.0.0.1:0", "--down", "2M"]);
-    let mut shell = Command::new("bash");
-    shell.args(["-c", r#"trap "" XFSZ; ulimit -f 4096; exec "$0" "$@""#]);
+    let mut shell = Command::new(command[0]);
+    shell.args(&command[1..]);
     shell.arg(plain.get_program()).args(plain.get_args());
     for (name, value) in plain.get_envs() {
         match value {
@@ -46,6 +69,36 @@ fn a_full_disk_stops_what_does_not_fit_and_nothing_else() {
     assert_eq!(node.stop(), 0);
     to.run(&["get", &large_link, "-o", "out"]).expect(0);
     assert!(fs::read(large).unwrap() == fs::read(to.path("out/large.bin")).unwrap());
+}
+
+#[test]
+fn a_disk_that_fills_up_meanwhile_stops_the_transfer_and_with_space_it_goes_on() {
+    let (from, to) = (Lab::new(), Lab::new());
+    fs::create_dir(to.path("small")).unwrap();
+    if let Some(why) = no_tiny_disk(&to) {
+        eprintln!("skipped: this system lets nobody mount a tiny file system: {}", why.trim());
+        return;
+    }
+    let path = from.data("data.bin", 6 * MB);
+    let _seeder = from.serve(&[]);
+    let link = from.share(&path);
+    let mut node = on_a_tiny_disk(&to);
+    // The same folder as the node sees it.
+    let small = format!("/proc/{}/root{}", node.child.id(), to.path("small").display());
+    let small = std::path::Path::new(&small);
+    let mut get = to.spawn(&["--json", "get", &link, "-o", "small"]);
+    until_bytes(&mut get, 1);
+    let mut filler = fs::File::create(small.join("filler")).unwrap();
+    let full = std::iter::from_fn(|| Some(filler.write_all(&[7; 4096]))).find_map(Result::err).unwrap();
+    assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+    let (code, rest) = get.wait();
+    assert!([1, 3].contains(&code), "{code}: {rest}");
+    assert!(rest.contains("disk is full; free space, then resume"), "{rest}");
+    assert!(!small.join("data.bin").exists());
+    fs::remove_file(small.join("filler")).unwrap();
+    to.run(&["get", &link, "-o", "small"]).expect(0);
+    assert!(fs::read(&path).unwrap() == fs::read(small.join("data.bin")).unwrap());
+    assert_eq!(node.stop(), 0);
 }
 
 #[test]
