@@ -1,7 +1,7 @@
 //! What a file looked like when it was read: enough to tell whether it changed since.
 
 use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::MetadataExt as _;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -48,6 +48,17 @@ impl From<FileStamp> for Compact {
 impl FileStamp {
     /// The stamp of an open file.
     pub fn of(metadata: &Metadata) -> Self {
+        Self {
+            size: if metadata.is_file() { metadata.len() } else { 0 },
+            mtime_ns: i128::from(metadata.mtime()) * NS + i128::from(metadata.mtime_nsec()),
+            inode: metadata.ino(),
+            device: metadata.dev(),
+        }
+    }
+
+    /// The stamp of what stands in a confined folder; `size` is 0 unless it is a regular file.
+    pub(crate) fn of_confined(metadata: &cap_std::fs::Metadata) -> Self {
+        use cap_std::fs::MetadataExt as _;
         Self {
             size: if metadata.is_file() { metadata.len() } else { 0 },
             mtime_ns: i128::from(metadata.mtime()) * NS + i128::from(metadata.mtime_nsec()),

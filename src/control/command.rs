@@ -97,6 +97,10 @@ pub struct ShareRequest {
     pub ratio: Option<f64>,
     /// Stop seeding after this many seconds.
     pub seconds: Option<u64>,
+    /// Limits for this transfer alone.
+    pub up: Rate,
+    /// Limits for this transfer alone.
+    pub down: Rate,
 }
 
 /// What a viewer or a program asks of an engine.
@@ -126,7 +130,9 @@ pub enum Command {
     Remove {
         /// Which.
         ids: Vec<TransferId>,
-        /// Delete the data too. Never deletes what was shared in place.
+        /// Delete the data too: the content's own entries as they were fetched, then the folders that
+        /// are empty by that. What was added or changed since stays and is counted
+        /// ([`Reply::Kept`]); what was shared in place is never deleted.
         data: bool,
     },
     /// Check the data on disk against the manifest; fetch again what is wrong.
@@ -150,7 +156,7 @@ pub enum Command {
         /// `host:port` as listed.
         peer: String,
     },
-    /// How much is logged: an env-filter directive such as `info` or `skep_engine::swarm=debug`.
+    /// How much is logged, wherever this node logs to (viewers, its file, stderr): an env-filter directive such as `info` or `skep_engine::swarm=debug`.
     SetLogLevel {
         /// The directive.
         filter: String,
@@ -170,6 +176,31 @@ pub enum Reply {
         /// What they fetch or share, where known already.
         contents: Vec<ContentId>,
     },
+    /// Removed with its data, except for this.
+    Kept(Kept),
+}
+
+/// What was left where a content's data was to be deleted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// Entries of the content that were changed since they were fetched.
+    pub changed: u64,
+    /// Files, links and empty folders that are not of the content.
+    pub foreign: u64,
+}
+
+impl Kept {
+    /// True if nothing was left.
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl fmt::Display for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = self.changed + self.foreign;
+        write!(f, "{all} kept: {} changed since the fetch, {} not part of it", self.changed, self.foreign)
+    }
 }
 
 /// What kind of refusal: decides exit codes and HTTP statuses.

@@ -18,7 +18,8 @@ use std::pin::Pin;
 use tokio::sync::watch;
 
 pub use command::{
-    AddTransfer, Command, CommandError, CommandErrorKind, OnExisting, PieceOrder, Rate, Reply, ShareRequest, TransferId,
+    AddTransfer, Command, CommandError, CommandErrorKind, Kept, OnExisting, PieceOrder, Rate, Reply, ShareRequest,
+    TransferId,
 };
 pub use detail::{Bits, PeerRow, PeerState, TrackerRow, TransferDetail};
 pub use snapshot::{

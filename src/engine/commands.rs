@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, Span};
 
+use super::limits::limits_of;
 use super::publisher::Publisher;
 use super::resolve::{self, Resolved};
 use super::services::Services;
@@ -18,7 +19,7 @@ use crate::clock::unix_ms;
 use crate::content::name::printable;
 use crate::content::{ContentId, Manifest};
 use crate::control::{
-    AddTransfer, Command, CommandError, CommandErrorKind, Direction, Rate, Reply, ShareRequest, TransferId,
+    AddTransfer, Command, CommandError, CommandErrorKind, Direction, Kept, Reply, ShareRequest, TransferId,
     TransferRow, TransferState,
 };
 use crate::log::Logs;
@@ -56,8 +57,16 @@ fn error(kind: CommandErrorKind, message: impl Into<String>) -> CommandError {
     CommandError::new(kind, message)
 }
 
-fn internal(e: &StateError) -> CommandError {
+pub(super) fn internal(e: &StateError) -> CommandError {
     error(CommandErrorKind::Internal, e.to_string())
+}
+
+/// Works on the state off the async threads.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StateError> + Send + 'static,
+) -> Result<T, CommandError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|e| Err(StateError::Task(e.to_string()))).map_err(|e| internal(&e))
 }
 
 impl Core {
@@ -101,7 +110,7 @@ impl Core {
         self.lock().values().map(|handle| handle.shared.row()).collect()
     }
 
-    fn handle(&self, id: TransferId) -> Result<Handle, CommandError> {
+    pub(super) fn handle(&self, id: TransferId) -> Result<Handle, CommandError> {
         let found = self.lock().get(&id).cloned();
         found.ok_or_else(|| {
             error(CommandErrorKind::NotFound, format!("there is no transfer {id}; `skep ls --all` lists them"))
@@ -123,6 +132,7 @@ impl Core {
     }
 
     async fn remove(&self, ids: &[TransferId], data: bool) -> Result<Reply, CommandError> {
+        let mut kept = Kept::default();
         for id in ids {
             let handle = self.handle(*id)?;
             if data {
@@ -133,38 +143,12 @@ impl Core {
             let result = answer.await.unwrap_or_else(|_| Err("its task has ended".into()));
             self.lock().remove(id);
             self.publisher.remove(*id);
-            result.map_err(|e| error(CommandErrorKind::Internal, format!("transfer {id} is removed, but: {e}")))?;
+            let left =
+                result.map_err(|e| error(CommandErrorKind::Internal, format!("transfer {id} is removed, but: {e}")))?;
+            kept.changed += left.changed;
+            kept.foreign += left.foreign;
         }
-        Ok(Reply::Done)
-    }
-
-    async fn limit(&self, id: Option<TransferId>, up: Option<Rate>, down: Option<Rate>) -> Result<Reply, CommandError> {
-        let Some(id) = id else {
-            if let Some(up) = up {
-                self.services.throttle_up.set(up);
-            }
-            if let Some(down) = down {
-                self.services.throttle_down.set(down);
-            }
-            self.services.bell.changed.notify_one();
-            return Ok(Reply::Done);
-        };
-        let shared = self.handle(id)?.shared;
-        if let Some(up) = up {
-            shared.limits.up[0].set(up);
-        }
-        if let Some(down) = down {
-            shared.limits.down[0].set(down);
-        }
-        let (up, down) = (shared.limits.up[0].rate(), shared.limits.down[0].rate());
-        shared.update(|row| (row.limit_up, row.limit_down) = (up, down));
-        let kept = shared.change_record(|record| {
-            if let JobRecord::Fetch(fetch) = &mut record.job {
-                (fetch.request.up, fetch.request.down) = (up, down);
-            }
-        });
-        kept.await.map_err(|e| internal(&e))?;
-        Ok(Reply::Done)
+        Ok(if kept.is_nothing() { Reply::Done } else { Reply::Kept(kept) })
     }
 
     async fn add(&self, request: AddTransfer) -> Result<Reply, CommandError> {
@@ -227,7 +211,8 @@ impl Core {
         }
     }
 
-    /// A transfer that is asked for again goes on, with what is new in the request.
+    /// A transfer that is asked for again goes on (or pauses, if that is asked for), with what is new
+    /// in the request.
     async fn add_again(
         &self,
         handle: &Handle,
@@ -263,7 +248,11 @@ impl Core {
             handle.shared.limits.down[0].set(fetch.request.down);
         }
         let is_settled = handle.shared.row().state.is_settled();
-        if is_settled || record != before {
+        if request.paused {
+            if handle.shared.row().state != TransferState::Paused {
+                handle.send(Order::Pause).await?;
+            }
+        } else if is_settled || record != before {
             handle.shared.update(queued);
             handle.send(if is_settled { Order::Resume } else { Order::Restart }).await?;
         }
@@ -273,8 +262,7 @@ impl Core {
     async fn keep_manifest(&self, id: ContentId, manifest: Option<Manifest>) -> Result<(), CommandError> {
         let Some(manifest) = manifest else { return Ok(()) };
         let state = self.services.state.clone();
-        let kept = tokio::task::spawn_blocking(move || state.put_manifest(&id, &manifest)).await;
-        kept.unwrap_or_else(|e| Err(StateError::Task(e.to_string()))).map_err(|e| internal(&e))
+        blocking(move || state.put_manifest(&id, &manifest)).await
     }
 
     /// A fetch of the same content to the same folder that is not over.
@@ -331,7 +319,14 @@ impl Core {
         if let Some(handle) = again {
             // Hashed again, which costs nothing where nothing has changed.
             handle.shared.update(|row| row.state = TransferState::Checking);
-            let changed = handle.shared.change_record(|record| record.job = JobRecord::Share(request));
+            let mut request = request;
+            let changed = handle.shared.change_record(|record| {
+                let (up, down) = limits_of(&mut record.job);
+                (request.up, request.down) = (request.up.or(*up), request.down.or(*down));
+                handle.shared.limits.up[0].set(request.up);
+                handle.shared.limits.down[0].set(request.down);
+                record.job = JobRecord::Share(request);
+            });
             changed.await.map_err(|e| internal(&e))?;
             handle.send(Order::Restart).await?;
             return Ok(Reply::Added { ids: vec![handle.shared.id], contents: vec![] });
@@ -351,10 +346,12 @@ impl Core {
             ));
         }
         let state = self.services.state.clone();
-        let id = tokio::task::spawn_blocking(move || state.next_id()).await;
-        let id = id.unwrap_or_else(|e| Err(StateError::Task(e.to_string()))).map_err(|e| internal(&e))?;
-        let shared = self.spawn(record(id));
-        shared.change_record(|_| ()).await.map_err(|e| internal(&e))?;
+        let id = blocking(move || state.next_id()).await?;
+        let (record, state) = (record(id), self.services.state.clone());
+        // First: a transfer that runs and is not recorded would be lost by a restart, its data left.
+        let kept = record.clone();
+        blocking(move || state.put_transfer(&kept, None, None)).await?;
+        self.spawn(record);
         Ok(id)
     }
 
@@ -456,7 +453,7 @@ fn row_of(record: &TransferRecord) -> TransferRow {
     };
     let (direction, limits, order) = match &record.job {
         JobRecord::Fetch(fetch) => (Direction::Down, (fetch.request.up, fetch.request.down), fetch.request.order),
-        JobRecord::Share(_) => (Direction::Up, (None, None), Default::default()),
+        JobRecord::Share(share) => (Direction::Up, (share.up, share.down), Default::default()),
     };
     let name = match (&record.job, record.name.is_empty(), &record.content) {
         (_, true, Some(content)) => content.short(),

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::seeding;
 use super::strategy::{Job, JobEnd, JobError};
 use crate::content::name::printable;
-use crate::content::{Bitmap, ContentId, Difference, HashProgress, Manifest, Report, Wrong, name, verify};
+use crate::content::{Bitmap, ContentId, Difference, FileStamp, HashProgress, Manifest, Report, Wrong, name, verify};
 use crate::control::{OnExisting, TransferRow, TransferState};
 use crate::store::{ContentFiles, FetchRecord, FilesError, FilesErrorKind, JobRecord, Phase, Place, partial_name};
 use crate::swarm::{
@@ -38,7 +38,8 @@ pub(super) async fn run(job: Job) -> Result<JobEnd, JobError> {
     job.shared.update(|row| row.state = TransferState::Checking);
     let Some(found) = look(&job, fetch, &id, manifest.clone()).await? else { return Ok(JobEnd::Stopped) };
     let Found { files, have, name, published } = found;
-    if !published {
+    let is_published = published.is_some();
+    if !is_published {
         check_space(&files, &have)?;
     }
 
@@ -52,7 +53,7 @@ pub(super) async fn run(job: Job) -> Result<JobEnd, JobError> {
     let serving = job.services.swarm.catalog.insert(held.clone());
     let mut announcers = Announcers::start(&job.services.swarm, &held, &fetch.trackers);
     let result = async {
-        if !published && download(&job, fetch, &held, &files, have, &mut announcers).await? == DownloadEnd::Stopped {
+        if !is_published && download(&job, fetch, &held, &files, have, &mut announcers).await? == DownloadEnd::Stopped {
             return Ok(JobEnd::Stopped);
         }
         announcers.set_complete();
@@ -67,6 +68,11 @@ pub(super) async fn run(job: Job) -> Result<JobEnd, JobError> {
     announcers.stop().await;
     if serving {
         job.services.swarm.catalog.remove(&held);
+    }
+    if let Err(JobError::Files(FilesError { kind: FilesErrorKind::Replaced, .. })) = &result {
+        // What was recorded is not what is there: the next run has to look.
+        let (state, transfer) = (job.services.state.clone(), job.shared.id);
+        blocking(move || Ok(state.forget_data(transfer)?)).await?;
     }
     result
 }
@@ -154,8 +160,9 @@ struct Found {
     files: Arc<ContentFiles>,
     have: Bitmap,
     name: OsString,
-    /// It stands complete under its final name already.
-    published: bool,
+    /// It stands complete under its final name already, and its files looked like this when their
+    /// bytes were known to be right.
+    published: Option<Vec<FileStamp>>,
 }
 
 /// Finds what is there: the published content, a partial one with or without a record.
@@ -180,17 +187,27 @@ async fn look(
     let partial = open(partial_name(&id)).await?;
     if partial.taken(&name) {
         let files = open(name.clone()).await?;
+        if let Some(stamps) = unchanged(job, &files).await? {
+            let have = Bitmap::full(manifest.piece_count());
+            return Ok(Some(Found { files, have, name, published: Some(stamps) }));
+        }
+        // Before anything is read: what changes later does not look like it. Missing entries are
+        // the check's business.
+        let looked_at = files.clone();
+        let stamps = blocking(move || Ok(looked_at.look().ok())).await?;
         let Some(report) = check(job, dir.join(&name), manifest.clone()).await? else { return Ok(None) };
         let (complete, have) = (is_complete(&report), report.good);
         job.shared.update(|row| {
             row.done = super::bytes_of(&manifest, &have);
             row.pieces_done = have.count();
         });
-        if complete {
-            return Ok(Some(Found { files, have, name, published: true }));
+        if let (true, Some(stamps)) = (complete, stamps) {
+            sync_found(&files, &have).await?;
+            return Ok(Some(Found { files, have, name, published: Some(stamps) }));
         }
         if fetch.request.on_existing == OnExisting::Repair || job.shared.record().mend {
-            return Ok(Some(Found { files, have, name, published: false }));
+            sync_found(&files, &have).await?;
+            return Ok(Some(Found { files, have, name, published: None }));
         }
         // What was looked at counted as progress; nothing of it is ours.
         job.shared.update(|row| (row.done, row.pieces_done) = (0, 0));
@@ -214,11 +231,32 @@ async fn look(
     } else {
         // Left by a transfer whose record is gone, or not what the record says: what matches is kept.
         match check(job, dir.join(partial_name(&id)), manifest).await? {
-            Some(report) => report.good,
+            Some(report) => {
+                sync_found(&partial, &report.good).await?;
+                report.good
+            }
             None => return Ok(None),
         }
     };
-    Ok(Some(Found { files: partial, have, name, published: false }))
+    Ok(Some(Found { files: partial, have, name, published: None }))
+}
+
+/// The stamps of a content that this transfer put there, if it looks exactly as it did then: it need
+/// not be read again.
+async fn unchanged(job: &Job, files: &Arc<ContentFiles>) -> Result<Option<Vec<FileStamp>>, JobError> {
+    let record = job.shared.record();
+    if !record.published || record.mend {
+        return Ok(None);
+    }
+    let (state, files) = (job.services.state.clone(), files.clone());
+    blocking(move || Ok(state.stamps(record.id)?.filter(|stamps| files.is_as(stamps)))).await
+}
+
+/// What was found by reading may be in the page cache only: it is put on the disk before it is
+/// recorded (design rule 5).
+async fn sync_found(files: &Arc<ContentFiles>, have: &Bitmap) -> Result<(), JobError> {
+    let (files, have) = (files.clone(), have.clone());
+    blocking(move || Ok(files.sync_found(&have).map(drop)?)).await
 }
 
 /// Everything is there as it should be. Modes are the owner's business.
@@ -297,7 +335,7 @@ async fn download(
         peers,
         mirrors: fetch.mirrors.clone(),
         throttles: job.shared.limits.down.clone(),
-        record: Arc::new(move |have| recorder.write(Some(have))),
+        record: Arc::new(move |have| recorder.write(Some(have), None)),
         seed: fastrand::u64(..),
     };
     job.shared.update(|row| row.state = TransferState::Running);
@@ -339,17 +377,28 @@ fn show(row: &mut TransferRow, before: &TransferRow, report: &DownloadReport, up
     }
 }
 
-/// Metadata, the name, the record.
-async fn complete(job: &Job, files: &Arc<ContentFiles>, name: OsString, published: bool) -> Result<(), JobError> {
-    if !published {
-        let files = files.clone();
-        blocking(move || {
-            files.finish()?;
-            files.sync()?;
-            publish(&files, &name)
-        })
-        .await?;
-    }
+/// Metadata, the name, the record. From here on a file that somebody changes is not served.
+async fn complete(
+    job: &Job,
+    files: &Arc<ContentFiles>,
+    name: OsString,
+    published: Option<Vec<FileStamp>>,
+) -> Result<(), JobError> {
+    let done = files.clone();
+    let stamps = blocking(move || {
+        let stamps = match published {
+            Some(stamps) => stamps,
+            None => {
+                done.finish()?;
+                done.sync()?;
+                publish(&done, &name)?;
+                done.look()?
+            }
+        };
+        done.pin(stamps.clone());
+        Ok(stamps)
+    })
+    .await?;
     let now = crate::clock::unix_ms();
     let have = Bitmap::full(files.manifest().piece_count());
     let link = super::link_to(&job.services, job.shared.record().content);
@@ -375,7 +424,7 @@ async fn complete(job: &Job, files: &Arc<ContentFiles>, name: OsString, publishe
         })
         .await?;
     let shared = job.shared.clone();
-    blocking(move || Ok(shared.write(Some(&have))?)).await
+    blocking(move || Ok(shared.write(Some(&have), Some(&stamps))?)).await
 }
 
 fn publish(files: &ContentFiles, name: &OsStr) -> Result<(), JobError> {

@@ -12,6 +12,7 @@ mod commands;
 mod config;
 mod fetch_job;
 mod figures;
+mod limits;
 mod publisher;
 mod resolve;
 mod seeding;
@@ -21,6 +22,8 @@ mod share_job;
 mod shared;
 mod strategy;
 mod swarm_strategy;
+#[cfg(test)]
+mod tests;
 mod transfer;
 
 use std::path::Path;

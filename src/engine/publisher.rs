@@ -143,7 +143,11 @@ impl Inner {
     fn set_wanted(&self, looked_at: &[TransferId]) {
         for (id, item) in &self.items {
             let wanted = looked_at.contains(id);
-            item.shared.wanted.send_if_modified(|now| std::mem::replace(now, wanted) != wanted);
+            let turned = item.shared.wanted.send_if_modified(|now| std::mem::replace(now, wanted) != wanted);
+            if turned && !wanted {
+                // It would be old by the time somebody looks again.
+                item.shared.show(None);
+            }
         }
     }
 }

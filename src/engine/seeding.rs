@@ -39,6 +39,7 @@ pub(super) async fn seed(job: &Job, held: &Arc<Held>, announcers: &Announcers, g
         peer_left.as_mut().enable();
         let peers = held.upload_rows();
         let around = peers.iter().filter(|peer| peer.around).count() as u32;
+        let trouble = held.trouble();
         job.shared.update(|row| {
             row.rate_up = rate;
             row.smooth_up = smooth;
@@ -46,12 +47,13 @@ pub(super) async fn seed(job: &Job, held: &Arc<Held>, announcers: &Announcers, g
             row.wire_bytes = before.wire_bytes + uploaded - first_up;
             // Whom it fetched from is nothing to a seeder: these are the peers that came to it.
             (row.peers, row.peers_known, row.seeds) = (around, peers.len() as u32, 0);
+            row.reason = trouble.as_deref().map(printable).unwrap_or_default();
         });
         let looked_at = *wanted.borrow_and_update();
         if looked_at {
             generation += 1;
             let detail = detail(job, held, announcers, generation);
-            job.shared.detail.send_replace(Some(Arc::new(detail)));
+            job.shared.show(Some(detail));
         }
         let verdict = goal.judge(uploaded - first_up, held.layout().size(), started.elapsed());
         if verdict.stops() {
@@ -71,6 +73,7 @@ pub(super) async fn seed(job: &Job, held: &Arc<Held>, announcers: &Announcers, g
             _ = wanted.changed() => {}
             () = peer_left.as_mut() => {}
             () = held.uploaded_more(uploaded), if rate == 0 && !looked_at => {}
+            () = held.new_trouble(trouble.as_ref()) => {}
         }
     }
 }

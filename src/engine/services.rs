@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::shared::Bell;
+use crate::control::Rate;
 use crate::store::State;
 use crate::swarm::Swarm;
 use crate::throttle::Throttle;
@@ -28,5 +29,7 @@ pub(crate) struct Services {
     pub places: Arc<Semaphore>,
     pub throttle_up: Arc<Throttle>,
     pub throttle_down: Arc<Throttle>,
+    /// The node's limits up and down as the configuration has them.
+    pub configured: (Rate, Rate),
     pub bell: Arc<Bell>,
 }

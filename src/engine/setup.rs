@@ -22,16 +22,20 @@ use crate::clock::unix_ms;
 use crate::control::NodeRow;
 use crate::node::{self, Node, NodeConfig, Token};
 use crate::store::instance::{self, Instance};
-use crate::store::{JobRecord, Phase, State};
+use crate::store::{Chosen, JobRecord, Phase, State};
 use crate::swarm::{Bans, Catalog, ChokerConfig, Client, LeechConfig, Swarm};
 use crate::throttle::Throttle;
+
+/// Manifests and hashes of paths that are forgotten at one start: a start must not take long.
+const PURGED: usize = 1_000;
 
 /// Starts everything on an open state.
 pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: String) -> Result<Engine, StartError> {
     let token = config.token.clone().unwrap_or(own_token);
     let catalog = Arc::new(Catalog::default());
-    let throttle_up = Arc::new(Throttle::new(config.limits.up));
-    let throttle_down = Arc::new(Throttle::new(config.limits.down));
+    let chosen = state.limits()?;
+    let throttle_up = Arc::new(Throttle::new(Chosen::over(chosen.up, config.limits.up)));
+    let throttle_down = Arc::new(Throttle::new(Chosen::over(chosen.down, config.limits.down)));
     let scraped = Arc::new(Scraped::default());
     let node = bind(&config, &token, &catalog, &throttle_up, &scraped).await?;
     let url = config.advertise.clone().unwrap_or_else(|| format!("http://{}", reachable(node.local_addr())));
@@ -62,6 +66,7 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
         places: Arc::new(Semaphore::new(config.limits.max_transfers.max(1))),
         throttle_up: throttle_up.clone(),
         throttle_down: throttle_down.clone(),
+        configured: (config.limits.up, config.limits.down),
         bell: bell.clone(),
     });
     let fixed = NodeRow {
@@ -148,8 +153,13 @@ fn reachable(mut addr: SocketAddr) -> SocketAddr {
 /// Brings back every transfer that was recorded. `go_on`: those that were at work start again.
 fn resume(core: &Arc<Core>, state: &State, go_on: bool) -> Result<(), StartError> {
     let (records, unreadable) = state.transfers()?;
+    let all_known = unreadable.is_empty();
     for id in unreadable {
         tracing::error!(transfer = id.0, "its record cannot be read: it is left alone");
+    }
+    // What an unreadable record uses is not known.
+    if all_known && state.purge(&records, PURGED)? > 0 {
+        tracing::debug!("what no transfer uses was forgotten");
     }
     for mut record in records {
         if !go_on {

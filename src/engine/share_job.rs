@@ -10,7 +10,7 @@ use super::fetch_job::blocking;
 use super::seeding;
 use super::strategy::{Job, JobEnd, JobError};
 use crate::content::name::printable;
-use crate::content::{Bitmap, HashProgress, Known, MakeOptions, Manifest, make};
+use crate::content::{Bitmap, FileStamp, HashProgress, Known, MakeOptions, Manifest, make};
 use crate::control::{ShareRequest, TransferState};
 use crate::store::{ContentFiles, JobRecord, Place};
 use crate::swarm::{Announcers, Held, SeedGoal};
@@ -70,7 +70,7 @@ fn base_and_top(path: &Path) -> Result<(PathBuf, OsString), JobError> {
     }
 }
 
-type Hashed = (Manifest, Vec<(u64, i128)>);
+type Hashed = (Manifest, Vec<FileStamp>);
 
 async fn hash(job: &Job, request: &ShareRequest) -> Result<Option<Hashed>, JobError> {
     let cancel = Arc::new(AtomicBool::new(false));
@@ -89,12 +89,12 @@ async fn hash(job: &Job, request: &ShareRequest) -> Result<Option<Hashed>, JobEr
         for skipped in &made.skipped {
             tracing::warn!(transfer = shared.id.0, path = %printable(&skipped.path), why = %skipped.why, "not shared");
         }
-        let stamps = made.stamps.iter().map(|stamp| (stamp.size, stamp.mtime_ns)).collect();
+        let found = Known { manifest: made.manifest, stamps: made.stamps };
         if made.hashed_bytes > 0 || known.is_none() {
-            state.put_hashed(&path, &Known { manifest: made.manifest.clone(), stamps: made.stamps })?;
-            state.put_manifest(&made.manifest.id(), &made.manifest)?;
+            state.put_hashed(&path, &found)?;
+            state.put_manifest(&found.manifest.id(), &found.manifest)?;
         }
-        Ok((made.manifest, stamps))
+        Ok((found.manifest, found.stamps))
     });
     tokio::pin!(hashing);
     tokio::select! {

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
+use crate::content::{Bitmap, FileStamp};
 use crate::control::{TransferDetail, TransferId, TransferRow};
 use crate::store::{State, StateError, TransferRecord};
 use crate::throttle::Throttle;
@@ -74,6 +75,16 @@ impl Shared {
         }
     }
 
+    /// Shows a detail, or that there is none now.
+    pub(crate) fn show(&self, detail: Option<TransferDetail>) {
+        let is_there = detail.is_some();
+        let before = self.detail.send_replace(detail.map(Arc::new));
+        // Whoever waits for the first one; later ones come along with the row.
+        if before.is_some() != is_there {
+            self.bell.changed.notify_one();
+        }
+    }
+
     /// The row now.
     pub(crate) fn row(&self) -> TransferRow {
         self.row.borrow().clone()
@@ -102,15 +113,16 @@ impl Shared {
             change(&mut record);
         }
         let shared = self.clone();
-        let written = tokio::task::spawn_blocking(move || shared.write(None)).await;
+        let written = tokio::task::spawn_blocking(move || shared.write(None, None)).await;
         written.unwrap_or_else(|e| Err(StateError::Task(e.to_string())))
     }
 
-    /// Writes the record, and what of the content is on the disk. Blocks.
+    /// Writes the record, what of the content is on the disk, and what it looks like there once it
+    /// is complete. Blocks.
     ///
     /// # Errors
     /// The disk refused.
-    pub(crate) fn write(&self, have: Option<&crate::content::Bitmap>) -> Result<(), StateError> {
+    pub(crate) fn write(&self, have: Option<&Bitmap>, stamps: Option<&[FileStamp]>) -> Result<(), StateError> {
         let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
         {
             let row = self.row.borrow();
@@ -120,6 +132,6 @@ impl Shared {
             record.running_ms = (row.duration_s * 1e3) as u64;
         }
         // Held while writing, so that an older record never overwrites a newer one.
-        self.state.put_transfer(&record, have)
+        self.state.put_transfer(&record, have, stamps)
     }
 }

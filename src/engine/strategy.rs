@@ -58,7 +58,7 @@ pub(crate) enum JobError {
 impl JobError {
     /// Data is not what its digest says.
     pub(crate) fn is_integrity(&self) -> bool {
-        matches!(self, Self::Files(e) if e.kind == FilesErrorKind::Changed)
+        matches!(self, Self::Files(e) if matches!(e.kind, FilesErrorKind::Changed | FilesErrorKind::Replaced))
     }
 }
 

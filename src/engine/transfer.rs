@@ -15,8 +15,12 @@ use super::services::Services;
 use super::shared::Shared;
 use super::strategy::{Job, JobEnd, JobError, Strategies};
 use crate::content::name::printable;
-use crate::control::TransferState;
-use crate::store::{ContentFiles, JobRecord, Phase, Place, StateError, partial_name};
+use crate::content::{Bitmap, FileStamp};
+use crate::control::{Bits, Kept, TransferDetail, TransferState};
+use crate::store::{
+    ContentFiles, FilesError, JobRecord, Phase, Place, State, StateError, TransferRecord, partial_name,
+};
+use crate::swarm::files_shown;
 
 /// What a transfer's task is asked to do.
 #[derive(Debug)]
@@ -31,7 +35,7 @@ pub(super) enum Order {
     /// Stop for good; answered when nothing runs any more.
     Remove {
         data: bool,
-        done: oneshot::Sender<Result<(), String>>,
+        done: oneshot::Sender<Result<Kept, String>>,
     },
 }
 
@@ -72,9 +76,16 @@ impl TransferTask {
 
     /// Waits for an order.
     async fn rest(&mut self) -> Next {
-        let order = tokio::select! {
-            () = self.shutdown.cancelled() => return Next::End,
-            order = self.orders.recv() => order,
+        let mut wanted = self.shared.wanted.subscribe();
+        let order = loop {
+            if *wanted.borrow_and_update() && self.shared.detail.borrow().is_none() {
+                self.show_at_rest().await;
+            }
+            tokio::select! {
+                () = self.shutdown.cancelled() => return Next::End,
+                order = self.orders.recv() => break order,
+                _ = wanted.changed() => {}
+            }
         };
         match order {
             None => Next::End,
@@ -145,7 +156,7 @@ impl TransferTask {
                     }
                     match (&wanted, order) {
                         (Some(Order::Remove { .. }), Order::Remove { done, .. }) => {
-                            let _ = done.send(Ok(()));
+                            let _ = done.send(Ok(Kept::default()));
                         }
                         // A removal outweighs everything, a cancellation all but that.
                         (Some(Order::Remove { .. }), _) => {}
@@ -216,6 +227,7 @@ impl TransferTask {
                 })
                 .await,
         );
+        self.show_at_rest().await;
         self.shared.update(|row| {
             row.state = state;
             row.error = error;
@@ -225,6 +237,21 @@ impl TransferTask {
             (row.rate_down, row.rate_up, row.smooth_down, row.smooth_up) = (0, 0, 0, 0);
             (row.peers, row.stalled_s) = (0, 0);
         });
+    }
+
+    /// Shows what is there of a transfer that does not run, instead of the peers and requests that it
+    /// had when it did; nothing while nobody looks.
+    async fn show_at_rest(&self) {
+        if !*self.shared.wanted.borrow() {
+            return self.shared.show(None);
+        }
+        let (record, state) = (self.shared.record(), self.services.state.clone());
+        let found = tokio::task::spawn_blocking(move || at_rest(&record, &state)).await;
+        let detail = found.unwrap_or_else(|e| Err(StateError::Task(e.to_string())));
+        self.shared.show(detail.unwrap_or_else(|error| {
+            tracing::warn!(transfer = self.shared.id.0, %error, "no details");
+            None
+        }));
     }
 
     /// Drops partial data; what is complete stays.
@@ -246,19 +273,24 @@ impl TransferTask {
         Next::Go
     }
 
-    async fn remove(&mut self, data: bool, done: oneshot::Sender<Result<(), String>>) -> Next {
+    async fn remove(&mut self, data: bool, done: oneshot::Sender<Result<Kept, String>>) -> Next {
         let record = self.shared.record();
         let result = match record.phase {
             _ if record.published && data => self.delete_published().await,
-            _ if record.published => Ok(()),
+            _ if record.published => Ok(Kept::default()),
             // Cancelling deleted it; what lies there now is another transfer's.
-            Phase::Cancelled | Phase::Complete => Ok(()),
-            _ => self.delete_partial().await,
+            Phase::Cancelled | Phase::Complete => Ok(Kept::default()),
+            _ => self.delete_partial().await.map(|()| Kept::default()),
         };
+        if let Ok(kept) = &result
+            && !kept.is_nothing()
+        {
+            tracing::warn!(transfer = self.shared.id.0, "removed with its data: {kept}");
+        }
         let state = self.services.state.clone();
-        let forgotten = tokio::task::spawn_blocking(move || state.remove_transfer(record.id, None)).await;
-        let result = result.and(match forgotten {
-            Ok(Ok(())) => Ok(()),
+        let forgotten = tokio::task::spawn_blocking(move || state.remove_transfer(record.id)).await;
+        let result = result.and_then(|kept| match forgotten {
+            Ok(Ok(())) => Ok(kept),
             Ok(Err(error)) => Err(error.to_string()),
             Err(error) => Err(error.to_string()),
         });
@@ -268,27 +300,34 @@ impl TransferTask {
 
     async fn delete_partial(&self) -> Result<(), String> {
         let Some(id) = self.shared.record().content else { return Ok(()) };
-        self.delete(partial_name(&id)).await
+        self.delete(partial_name(&id), |files, _| files.delete()).await.map(|_| ())
     }
 
-    async fn delete_published(&self) -> Result<(), String> {
+    /// Deletes what was fetched, and nothing that somebody added to it or changed in it.
+    async fn delete_published(&self) -> Result<Kept, String> {
         // Checked again: what is deleted must be one name in the folder, never the folder.
         let name = crate::content::name::checked_path(&self.shared.record().name).map_err(|e| e.to_string())?;
-        self.delete(name).await
+        let kept = self.delete(name, |files, stamps| files.delete_entries(stamps)).await?;
+        Ok(kept.unwrap_or_default())
     }
 
-    /// Deletes what was fetched; what is shared in place is never touched.
-    async fn delete(&self, top: std::ffi::OsString) -> Result<(), String> {
+    /// Deletes from what was fetched; what is shared in place is never touched. None: nothing is there.
+    async fn delete<T: Send + 'static>(
+        &self,
+        top: std::ffi::OsString,
+        how: fn(&ContentFiles, &[FileStamp]) -> Result<T, FilesError>,
+    ) -> Result<Option<T>, String> {
         let record = self.shared.record();
-        let (JobRecord::Fetch(_), Some(id)) = (&record.job, record.content) else { return Ok(()) };
+        let (JobRecord::Fetch(_), Some(id)) = (&record.job, record.content) else { return Ok(None) };
         let state = self.services.state.clone();
         let deleted = tokio::task::spawn_blocking(move || {
-            let Some(manifest) = state.manifest(&id).map_err(|e| e.to_string())? else { return Ok(()) };
+            let Some(manifest) = state.manifest(&id).map_err(|e| e.to_string())? else { return Ok(None) };
             if !record.dir.exists() {
-                return Ok(());
+                return Ok(None);
             }
+            let stamps = state.stamps(record.id).map_err(|e| e.to_string())?.unwrap_or_default();
             let files = ContentFiles::open(&record.dir, &top, Arc::new(manifest), Place::Fetched, vec![]);
-            files.and_then(|files| files.delete()).map_err(|e| e.to_string())
+            files.and_then(|files| how(&files, &stamps)).map(Some).map_err(|e| e.to_string())
         });
         deleted.await.map_err(|e| e.to_string())?
     }
@@ -297,7 +336,7 @@ impl TransferTask {
     async fn look_again(&self) {
         self.keep(self.shared.change_record(|record| record.mend = record.published).await);
         let (state, id) = (self.services.state.clone(), self.shared.id);
-        let forgotten = tokio::task::spawn_blocking(move || state.forget_bitmap(id)).await;
+        let forgotten = tokio::task::spawn_blocking(move || state.forget_data(id)).await;
         self.keep(forgotten.unwrap_or_else(|e| Err(StateError::Task(e.to_string()))));
     }
 
@@ -307,6 +346,30 @@ impl TransferTask {
             tracing::error!(transfer = self.shared.id.0, %error, "state not recorded");
         }
     }
+}
+
+/// What the record tells about a transfer that does not run; none before its manifest is known.
+fn at_rest(record: &TransferRecord, state: &State) -> Result<Option<TransferDetail>, StateError> {
+    let Some(id) = record.content else { return Ok(None) };
+    let Some(manifest) = state.manifest(&id)? else { return Ok(None) };
+    let pieces = manifest.piece_count();
+    let have = match (&record.job, record.phase) {
+        (JobRecord::Share(_), _) | (_, Phase::Complete) => Bitmap::full(pieces),
+        (_, Phase::Cancelled) => Bitmap::empty(pieces),
+        _ => state.bitmap(record.id, pieces)?.unwrap_or_else(|| Bitmap::empty(pieces)),
+    };
+    Ok(Some(TransferDetail {
+        id: record.id,
+        generation: crate::clock::unix_ms(),
+        piece_length: manifest.piece_length,
+        have: Bits(Arc::new(have)),
+        in_flight: Vec::new(),
+        failed: Vec::new(),
+        availability: Arc::default(),
+        peers: Vec::new(),
+        trackers: Vec::new(),
+        files: Arc::new(files_shown(&manifest)),
+    }))
 }
 
 /// Waits for a place, then lets the strategy work.

@@ -41,7 +41,7 @@ pub(super) const COMMANDS: &[CommandMethod] = &[
     CommandMethod {
         name: "swarm.share",
         tag: "share",
-        known: &["path", "piece_length", "trackers", "ratio", "seconds"],
+        known: &["path", "piece_length", "trackers", "ratio", "seconds", "up", "down"],
     },
     CommandMethod { name: "transfer.pause", tag: "pause", known: IDS },
     CommandMethod { name: "transfer.resume", tag: "resume", known: IDS },

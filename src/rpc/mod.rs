@@ -10,7 +10,7 @@
 //! | `transfer.list` | `after?` (id), `limit?` | `{"transfers":[row…],"more":bool}` |
 //! | `transfer.show` | `id` | `{"row":…,"detail":…}`; detail null while there is none |
 //! | `transfer.pause` `.resume` `.cancel` `.verify` | `ids` or `id` | `{"reply":"done"}` |
-//! | `transfer.remove` | `ids` or `id`, `data?` (false) | `{"reply":"done"}` |
+//! | `transfer.remove` | `ids` or `id`, `data?` (false) | `{"reply":"done"}`, or `{"reply":"kept","changed":N,"foreign":N}` where data was left |
 //! | `transfer.limit` | `id?` (none: the node), `up?`, `down?`: bytes/s, null: unlimited | `{"reply":"done"}` |
 //! | `swarm.share` | the fields of [`ShareRequest`](crate::control::ShareRequest) | `{"reply":"added",…}` |
 //! | `swarm.bans` | | `[ban…]` |

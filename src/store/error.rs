@@ -14,6 +14,8 @@ pub enum FilesErrorKind {
     Missing,
     /// There, but not what it was when it was hashed.
     Changed,
+    /// Not what was written: somebody cut, deleted or replaced it while it was fetched.
+    Replaced,
     /// The name is taken by something else.
     Exists,
     /// Leads outside the root, or through a link that has no business there.
@@ -41,6 +43,9 @@ fn hint(kind: FilesErrorKind, source: &io::Error) -> String {
         FilesErrorKind::NoSpace => "the disk is full; free space, then resume".into(),
         FilesErrorKind::Denied => format!("{source}; check the folder's permissions, then resume"),
         FilesErrorKind::Changed => "it changed since it was hashed; share it again".into(),
+        FilesErrorKind::Replaced => {
+            "somebody changed it while it was fetched; resume checks what is there and fetches the rest".into()
+        }
         FilesErrorKind::Missing => "it is no longer there".into(),
         FilesErrorKind::Exists => "that name is taken".into(),
         FilesErrorKind::Escape => "a link there leads elsewhere; remove it, then resume".into(),
@@ -68,7 +73,13 @@ impl FilesError {
 
     /// A file that is not what it was.
     pub fn changed(path: impl Into<PathBuf>) -> Self {
-        let source = io::Error::other("size or modification time differ");
+        let source = io::Error::other("size, modification time or identity differ");
         Self { op: "read", path: path.into(), kind: FilesErrorKind::Changed, source }
+    }
+
+    /// A file that is not the one that was written to.
+    pub fn replaced(path: impl Into<PathBuf>) -> Self {
+        let source = io::Error::other("not the file that was written");
+        Self { op: "finish", path: path.into(), kind: FilesErrorKind::Replaced, source }
     }
 }

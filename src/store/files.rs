@@ -2,31 +2,28 @@
 //!
 //! A content lies at `base/top`: the file itself, or the folder of a tree. Every open goes through
 //! [`cap_std::fs::Dir`], so that neither `..` nor a symbolic link leads outside `base`
-//! (`openat2` with RESOLVE_BENEATH where the kernel has it). Writing follows no link at all, see [`beneath`].
+//! (`openat2` with RESOLVE_BENEATH where the kernel has it). Writing follows no link at all, see [`super::beneath`].
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
-use super::beneath;
 use super::error::{FilesError, FilesErrorKind};
 use super::handles::Handles;
 use super::region::Region;
-use crate::content::{Bitmap, ContentId, Layout, Manifest};
+use crate::content::{Bitmap, ContentId, FileStamp, Layout, Manifest};
 
 /// Open files per content.
 const OPEN_FILES: usize = 64;
-/// With more dirty files than this, one `syncfs` is cheaper than syncing each.
-const SYNC_EACH: usize = 32;
 /// Shorter stretches of files are cheaper to read than to hand to the kernel one by one.
 const MIN_REGION: u64 = 32 << 10;
 /// A region counts as cached if a byte of every so many is. Page caches are filled and emptied in
@@ -36,9 +33,9 @@ const CACHE_LOOK: usize = 64 << 10;
 /// Whether files may be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// Shared in place: read only, and every read checks that the file is what it was.
+    /// Shared in place: read only.
     Shared,
-    /// Fetched by us: written piece by piece.
+    /// Fetched by us: written piece by piece, read only once it is [pinned](ContentFiles::pin).
     Fetched,
 }
 
@@ -47,9 +44,6 @@ pub fn partial_name(id: &ContentId) -> OsString {
     format!(".skep-{}.part", &id.to_string()[..24]).into()
 }
 
-/// Size and modification time of a shared file when it was hashed.
-pub(crate) type Stamp = (u64, i128);
-
 /// The files of one content.
 #[derive(Debug)]
 pub struct ContentFiles {
@@ -57,18 +51,20 @@ pub struct ContentFiles {
     pub(super) base_path: PathBuf,
     pub(super) top: RwLock<OsString>,
     pub(super) manifest: Arc<Manifest>,
-    layout: Layout,
-    place: Place,
-    stamps: Vec<Stamp>,
-    handles: Handles,
+    pub(super) layout: Layout,
+    pub(super) place: Place,
+    pub(super) stamps: OnceLock<Vec<FileStamp>>,
+    pub(super) handles: Handles,
+    /// Which files (device, inode) are written to: another one that takes the name holds nothing.
+    pub(super) written: Mutex<HashMap<usize, (u64, u64)>>,
     pub(super) dirty: Mutex<HashSet<usize>>,
     /// A sync failed: nothing that these files hold may be recorded any more.
-    sync_failed: AtomicBool,
+    pub(super) sync_failed: AtomicBool,
 }
 
 impl ContentFiles {
-    /// The files of `manifest` at `base/top`. `stamps` (parallel to the manifest's files) are what
-    /// shared files must still look like; empty: not checked.
+    /// The files of `manifest` at `base/top`. `stamps` are what they must still look like when they
+    /// are read, see [`Self::pin`]; empty: that is not known yet.
     ///
     /// # Errors
     /// `base` cannot be opened.
@@ -77,21 +73,26 @@ impl ContentFiles {
         top: &OsStr,
         manifest: Arc<Manifest>,
         place: Place,
-        stamps: Vec<(u64, i128)>,
+        stamps: Vec<FileStamp>,
     ) -> Result<Self, FilesError> {
         let dir = Dir::open_ambient_dir(base, ambient_authority()).map_err(|e| FilesError::new("open", base, e))?;
-        Ok(Self {
+        let files = Self {
             base: dir,
             base_path: base.into(),
             top: RwLock::new(top.into()),
             layout: Layout::new(&manifest),
             manifest,
             place,
-            stamps,
+            stamps: OnceLock::new(),
             handles: Handles::new(OPEN_FILES),
+            written: Mutex::default(),
             dirty: Mutex::default(),
             sync_failed: AtomicBool::new(false),
-        })
+        };
+        if !stamps.is_empty() {
+            files.pin(stamps);
+        }
+        Ok(files)
     }
 
     /// The manifest these files belong to.
@@ -132,19 +133,15 @@ impl ContentFiles {
     /// Fills `buf` from the content's bytes at `offset`. Blocks on the disk.
     ///
     /// # Errors
-    /// A file that is gone, shorter than it was or (where shared in place) changed.
+    /// A file that is gone, shorter than it was or (where [pinned](Self::pin)) changed.
     pub fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), FilesError> {
         let mut rest = buf;
         for extent in self.layout.extents(offset..offset + rest.len() as u64) {
             let (part, tail) = rest.split_at_mut(extent.length as usize);
             let file = self.handles.get(extent.file, false, || self.open_read(extent.file))?;
-            if let Some(stamp) = self.stamps.get(extent.file)
-                && !self.is_unchanged(&file, stamp)
-            {
-                self.handles.clear();
-                return Err(FilesError::changed(self.entry_path(extent.file)?));
-            }
             file.read_exact_at(part, extent.offset).map_err(|e| self.read_failed(extent.file, e))?;
+            // Behind the read: what was written before or meanwhile shows.
+            self.refuse_changed(extent.file, &file)?;
             rest = tail;
         }
         if rest.is_empty() { Ok(()) } else { Err(FilesError::changed(self.path())) }
@@ -160,14 +157,9 @@ impl ContentFiles {
         let mut filled = 0;
         for extent in self.layout.extents(offset..offset + buf.len() as u64) {
             let Some(file) = self.handles.peek(extent.file) else { break };
-            if let Some(stamp) = self.stamps.get(extent.file)
-                && !self.is_unchanged(&file, stamp)
-            {
-                self.handles.clear();
-                return Err(FilesError::changed(self.entry_path(extent.file)?));
-            }
             let part = &mut buf[filled..filled + extent.length as usize];
             let count = read_nowait(&file, part, extent.offset);
+            self.refuse_changed(extent.file, &file)?;
             filled += count;
             if count < extent.length as usize {
                 break;
@@ -188,22 +180,11 @@ impl ContentFiles {
             return Ok(None);
         }
         let Some(file) = self.handles.peek(extent.file) else { return Ok(None) };
-        if let Some(stamp) = self.stamps.get(extent.file)
-            && !self.is_unchanged(&file, stamp)
-        {
-            self.handles.clear();
-            return Err(FilesError::changed(self.entry_path(extent.file)?));
-        }
+        self.refuse_changed(extent.file, &file)?;
         let last = extent.offset + extent.length - 1;
         let looks = (extent.offset..last).step_by(CACHE_LOOK).chain([last]);
         let cached = is_cached(&file, looks);
-        Ok(cached.then(|| Region::new(file, extent.offset, extent.length as usize)))
-    }
-
-    fn is_unchanged(&self, file: &File, (size, mtime_ns): &Stamp) -> bool {
-        file.metadata().is_ok_and(|m| {
-            m.len() == *size && i128::from(m.mtime()) * 1_000_000_000 + i128::from(m.mtime_nsec()) == *mtime_ns
-        })
+        Ok(cached.then(|| Region::new(file, self.stamp(extent.file), extent.offset, extent.length as usize)))
     }
 
     fn read_failed(&self, file: usize, error: io::Error) -> FilesError {
@@ -240,78 +221,9 @@ impl ContentFiles {
         there.filter(|meta| meta.is_file()).map_or(0, |meta| meta.len())
     }
 
-    fn open_read(&self, file: usize) -> Result<File, FilesError> {
+    pub(super) fn open_read(&self, file: usize) -> Result<File, FilesError> {
         let path = self.entry_path(file)?;
         self.base.open(&path).map(cap_std::fs::File::into_std).map_err(|e| FilesError::new("open", path, e))
-    }
-
-    /// Writes bytes of the content where they belong. Files and folders are made as they are
-    /// needed, private until the content is complete. Blocks on the page cache.
-    ///
-    /// # Errors
-    /// Whatever the disk says; never writes outside `base`, nor through a link inside it.
-    pub fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), FilesError> {
-        debug_assert_eq!(self.place, Place::Fetched, "shared files are never written");
-        let mut rest = data;
-        for extent in self.layout.extents(offset..offset + data.len() as u64) {
-            let (part, tail) = rest.split_at(extent.length as usize);
-            let file = self.handles.get(extent.file, true, || self.open_write(extent.file))?;
-            let written = file.write_all_at(part, extent.offset);
-            // Behind the write: a sync that runs meanwhile must not take the mark and miss the bytes.
-            self.dirty.lock().unwrap_or_else(PoisonError::into_inner).insert(extent.file);
-            written.map_err(|e| FilesError::new("write", self.entry_path(extent.file).unwrap_or_default(), e))?;
-            rest = tail;
-        }
-        Ok(())
-    }
-
-    pub(super) fn open_write(&self, file: usize) -> Result<File, FilesError> {
-        let path = self.entry_path(file)?;
-        let open = || beneath::open_file(&self.base, &path, 0o600);
-        let opened = match open() {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                if let Some(parent) = path.parent() {
-                    self.make_folder(parent)?;
-                }
-                open()
-            }
-            other => other,
-        };
-        opened.map_err(|e| FilesError::new("create", &path, e))
-    }
-
-    pub(super) fn make_folder(&self, path: &Path) -> Result<(), FilesError> {
-        beneath::make_folders(&self.base, path).map_err(|e| FilesError::new("create folder", path, e))
-    }
-
-    /// Puts everything written so far on the disk. Blocks, possibly for seconds.
-    ///
-    /// # Errors
-    /// The disk refused: then nothing written since the last sync may be relied on.
-    pub fn sync(&self) -> Result<(), FilesError> {
-        if self.sync_failed.load(Ordering::Relaxed) {
-            // The system reports a lost write once; later syncs succeed and prove nothing.
-            let lost = io::Error::other("an earlier sync failed; resume checks what is on the disk");
-            return Err(FilesError::new("sync", self.path(), lost));
-        }
-        let result = self.sync_dirty();
-        if result.is_err() {
-            self.sync_failed.store(true, Ordering::Relaxed);
-        }
-        result
-    }
-
-    fn sync_dirty(&self) -> Result<(), FilesError> {
-        let dirty = std::mem::take(&mut *self.dirty.lock().unwrap_or_else(PoisonError::into_inner));
-        let failed = |e: rustix::io::Errno| FilesError::new("sync", self.path(), e.into());
-        if dirty.len() > SYNC_EACH {
-            return rustix::fs::syncfs(self.folder_handle()?).map_err(failed);
-        }
-        for file in dirty {
-            let handle = self.handles.get(file, true, || self.open_write(file))?;
-            rustix::fs::fdatasync(&*handle).map_err(failed)?;
-        }
-        Ok(())
     }
 
     /// The base folder, opened so that it can be synced (a [`Dir`] may be a mere O_PATH handle).

@@ -6,17 +6,22 @@
 //! moment the power fails at. A name appears by rename, after every piece has been verified.
 
 mod beneath;
+mod delete;
 mod error;
 mod files;
 mod handles;
 pub mod instance;
 mod publish;
+mod record;
 mod region;
+mod stamps;
 mod state;
 #[cfg(test)]
 mod tests;
+mod write;
 
 pub use error::{FilesError, FilesErrorKind};
 pub use files::{ContentFiles, Place, partial_name};
+pub use record::{Chosen, ChosenLimits, FetchRecord, JobRecord, Phase, TransferRecord};
 pub use region::Region;
-pub use state::{FetchRecord, JobRecord, Phase, State, StateError, TransferRecord};
+pub use state::{State, StateError};

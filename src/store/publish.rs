@@ -53,10 +53,12 @@ impl ContentFiles {
     fn finish_file(&self, index: usize, entry: &FileEntry) -> Result<(), FilesError> {
         let path = self.entry_path(index)?;
         match self.base.symlink_metadata(&path) {
-            Ok(there) if there.is_file() && there.len() == entry.size => {}
-            // Every byte was written: a file that is gone or short since then lost data.
-            Ok(there) if !there.is_file() || there.len() < entry.size => return Err(FilesError::changed(path)),
-            Err(_) if entry.size > 0 => return Err(FilesError::changed(path)),
+            // Every byte was written: a file that is gone, short or another one since then lost data.
+            Ok(there) if !there.is_file() || there.len() < entry.size || !self.is_ours(index, &there) => {
+                return Err(FilesError::replaced(path));
+            }
+            Ok(there) if there.len() == entry.size => {}
+            Err(_) if entry.size > 0 => return Err(FilesError::replaced(path)),
             _ => {
                 let file = self.open_write(index)?;
                 file.set_len(entry.size).map_err(|e| FilesError::new("set the length of", &path, e))?;
@@ -126,22 +128,6 @@ impl ContentFiles {
         }
         rustix::fs::fsync(self.folder_handle()?).map_err(|e| FilesError::new("sync", &self.base_path, e.into()))?;
         Ok(self.base_path.join(name))
-    }
-
-    /// Removes the content from the disk. Not being there is fine.
-    ///
-    /// # Errors
-    /// Whatever the disk says.
-    pub fn delete(&self) -> Result<(), FilesError> {
-        self.close();
-        let top = self.top().clone();
-        let failed = |e| FilesError::new("delete", self.base_path.join(&top), e);
-        match self.base.symlink_metadata(&top) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(e) => Err(failed(e)),
-            Ok(there) if there.is_dir() => self.base.remove_dir_all(&top).map_err(failed),
-            Ok(_) => self.base.remove_file(&top).map_err(failed),
-        }
     }
 
     /// What stands under `name` in the base folder.

@@ -5,17 +5,22 @@ use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
+use super::stamps::is_like;
+use crate::content::FileStamp;
+
 /// Bytes of an open file that are in the page cache, as far as a look at a few of them tells.
 #[derive(Debug, Clone)]
 pub struct Region {
     file: Arc<File>,
+    /// What the file must look like when it is sent: a region may wait long for its socket.
+    stamp: Option<FileStamp>,
     offset: u64,
     length: usize,
 }
 
 impl Region {
-    pub(super) fn new(file: Arc<File>, offset: u64, length: usize) -> Self {
-        Self { file, offset, length }
+    pub(super) fn new(file: Arc<File>, stamp: Option<FileStamp>, offset: u64, length: usize) -> Self {
+        Self { file, stamp, offset, length }
     }
 
     /// Bytes left.
@@ -26,7 +31,7 @@ impl Region {
     /// Takes the first `length` bytes, or all if there are fewer.
     pub fn split_to(&mut self, length: usize) -> Self {
         let length = length.min(self.length);
-        let head = Self { file: self.file.clone(), offset: self.offset, length };
+        let head = Self { length, ..self.clone() };
         self.skip(length);
         head
     }
@@ -35,8 +40,12 @@ impl Region {
     /// to the socket without a copy. Bytes sent, at least one.
     ///
     /// # Errors
-    /// What the socket says, `WouldBlock` among it; `UnexpectedEof` if the file has become shorter.
+    /// What the socket says, `WouldBlock` among it; `InvalidData` if the file has changed,
+    /// `UnexpectedEof` if it has become shorter.
     pub fn send(&mut self, socket: impl AsFd) -> io::Result<usize> {
+        if self.stamp.is_some_and(|stamp| !is_like(&self.file, &stamp)) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the file has changed"));
+        }
         let sent = sendfile(socket, &self.file, self.offset, self.length)?;
         if sent == 0 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file has become shorter"));

@@ -3,15 +3,17 @@
 //! One redb database; every call that changes something is one transaction, synced before it
 //! returns. All calls block: call them off the async threads.
 
+use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
-use crate::content::{Bitmap, ContentId, Manifest};
-use crate::control::{AddTransfer, BanRow, ShareRequest, TransferId};
+use super::record::{ChosenLimits, TransferRecord};
+use crate::content::{Bitmap, ContentId, FileStamp, Manifest};
+use crate::control::{BanRow, TransferId};
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const TRANSFERS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("transfers");
@@ -19,7 +21,12 @@ const BITMAPS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("bitmaps")
 const MANIFESTS: TableDefinition<'_, &[u8; 32], &[u8]> = TableDefinition::new("manifests");
 const BANS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("bans");
 const HASHED: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("hashed");
+/// Made with their first row: states of the same schema may not have them.
+const STAMPS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("stamps");
+const LIMITS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("limits");
 
+/// The row of [`LIMITS`] that is about the node.
+const NODE: &str = "node";
 /// The layout of the tables above.
 const SCHEMA: u64 = 1;
 /// redb's page cache: the database is small, and a node must be too.
@@ -77,84 +84,6 @@ macro_rules! from_redb {
 }
 from_redb!(redb::TransactionError, redb::TableError, redb::StorageError, redb::CommitError);
 
-/// A fetch, with what its link was found to mean.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct FetchRecord {
-    /// As asked.
-    pub request: AddTransfer,
-    /// Nodes to ask.
-    pub peers: Vec<String>,
-    /// Plain HTTP servers of the content's only file.
-    pub mirrors: Vec<String>,
-    /// Trackers to announce to.
-    pub trackers: Vec<String>,
-}
-
-/// What a transfer was asked to do.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum JobRecord {
-    /// Fetch a content.
-    Fetch(FetchRecord),
-    /// Share a path in place.
-    Share(ShareRequest),
-}
-
-/// Where a transfer stood when last recorded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Phase {
-    /// At work: goes on after a restart.
-    Active,
-    /// Paused by the operator.
-    Paused,
-    /// Everything there under its final name.
-    Complete,
-    /// Stopped by an error.
-    Failed,
-    /// Stopped for good.
-    Cancelled,
-}
-
-/// One transfer as it is kept.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TransferRecord {
-    /// Its id.
-    pub id: TransferId,
-    /// What was asked.
-    pub job: JobRecord,
-    /// Where it stood.
-    pub phase: Phase,
-    /// Goes on seeding.
-    pub seeding: bool,
-    /// The content was put under its name by this transfer: what is there is not partial.
-    #[serde(default)]
-    pub published: bool,
-    /// Was told to check what is under its name and to mend it.
-    #[serde(default)]
-    pub mend: bool,
-    /// What it moves, once known.
-    pub content: Option<ContentId>,
-    /// Name under which the content appears.
-    pub name: String,
-    /// Folder it lies in.
-    pub dir: PathBuf,
-    /// When it was added.
-    pub added_ms: u64,
-    /// When it ended.
-    pub ended_ms: Option<u64>,
-    /// Why it failed.
-    pub error: Option<String>,
-    /// Payload so far.
-    pub bytes_down: u64,
-    /// Payload so far.
-    pub bytes_up: u64,
-    /// Both ways, headers included as far as known.
-    pub wire_bytes: u64,
-    /// Time spent running.
-    pub running_ms: u64,
-}
-
 /// The open database.
 #[derive(Debug)]
 pub struct State {
@@ -190,6 +119,15 @@ impl State {
             .map_err(|_| corrupt("its tables cannot be read".into()))?
             .map_err(|e| corrupt(e.to_string()))?;
         if found > SCHEMA { Err(StateError::Newer { path: path.into(), found }) } else { Ok(state) }
+    }
+
+    /// A database that lies elsewhere, for tests of disks that fail.
+    #[cfg(test)]
+    pub(crate) fn on(backend: impl redb::StorageBackend) -> Result<Self, StateError> {
+        let db = Database::builder().create_with_backend(backend).map_err(redb::Error::from)?;
+        let state = Self { db };
+        state.prepare()?;
+        Ok(state)
     }
 
     /// Makes missing tables; the schema found.
@@ -252,15 +190,24 @@ impl State {
         Ok((good, bad))
     }
 
-    /// Records a transfer and, if given, what of it is on the disk, in one transaction.
+    /// Records a transfer and, if given, what of it is on the disk, in one transaction. `stamps`:
+    /// what the files of a complete one look like, parallel to the manifest's.
     ///
     /// # Errors
     /// The disk refused.
-    pub fn put_transfer(&self, record: &TransferRecord, have: Option<&Bitmap>) -> Result<(), StateError> {
+    pub fn put_transfer(
+        &self,
+        record: &TransferRecord,
+        have: Option<&Bitmap>,
+        stamps: Option<&[FileStamp]>,
+    ) -> Result<(), StateError> {
         let tx = self.db.begin_write()?;
         tx.open_table(TRANSFERS)?.insert(record.id.0, json(record).as_slice())?;
         if let Some(have) = have {
             tx.open_table(BITMAPS)?.insert(record.id.0, have.as_bytes())?;
+        }
+        if let Some(stamps) = stamps {
+            tx.open_table(STAMPS)?.insert(record.id.0, json(&stamps).as_slice())?;
         }
         tx.commit()?;
         Ok(())
@@ -276,27 +223,98 @@ impl State {
         Ok(bytes.and_then(|bytes| Bitmap::from_bytes(bytes, pieces).ok()))
     }
 
+    /// What the files of a complete transfer looked like when they were known to be right, parallel
+    /// to its manifest's files.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn stamps(&self, id: TransferId) -> Result<Option<Vec<FileStamp>>, StateError> {
+        let table = match self.db.begin_read()?.open_table(STAMPS) {
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+            table => table?,
+        };
+        Ok(table.get(id.0)?.and_then(|json| serde_json::from_slice(json.value()).ok()))
+    }
+
     /// Forgets what is on the disk of a transfer, so that it is looked at again.
     ///
     /// # Errors
     /// The disk refused.
-    pub fn forget_bitmap(&self, id: TransferId) -> Result<(), StateError> {
+    pub fn forget_data(&self, id: TransferId) -> Result<(), StateError> {
         let tx = self.db.begin_write()?;
         tx.open_table(BITMAPS)?.remove(id.0)?;
+        tx.open_table(STAMPS)?.remove(id.0)?;
         tx.commit()?;
         Ok(())
     }
 
-    /// Forgets a transfer. Its manifest goes too unless another transfer has the same content.
+    /// Forgets a transfer. What it leaves behind that others may use goes by [`Self::purge`].
     ///
     /// # Errors
     /// The disk refused.
-    pub fn remove_transfer(&self, id: TransferId, manifest: Option<&ContentId>) -> Result<(), StateError> {
+    pub fn remove_transfer(&self, id: TransferId) -> Result<(), StateError> {
         let tx = self.db.begin_write()?;
         tx.open_table(TRANSFERS)?.remove(id.0)?;
         tx.open_table(BITMAPS)?.remove(id.0)?;
-        if let Some(content) = manifest {
-            tx.open_table(MANIFESTS)?.remove(&content.0)?;
+        tx.open_table(STAMPS)?.remove(id.0)?;
+        tx.commit()?;
+        Ok(())
+    }
+
+    /// Forgets manifests, and what was hashed, that none of these transfers uses: at most `most` of
+    /// each, the others next time. Tells how many went.
+    ///
+    /// # Errors
+    /// The database cannot be read or written.
+    pub fn purge(&self, used_by: &[TransferRecord], most: usize) -> Result<usize, StateError> {
+        let contents: HashSet<[u8; 32]> = used_by.iter().filter_map(|record| Some(record.content?.0)).collect();
+        let paths: HashSet<&[u8]> = used_by.iter().filter_map(TransferRecord::shared_path).collect();
+        let tx = self.db.begin_write()?;
+        let mut gone = 0;
+        {
+            let mut manifests = tx.open_table(MANIFESTS)?;
+            for row in manifests.extract_if(|content, _| !contents.contains(content))?.take(most) {
+                row?;
+                gone += 1;
+            }
+            let mut hashed = tx.open_table(HASHED)?;
+            for row in hashed.extract_if(|path, _| !paths.contains(path))?.take(most) {
+                row?;
+                gone += 1;
+            }
+        }
+        if gone > 0 {
+            tx.commit()?;
+        } else {
+            tx.abort()?;
+        }
+        Ok(gone)
+    }
+
+    /// The node's limits as the operator chose them last.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn limits(&self) -> Result<ChosenLimits, StateError> {
+        let table = match self.db.begin_read()?.open_table(LIMITS) {
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(ChosenLimits::default()),
+            table => table?,
+        };
+        Ok(table.get(NODE)?.and_then(|json| serde_json::from_slice(json.value()).ok()).unwrap_or_default())
+    }
+
+    /// Changes the node's limits that are kept.
+    ///
+    /// # Errors
+    /// The disk refused.
+    pub fn change_limits(&self, change: impl FnOnce(&mut ChosenLimits)) -> Result<(), StateError> {
+        let tx = self.db.begin_write()?;
+        {
+            let mut table = tx.open_table(LIMITS)?;
+            let kept = table.get(NODE)?.and_then(|json| serde_json::from_slice(json.value()).ok());
+            let mut limits: ChosenLimits = kept.unwrap_or_default();
+            change(&mut limits);
+            table.insert(NODE, json(&limits).as_slice())?;
         }
         tx.commit()?;
         Ok(())
@@ -383,6 +401,9 @@ fn json<T: Serialize>(value: &T) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::content::{Digest, FileEntry};
+    use crate::control::ShareRequest;
+    use crate::store::{Chosen, JobRecord, Phase};
 
     fn record(id: u64) -> TransferRecord {
         TransferRecord {
@@ -411,10 +432,12 @@ mod tests {
         let path = dir.path().join("state.redb");
         let mut have = Bitmap::empty(9);
         have.set(4);
+        let stamp = FileStamp { size: 1, mtime_ns: -1, inode: 2, device: 3 };
         {
             let state = State::open(&path).unwrap();
             assert_eq!(state.next_id().unwrap(), TransferId(1));
-            state.put_transfer(&record(1), Some(&have)).unwrap();
+            assert_eq!(state.stamps(TransferId(1)).unwrap(), None);
+            state.put_transfer(&record(1), Some(&have), Some(&[stamp])).unwrap();
             let ban = BanRow { peer: "10.0.0.1:7".into(), reason: "bad piece".into(), since_ms: 1, until_ms: 2 };
             state.put_bans(std::slice::from_ref(&ban)).unwrap();
         }
@@ -423,10 +446,55 @@ mod tests {
         assert_eq!(state.transfers().unwrap(), (vec![record(1)], vec![]));
         assert_eq!(state.bitmap(TransferId(1), 9).unwrap(), Some(have));
         assert_eq!(state.bitmap(TransferId(1), 99).unwrap(), None, "of another content");
+        assert_eq!(state.stamps(TransferId(1)).unwrap(), Some(vec![stamp]));
         assert_eq!(state.bans().unwrap().len(), 1);
-        state.remove_transfer(TransferId(1), None).unwrap();
+        state.remove_transfer(TransferId(1)).unwrap();
         assert_eq!(state.transfers().unwrap().0.len(), 0);
         assert_eq!(state.bitmap(TransferId(1), 9).unwrap(), None);
+        assert_eq!(state.stamps(TransferId(1)).unwrap(), None);
+    }
+
+    #[test]
+    fn what_no_transfer_uses_is_purged_a_bounded_number_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = State::open(&dir.path().join("state.redb")).unwrap();
+        let mut contents = Vec::new();
+        for n in 0..7u8 {
+            let entry = FileEntry { mode: 0o644, mtime: None, path: "f".into(), size: 1, symlink: None };
+            let manifest = Manifest {
+                files: vec![entry],
+                name: "f".into(),
+                piece_length: 1024,
+                pieces: vec![Digest([n; 32])],
+                tree: false,
+                version: 1,
+            };
+            state.put_manifest(&manifest.id(), &manifest).unwrap();
+            state.put_hashed(&dir.path().join(n.to_string()), &n).unwrap();
+            contents.push(manifest.id());
+        }
+        let fetch = TransferRecord { content: Some(contents[2]), ..record(1) };
+        let path = dir.path().join("4");
+        let share = TransferRecord {
+            job: JobRecord::Share(ShareRequest { path: path.clone(), ..ShareRequest::default() }),
+            ..record(2)
+        };
+        let used = [fetch, share];
+        assert_eq!(state.purge(&used, 4).unwrap(), 8, "four of each");
+        assert_eq!(state.purge(&used, 4).unwrap(), 4);
+        assert_eq!(state.purge(&used, 4).unwrap(), 0);
+        assert!(state.manifest(&contents[2]).unwrap().is_some() && state.manifest(&contents[3]).unwrap().is_none());
+        assert_eq!(state.hashed::<u8>(&path).unwrap(), Some(4));
+        assert_eq!(state.hashed::<u8>(&dir.path().join("5")).unwrap(), None);
+    }
+
+    #[test]
+    fn a_chosen_limit_holds_until_the_configuration_changes() {
+        let chosen = Some(Chosen { instead_of: Some(5), rate: None });
+        assert_eq!(Chosen::over(None, Some(5)), Some(5));
+        assert_eq!(Chosen::over(chosen, Some(5)), None, "chosen: unlimited");
+        assert_eq!(Chosen::over(chosen, Some(9)), Some(9), "said since");
+        assert_eq!(Chosen::over(chosen, None), None);
     }
 
     #[test]

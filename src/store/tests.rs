@@ -5,7 +5,8 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::sync::Arc;
 
 use super::*;
-use crate::content::{Digest, FileEntry, Manifest};
+use crate::content::{Bitmap, Digest, FileEntry, FileStamp, Manifest};
+use crate::control::Kept;
 
 fn entry(path: &str, size: u64) -> FileEntry {
     FileEntry {
@@ -108,8 +109,7 @@ fn a_shared_file_that_changes_is_noticed() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("f");
     std::fs::write(&path, vec![7; 100]).unwrap();
-    let meta = path.metadata().unwrap();
-    let stamp = (100, i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec()));
+    let stamp = FileStamp::of(&path.metadata().unwrap());
     let mut m = (*manifest(vec![entry("f", 100)])).clone();
     m.name = "f".into();
     let files = ContentFiles::open(dir.path(), OsStr::new("f"), Arc::new(m), Place::Shared, vec![stamp]).unwrap();
@@ -144,4 +144,140 @@ fn a_cached_read_never_opens_and_never_lies() {
     let count = files.read_cached_at(100, &mut buf).unwrap();
     assert!(count <= 1400, "b is not open");
     assert_eq!(buf[..count], bytes[100..100 + count]);
+}
+
+/// A published tree with its stamps.
+fn published(dir: &tempfile::TempDir, files: Vec<FileEntry>) -> (ContentFiles, Vec<FileStamp>) {
+    let m = manifest(files);
+    let size = m.size();
+    let files = ContentFiles::open(dir.path(), OsStr::new(".part"), m, Place::Fetched, vec![]).unwrap();
+    files.write_at(0, &vec![7; size as usize]).unwrap();
+    files.finish().unwrap();
+    files.publish(OsStr::new("tree")).unwrap();
+    let stamps = files.look().unwrap();
+    (files, stamps)
+}
+
+#[test]
+fn a_fetched_file_that_changes_is_noticed_once_it_is_pinned() {
+    let dir = tempfile::tempdir().unwrap();
+    let (files, stamps) = published(&dir, vec![entry("a", 1500), entry("b", 700)]);
+    assert!(files.is_as(&stamps));
+    files.pin(stamps.clone());
+    let mut buf = [0; 100];
+    files.read_at(1500, &mut buf).unwrap();
+    std::fs::OpenOptions::new().append(true).open(dir.path().join("tree/b")).unwrap().set_len(699).unwrap();
+    assert_eq!(files.read_cached_at(1500, &mut buf).unwrap_err().kind, FilesErrorKind::Changed);
+    assert_eq!(files.read_at(1500, &mut buf).unwrap_err().kind, FilesErrorKind::Changed);
+    files.read_at(0, &mut buf).unwrap();
+    assert!(!files.is_as(&stamps));
+}
+
+#[test]
+fn what_stands_there_is_what_stood_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let link = FileEntry { symlink: Some("a".into()), ..entry("link", 0) };
+    let (files, stamps) = published(&dir, vec![entry("a", 10), entry("hollow/", 0), link]);
+    let tree = dir.path().join("tree");
+    // Times of folders and links are nobody's business: people look into folders.
+    std::fs::write(tree.join("hollow/mine"), "").unwrap();
+    assert!(files.is_as(&stamps));
+    assert!(!files.is_as(&stamps[1..]), "of another content");
+    std::fs::remove_file(tree.join("link")).unwrap();
+    assert!(!files.is_as(&stamps), "a link is gone");
+    symlink("hollow", tree.join("link")).unwrap();
+    assert!(!files.is_as(&stamps), "it leads elsewhere");
+}
+
+#[test]
+fn another_file_under_the_name_holds_nothing_of_what_was_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let m = manifest(vec![entry("a", 1500), entry("b", 700)]);
+    let files = ContentFiles::open(dir.path(), OsStr::new("t"), m, Place::Fetched, vec![]).unwrap();
+    files.write_at(0, &[7; 2200]).unwrap();
+    let other = dir.path().join("other");
+    std::fs::write(&other, vec![1; 1500]).unwrap();
+    std::fs::rename(other, dir.path().join("t/a")).unwrap();
+    assert_eq!(files.finish().unwrap_err().kind, FilesErrorKind::Replaced);
+    // Nor does it get the rest.
+    files.close();
+    assert_eq!(files.write_at(0, b"x").unwrap_err().kind, FilesErrorKind::Replaced);
+}
+
+/// As for an operator who is not root.
+#[cfg(target_os = "linux")]
+fn unprivileged() {
+    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+    let mut sets = capabilities(None).unwrap();
+    sets.effective -= CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH;
+    set_capabilities(None, sets).unwrap();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_read_only_file_is_mended_and_stays_read_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let mode = |mode| FileEntry { mode, ..entry("a", 1500) };
+    let (files, _) = published(&dir, vec![mode(0o444)]);
+    let path = dir.path().join("tree/a");
+    // A thread of its own: capabilities are a thread's.
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            unprivileged();
+            assert!(std::fs::OpenOptions::new().write(true).open(&path).is_err(), "or nothing is tried here");
+            files.write_at(0, b"mended").unwrap();
+            files.sync().unwrap();
+            assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o444);
+            files.finish().unwrap();
+            let mut buf = [0; 6];
+            files.read_at(0, &mut buf).unwrap();
+            assert_eq!(&buf, b"mended");
+        });
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn read_only_folders_are_removed_with_their_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = FileEntry { mode: 0o555, ..entry("sub/", 0) };
+    let (files, stamps) = published(&dir, vec![folder, entry("sub/a", 10)]);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            unprivileged();
+            assert_eq!(files.delete_entries(&stamps).unwrap(), Kept::default());
+        });
+    });
+    assert_eq!(dir.path().read_dir().unwrap().count(), 0);
+}
+
+#[test]
+fn deleting_entries_counts_what_it_leaves() {
+    let dir = tempfile::tempdir().unwrap();
+    let (files, stamps) = published(&dir, vec![entry("a", 10), entry("b", 10), entry("sub/c", 10)]);
+    let tree = dir.path().join("tree");
+    std::fs::write(tree.join("a"), "0123456789").unwrap();
+    std::fs::remove_file(tree.join("b")).unwrap();
+    std::fs::create_dir_all(tree.join("own/empty")).unwrap();
+    assert_eq!(files.delete_entries(&stamps).unwrap(), Kept { changed: 1, foreign: 1 });
+    assert!(tree.join("a").exists() && tree.join("own/empty").exists() && !tree.join("sub").exists());
+    // Without stamps the size must do.
+    assert_eq!(files.delete_entries(&[]).unwrap(), Kept { changed: 0, foreign: 1 });
+    std::fs::remove_dir_all(&tree).unwrap();
+    assert_eq!(files.delete_entries(&stamps).unwrap(), Kept::default());
+    std::fs::write(&tree, "mine").unwrap();
+    assert_eq!(files.delete_entries(&stamps).unwrap(), Kept { changed: 0, foreign: 1 });
+}
+
+#[test]
+fn what_was_found_is_synced_file_by_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let (files, _) = published(&dir, vec![entry("a", 1500), entry("b", 700), entry("c", 2000)]);
+    let mut have = Bitmap::empty(5);
+    assert_eq!(files.sync_found(&have).unwrap(), 0);
+    have.set(1);
+    assert_eq!(files.sync_found(&have).unwrap(), 2, "bytes 1024 to 2048 are of a and b");
+    std::fs::remove_file(dir.path().join("tree/c")).unwrap();
+    have.set(4);
+    assert_eq!(files.sync_found(&have).unwrap_err().kind, FilesErrorKind::Missing, "c is synced, too");
 }

@@ -59,6 +59,7 @@ pub struct Held {
     watchers: AtomicU32,
     uploaded: AtomicU64,
     trouble: Mutex<Option<Arc<str>>>,
+    trouble_came: Notify,
 }
 
 /// A manifest's JSON while answers that carry it are under way.
@@ -117,6 +118,7 @@ impl Held {
             watchers: AtomicU32::new(0),
             uploaded: AtomicU64::new(0),
             trouble: Mutex::default(),
+            trouble_came: Notify::new(),
         }
     }
 
@@ -237,12 +239,26 @@ impl Held {
             let name = crate::content::name::printable(&self.manifest.name);
             tracing::warn!(target: "swarm", content = %self.id.short(), "{name}: {gone} pieces withdrawn: {error}");
             *lock(&self.trouble) = Some(format!("{gone} pieces withdrawn: {error}").into());
+            self.trouble_came.notify_waiters();
         }
     }
 
     /// The last thing that went wrong when serving, in words.
     pub fn trouble(&self) -> Option<Arc<str>> {
         lock(&self.trouble).clone()
+    }
+
+    /// Waits until [`Self::trouble`] is something else than `known`.
+    pub async fn new_trouble(&self, known: Option<&Arc<str>>) {
+        loop {
+            let more = self.trouble_came.notified();
+            tokio::pin!(more);
+            more.as_mut().enable();
+            if self.trouble().as_ref() != known {
+                return;
+            }
+            more.await;
+        }
     }
 
     /// A peer asks for a piece: may it have it? It counts as interested from now on.

@@ -13,7 +13,7 @@ use crate::output::{Exit, Failure};
 pub struct Args {
     #[command(flatten)]
     ids: Ids,
-    /// Delete the data that was fetched, too; never what was shared in place
+    /// Delete the data that was fetched, too; never what was shared in place, nor what was added or changed since
     #[arg(long)]
     data: bool,
 }

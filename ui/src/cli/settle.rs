@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use skep_engine::control::{Command, Focus, TransferId, TransferRow};
+use skep_engine::control::{Command, Focus, Reply, TransferId, TransferRow};
 
 use super::context::Context;
 use crate::host;
@@ -43,7 +43,7 @@ pub fn settle(
                 return Err(Failure::failed(format!("no transfer {id} on this node: see `skep ls --all`")));
             }
         }
-        control.command(command).await?;
+        let reply = control.command(command).await?;
         let settled = view.snapshots.wait_for(|now| {
             let row = |id: &TransferId| now.transfers.iter().find(|row| row.id == *id);
             ids.iter().all(|id| is_fact(row(id).map(AsRef::as_ref)))
@@ -67,6 +67,9 @@ pub fn settle(
                 || json!({ "type": "result", "id": id, "state": state, "name": name }),
                 || format!("{id}  {state}  {name}"),
             );
+        }
+        if let Reply::Kept(kept) = reply {
+            cx.out.say(&kept.to_string());
         }
         Ok(Exit::Done)
     })

@@ -21,6 +21,7 @@ pub fn take(model: &mut Model, told: &'static str, ids: &[TransferId], result: R
             };
             say(model, ToastLevel::Info, text);
         }
+        Ok(Reply::Kept(kept)) => say(model, ToastLevel::Warn, format!("{told}: {kept}")),
         Ok(Reply::Done) => {
             if told == "lift the ban" {
                 say(model, ToastLevel::Info, "the ban is lifted");

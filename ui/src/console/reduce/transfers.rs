@@ -176,7 +176,7 @@ fn remove(model: &mut Model) {
         yes: vec![command(false)],
         typed: Some(TypedAnswer {
             word: "delete",
-            doc: "delete the data too",
+            doc: "delete what was fetched too",
             input: Input::default(),
             effects: vec![command(true)],
         }),

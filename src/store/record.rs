@@ -1,0 +1,122 @@
+//! What is kept of a transfer, and of what the operator chose for the node.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::content::ContentId;
+use crate::control::{AddTransfer, Rate, ShareRequest, TransferId};
+
+/// A fetch, with what its link was found to mean.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FetchRecord {
+    /// As asked.
+    pub request: AddTransfer,
+    /// Nodes to ask.
+    pub peers: Vec<String>,
+    /// Plain HTTP servers of the content's only file.
+    pub mirrors: Vec<String>,
+    /// Trackers to announce to.
+    pub trackers: Vec<String>,
+}
+
+/// What a transfer was asked to do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobRecord {
+    /// Fetch a content.
+    Fetch(FetchRecord),
+    /// Share a path in place.
+    Share(ShareRequest),
+}
+
+/// Where a transfer stood when last recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// At work: goes on after a restart.
+    Active,
+    /// Paused by the operator.
+    Paused,
+    /// Everything there under its final name.
+    Complete,
+    /// Stopped by an error.
+    Failed,
+    /// Stopped for good.
+    Cancelled,
+}
+
+/// One transfer as it is kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TransferRecord {
+    /// Its id.
+    pub id: TransferId,
+    /// What was asked.
+    pub job: JobRecord,
+    /// Where it stood.
+    pub phase: Phase,
+    /// Goes on seeding.
+    pub seeding: bool,
+    /// The content was put under its name by this transfer: what is there is not partial.
+    #[serde(default)]
+    pub published: bool,
+    /// Was told to check what is under its name and to mend it.
+    #[serde(default)]
+    pub mend: bool,
+    /// What it moves, once known.
+    pub content: Option<ContentId>,
+    /// Name under which the content appears.
+    pub name: String,
+    /// Folder it lies in.
+    pub dir: PathBuf,
+    /// When it was added.
+    pub added_ms: u64,
+    /// When it ended.
+    pub ended_ms: Option<u64>,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// Payload so far.
+    pub bytes_down: u64,
+    /// Payload so far.
+    pub bytes_up: u64,
+    /// Both ways, headers included as far as known.
+    pub wire_bytes: u64,
+    /// Time spent running.
+    pub running_ms: u64,
+}
+
+impl TransferRecord {
+    /// The path that it shares, as a key of what was hashed; none if it shares nothing in place.
+    pub(super) fn shared_path(&self) -> Option<&[u8]> {
+        match &self.job {
+            JobRecord::Share(share) => Some(share.path.as_os_str().as_encoded_bytes()),
+            JobRecord::Fetch(_) => None,
+        }
+    }
+}
+
+/// A rate limit that was set while a node ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chosen {
+    /// What the configuration said then, in bytes per second.
+    pub instead_of: Rate,
+    /// What was chosen, in bytes per second.
+    pub rate: Rate,
+}
+
+/// Limits of the whole node that were set while it ran.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChosenLimits {
+    /// Up.
+    pub up: Option<Chosen>,
+    /// Down.
+    pub down: Option<Chosen>,
+}
+
+impl Chosen {
+    /// The limit in force where the configuration says `configured`: who spoke last is right. What
+    /// was chosen holds until the configuration, or a flag, says something new.
+    pub fn over(this: Option<Self>, configured: Rate) -> Rate {
+        this.filter(|chosen| chosen.instead_of == configured).map_or(configured, |chosen| chosen.rate)
+    }
+}
