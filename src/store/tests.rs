@@ -204,53 +204,6 @@ fn another_file_under_the_name_holds_nothing_of_what_was_written() {
     assert_eq!(files.write_at(0, b"x").unwrap_err().kind, FilesErrorKind::Replaced);
 }
 
-/// As for an operator who is not root.
-#[cfg(target_os = "linux")]
-fn unprivileged() {
-    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
-    let mut sets = capabilities(None).unwrap();
-    sets.effective -= CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH;
-    set_capabilities(None, sets).unwrap();
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn a_read_only_file_is_mended_and_stays_read_only() {
-    let dir = tempfile::tempdir().unwrap();
-    let mode = |mode| FileEntry { mode, ..entry("a", 1500) };
-    let (files, _) = published(&dir, vec![mode(0o444)]);
-    let path = dir.path().join("tree/a");
-    // A thread of its own: capabilities are a thread's.
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            unprivileged();
-            assert!(std::fs::OpenOptions::new().write(true).open(&path).is_err(), "or nothing is tried here");
-            files.write_at(0, b"mended").unwrap();
-            files.sync().unwrap();
-            assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o444);
-            files.finish().unwrap();
-            let mut buf = [0; 6];
-            files.read_at(0, &mut buf).unwrap();
-            assert_eq!(&buf, b"mended");
-        });
-    });
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn read_only_folders_are_removed_with_their_files() {
-    let dir = tempfile::tempdir().unwrap();
-    let folder = FileEntry { mode: 0o555, ..entry("sub/", 0) };
-    let (files, stamps) = published(&dir, vec![folder, entry("sub/a", 10)]);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            unprivileged();
-            assert_eq!(files.delete_entries(&stamps).unwrap(), Kept::default());
-        });
-    });
-    assert_eq!(dir.path().read_dir().unwrap().count(), 0);
-}
-
 #[test]
 fn deleting_entries_counts_what_it_leaves() {
     let dir = tempfile::tempdir().unwrap();

@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::common::{Lab, Process};
@@ -85,7 +87,7 @@ fn a_disk_that_fills_up_meanwhile_stops_the_transfer_and_with_space_it_goes_on()
     let mut node = on_a_tiny_disk(&to);
     // The same folder as the node sees it.
     let small = format!("/proc/{}/root{}", node.child.id(), to.path("small").display());
-    let small = std::path::Path::new(&small);
+    let small = Path::new(&small);
     let mut get = to.spawn(&["--json", "get", &link, "-o", "small"]);
     until_bytes(&mut get, 1);
     let mut filler = fs::File::create(small.join("filler")).unwrap();
@@ -99,6 +101,46 @@ fn a_disk_that_fills_up_meanwhile_stops_the_transfer_and_with_space_it_goes_on()
     to.run(&["get", &link, "-o", "small"]).expect(0);
     assert!(fs::read(&path).unwrap() == fs::read(small.join("data.bin")).unwrap());
     assert_eq!(node.stop(), 0);
+}
+
+/// A node without the privilege of writing where modes forbid it: root has it, operators have not.
+fn unprivileged(lab: &Lab) -> Process {
+    if rustix::process::geteuid().is_root() {
+        return started_by(lab, &["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]);
+    }
+    started_by(lab, &["env"])
+}
+
+#[test]
+fn what_is_read_only_can_be_mended_and_removed() {
+    let (from, to) = (Lab::new(), Lab::new());
+    let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    let source = from.data("tree/sub/file", MB);
+    mode(&source, 0o444);
+    mode(source.parent().unwrap(), 0o555);
+    let _seeder = from.serve(&[]);
+    let link = from.share(&from.path("tree"));
+    let _node = unprivileged(&to);
+    to.run(&["get", &link, "-o", "out"]).expect(0);
+    let got = to.path("out/tree/sub/file");
+    mode(&got, 0o644);
+    fs::OpenOptions::new().write(true).open(&got).unwrap().write_all(b"damage").unwrap();
+    mode(&got, 0o444);
+    to.run(&["get", &link, "-o", "out", "--overwrite"]).expect(0);
+    assert!(fs::read(&source).unwrap() == fs::read(&got).unwrap());
+    assert_eq!(fs::metadata(&got).unwrap().permissions().mode() & 0o777, 0o444, "as it was");
+
+    // The one that mended it knows what it looks like now.
+    let ls = to.run(&["--json", "ls", "--all"]).expect(0).objects();
+    let mut ids: Vec<String> = ls.iter().filter_map(|row| Some(row["id"].as_u64()?.to_string())).collect();
+    ids.sort();
+    let (first, last) = (&ids[0], &ids[1]);
+    to.run(&["remove", first]).expect(0);
+    fs::write(to.path("out/tree/mine"), "mine").unwrap();
+    let removed = to.run(&["remove", last, "--data"]);
+    assert!(removed.expect(0).stderr().contains("1 kept: 0 changed since the fetch, 1 not part"), "{removed:?}");
+    assert!(to.path("out/tree/mine").exists() && !to.path("out/tree/sub").exists());
+    mode(source.parent().unwrap(), 0o755);
 }
 
 #[test]
