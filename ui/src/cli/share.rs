@@ -62,6 +62,7 @@ fn request(cx: &Context, path: PathBuf) -> ShareRequest {
         trackers: settings.trackers.iter().map(|t| with_scheme(t)).collect(),
         ratio: settings.share.ratio,
         seconds: settings.share.seed_time.map(|t| t.as_secs().max(1)),
+        ..ShareRequest::default()
     }
 }
 
