@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::strategy::{Job, JobEnd};
+use crate::content::name::printable;
 use crate::control::{Bits, TransferDetail, TransferState};
 use crate::swarm::{Announcers, Flow, Held, SeedGoal, UploadRow, files_shown};
 
