@@ -104,11 +104,18 @@ fn rates(canvas: &mut Canvas<'_>, area: Rect, mut right: u16, context: Context<'
 /// Two charts side by side, each with its numbers at the left: the rate now, its limit, the scale.
 fn charts(canvas: &mut Canvas<'_>, area: Rect, context: Context<'_>) {
     let half = (area.width - 3) / 2;
+    // Rates of a node that cannot be reached are no rates; what they were stays, faint.
+    let lost = context.model.data_age_ms().is_some();
     for (way, x) in [(Way::down(context), area.x + 1), (Way::up(context), area.right() - 1 - half)] {
         let y = area.y + 1;
         let chart = Rect::new(x + LABEL, y, half - LABEL, area.height - 1);
-        let top = way.chart(canvas, chart, (way.token, way.body), context);
-        canvas.glyph(x, y, canvas.glyphs.arrows[usize::from(way.up)], way.token);
+        let tokens = if lost { (Token::Faint, Token::Faint) } else { (way.token, way.body) };
+        let top = way.chart(canvas, chart, tokens, context);
+        canvas.glyph(x, y, canvas.glyphs.arrows[usize::from(way.up)], tokens.0);
+        if lost {
+            canvas.right(x + 2, y, 11, format_args!("{}", canvas.glyphs.none), Token::Faint);
+            continue;
+        }
         canvas.right(x + 2, y, 11, format_args!("{}", Rate(way.rate)), way.token);
         if way.limit.is_some() {
             let limit = Limit(way.limit, canvas.glyphs.unlimited);
