@@ -1,7 +1,7 @@
 //! Where log lines go: a file, the node's own ring for the console and, for a headless node, stderr.
 //! Never the screen that the console draws on.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use skep_engine::log::Logs;
 use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
@@ -18,6 +18,8 @@ const KEPT: usize = 7;
 pub struct Logging {
     /// Gives each node its ring, which the console's log pane shows; its filter is that of all of it.
     pub logs: Logs,
+    /// The file that is written now, if any.
+    pub file: Option<PathBuf>,
     _writer: Option<WorkerGuard>,
 }
 
@@ -44,7 +46,7 @@ pub fn start(settings: &Settings, to_stderr: bool) -> Result<Logging, Failure> {
         .with(err.map(|layer| logs.filtered(layer)));
     // Fails only if this process logs already, as tests do.
     let _ = tracing::subscriber::set_global_default(subscriber);
-    Ok(Logging { logs, _writer: guard })
+    Ok(Logging { logs, file: path(settings), _writer: guard })
 }
 
 /// Logs to rings only: nothing of it reaches a file.
@@ -54,7 +56,20 @@ pub fn start(settings: &Settings, to_stderr: bool) -> Result<Logging, Failure> {
 pub fn in_memory() -> Result<Logging, Failure> {
     let logs = Logs::new("info").map_err(|e| Failure::because("cannot log", anyhow::anyhow!("{e}")))?;
     let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(logs.layer()));
-    Ok(Logging { logs, _writer: None })
+    Ok(Logging { logs, file: None, _writer: None })
+}
+
+/// The file that [`writer`] opened: of a folder with one for each day the newest.
+fn path(settings: &Settings) -> Option<PathBuf> {
+    let Some(folder) = settings.log_dir.as_ref().filter(|_| settings.log_file.is_none()) else {
+        return settings.log_file.clone();
+    };
+    let files = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
+    let is_log = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with("skep.") && name.ends_with(".log")
+    };
+    files.filter(is_log).max()
 }
 
 fn writer(settings: &Settings) -> Result<Option<(NonBlocking, WorkerGuard)>, Failure> {

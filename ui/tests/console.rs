@@ -11,3 +11,5 @@ mod frames;
 mod keys;
 #[path = "console/storm.rs"]
 mod storm;
+#[path = "console/workload.rs"]
+mod workload;

@@ -31,6 +31,6 @@ pub(super) fn run(cx: &Context, args: &Args) -> Result<Exit, Failure> {
             Some(url) => host::remote(cx, host::with_scheme(url).trim_end_matches('/')).await?,
         };
         let control = if args.read_only { Arc::new(ReadOnly(control)) } else { control };
-        console::show(cx, control, args.read_only).await
+        console::show(cx, control, args.read_only, None).await
     })
 }

@@ -35,7 +35,7 @@ pub(super) fn run(cx: &Context) -> Result<Exit, Failure> {
             }
             host => host?,
         };
-        let shown = show(cx, host.control(), false).await;
+        let shown = show(cx, host.control(), false, logging.file.clone()).await;
         let mut stop = Stop::listen()?;
         stop.cleaning_up(Exit::Done, host.close()).await;
         shown
@@ -52,20 +52,31 @@ fn port_is_taken(failure: &Failure) -> bool {
 /// The console draws on stdout and reads keys from stdin.
 ///
 /// # Errors
-/// One of them is no terminal.
+/// One of them is no terminal, or one that cannot place text.
 pub(super) fn need_terminal() -> Result<(), Failure> {
-    if io::stdout().is_terminal() && io::stdin().is_terminal() {
-        return Ok(());
+    if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
+        return Err(Failure::usage("the console needs a terminal; without one use the commands: see `skep --help`"));
     }
-    Err(Failure::usage("the console needs a terminal; without one use the commands: see `skep --help`"))
+    if std::env::var_os("TERM").is_some_and(|term| term == "dumb") {
+        return Err(Failure::usage(
+            "the console needs a terminal that can place text, and TERM=dumb says that this one cannot; use the commands: see `skep --help`",
+        ));
+    }
+    Ok(())
 }
 
-/// Runs the console on a node until the operator leaves.
+/// Runs the console on a node until the operator leaves. `log_file`: where this process logs.
 ///
 /// # Errors
 /// The terminal cannot be used, or the console failed.
-pub(super) async fn show(cx: &Context, control: Arc<dyn Control>, read_only: bool) -> Result<Exit, Failure> {
-    match console::run(control, options(cx, read_only)).await {
+pub(super) async fn show(
+    cx: &Context,
+    control: Arc<dyn Control>,
+    read_only: bool,
+    log_file: Option<PathBuf>,
+) -> Result<Exit, Failure> {
+    let options = ConsoleOptions { log_file, ..options(cx, read_only) };
+    match console::run(control, options).await {
         Ok(console::Exit::Quit | console::Exit::Terminated) => Ok(Exit::Done),
         Err(error @ ConsoleError::NotATerminal) => Err(Failure::usage(error.to_string())),
         Err(error) => Err(Failure::failed(error.to_string())),
@@ -94,7 +105,6 @@ fn options(cx: &Context, read_only: bool) -> ConsoleOptions {
         },
         mouse: set.mouse,
         fps: set.fps,
-        log_file: settings.log_file.clone().or_else(|| settings.log_dir.clone()),
         default_dir: settings.get.dir.clone().or_else(|| settings.root.clone()),
         ..ConsoleOptions::default()
     }

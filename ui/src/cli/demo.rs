@@ -68,7 +68,7 @@ pub(super) fn run(cx: &Context, args: &Args) -> Result<Exit, Failure> {
         } else {
             let time = args.seconds.unwrap_or(Duration::MAX);
             tokio::select! {
-                shown = console::show(cx, fleet.control(), false) => shown,
+                shown = console::show(cx, fleet.control(), false, None) => shown,
                 () = tokio::time::sleep(time.min(Duration::from_secs(30 * 86_400))) => Ok(Exit::Done),
             }
         };

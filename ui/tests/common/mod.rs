@@ -1,6 +1,8 @@
 //! A laboratory for the real binary: a home and a state folder of its own, nothing of the user's.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub mod terminal;
+
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
@@ -57,7 +59,7 @@ impl Lab {
 
     pub fn run(&self, args: &[&str]) -> Ended {
         let child = self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let _watchdog = watchdog(&child);
+        let _watchdog = watchdog(child.id());
         Ended(child.wait_with_output().unwrap())
     }
 
@@ -92,8 +94,8 @@ impl Lab {
 }
 
 /// Kills a command that hangs, so that its test fails instead of all of them waiting. Dropped, it lets go.
-fn watchdog(child: &Child) -> Sender<()> {
-    let pid = rustix::process::Pid::from_raw(child.id() as i32).unwrap();
+fn watchdog(pid: u32) -> Sender<()> {
+    let pid = rustix::process::Pid::from_raw(pid as i32).unwrap();
     let (sender, receiver) = channel::<()>();
     std::thread::spawn(move || {
         if receiver.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
@@ -150,7 +152,7 @@ pub struct Process {
 impl Process {
     pub fn new(mut child: Child) -> Self {
         let out = BufReader::new(child.stdout.take().unwrap());
-        let _watchdog = watchdog(&child);
+        let _watchdog = watchdog(child.id());
         Self { child, out, url: None, _watchdog }
     }
 

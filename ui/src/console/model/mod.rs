@@ -85,6 +85,8 @@ pub struct Cost {
     pub fps_x10: u32,
     /// Bytes per second written to the terminal.
     pub bytes_per_s: u64,
+    /// CPU time per time, in thousandths of a core.
+    pub cpu_permille: u32,
     /// How many times slower than usual data is drawn, because the terminal or the line is slow.
     pub slowdown: u32,
 }

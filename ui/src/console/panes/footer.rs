@@ -27,6 +27,11 @@ pub fn draw(canvas: &mut Canvas<'_>, area: Rect, context: Context<'_>) {
         } else {
             ""
         };
+        if area.width >= 100 {
+            let (whole, tenth) = (cost.cpu_permille / 10, cost.cpu_permille % 10);
+            end -= 10;
+            canvas.right(end, area.y, 10, format_args!("{whole}.{tenth}% cpu"), Token::Faint);
+        }
         end -= 24;
         canvas.right(end, area.y, 24, format_args!("{slow}{whole}.{tenth} fps {rate}"), Token::Faint);
         end -= 2;

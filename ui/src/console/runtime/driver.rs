@@ -4,29 +4,26 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crossterm::event::{Event as TermEvent, EventStream, KeyEventKind};
-use futures_util::{FutureExt as _, StreamExt as _};
+use crossterm::event::{Event as TermEvent, KeyEventKind};
 use skep_engine::control::{Control, Focus};
 
+use super::cpu_us;
+use super::frames::Frames;
 use super::ground::{self, GroundProbe, Heard};
-use super::meter::Meter;
+use super::input::Input;
 use super::options::{ConsoleError, ConsoleOptions, Exit};
 use super::panics::PanicHook;
-use super::scheduler::{Attention, Due, Scheduler};
-use super::screen::Screen;
 use super::signals::{Asked, Signals};
 use super::tasks::Tasks;
 use super::themes::ThemeWatch;
 use super::tty::Tty;
 use super::writer::{Flushed, Writer};
-use crate::console::derive::Derived;
 use crate::console::effect::Effect;
 use crate::console::event::Event;
 use crate::console::keymap::Key;
-use crate::console::model::{Cost, Model, Moment};
+use crate::console::model::{Model, Moment};
 use crate::console::reduce::reduce;
 use crate::console::source::{Change, Source};
-use crate::console::view;
 
 mod setup;
 
@@ -38,15 +35,12 @@ type Flow = Option<Exit>;
 
 struct Driver<'a> {
     model: Model,
-    derived: Derived,
-    screen: Screen,
-    scheduler: Scheduler,
-    meter: Meter,
+    frames: Frames,
     source: Source,
     tasks: Tasks,
     writer: Writer,
     signals: Signals,
-    input: EventStream,
+    input: Input,
     ground: GroundProbe,
     themes: ThemeWatch,
     tty: Arc<Tty>,
@@ -54,10 +48,6 @@ struct Driver<'a> {
     started: Instant,
     /// A newer snapshot waits to be taken.
     fresh: bool,
-    /// Buffers to be used again.
-    spare: Vec<u8>,
-    /// The second that the clock shows.
-    second: u64,
 }
 
 /// Runs the console on a terminal that is taken over already.
@@ -72,23 +62,18 @@ pub(super) async fn drive(
     let (width, height) = crossterm::terminal::size()?;
     let mut driver = Driver {
         model,
-        derived: Derived::default(),
-        screen: Screen::new(width, height),
-        scheduler: Scheduler::new(options.fps, options.byte_budget),
-        meter: Meter::default(),
+        frames: Frames::new((width, height), options.fps, options.byte_budget),
         source,
         tasks: Tasks::new(control),
         writer: Writer::start(Arc::clone(&tty))?,
         signals: Signals::listen()?,
-        input: EventStream::new(),
+        input: Input::start()?,
         ground: GroundProbe::default(),
         themes: ThemeWatch::start(options.theme_dir.clone(), files),
         tty,
         hook,
         started: Instant::now(),
         fresh: true,
-        spare: Vec::with_capacity(32 * 1024),
-        second: 0,
     };
     driver.model.eco = options.eco;
     driver.reduce(Event::Resize(width, height)).await?;
@@ -96,7 +81,7 @@ pub(super) async fn drive(
         driver.reduce(Event::Trouble(trouble)).await?;
     }
     if setup::answers_questions() {
-        driver.screen.send(ground::QUESTION);
+        driver.frames.screen().send(ground::QUESTION);
         driver.ground.on_asked(driver.now().mono_ms);
     }
     driver.run().await
@@ -110,22 +95,22 @@ impl Driver<'_> {
                 return Ok(exit);
             }
             self.draw_if_due().await?;
-            let wake = self.wake_in();
+            let wake = self.frames.wait_ms(&self.model, self.now(), self.writer.is_busy());
             let flow = tokio::select! {
                 biased;
                 asked = self.signals.next() => self.signal(asked).await?,
                 event = self.input.next() => self.terminal(event).await?,
                 flushed = self.writer.flushed() => self.flushed(flushed)?,
                 event = self.tasks.next() => {
-                    self.scheduler.on_input();
+                    self.frames.on_input();
                     self.reduce(event).await?
                 }
                 event = self.themes.next() => {
-                    self.scheduler.on_input();
+                    self.frames.on_input();
                     self.reduce(event).await?
                 }
                 change = self.source.changed(), if !self.fresh => self.changed(change).await?,
-                () = tokio::time::sleep(wake) => None,
+                () = tokio::time::sleep(Duration::from_millis(wake)) => None,
             };
             if let Some(exit) = flow {
                 return Ok(exit);
@@ -138,24 +123,6 @@ impl Driver<'_> {
         Moment { mono_ms: self.started.elapsed().as_millis() as u64, wall_ms: wall.as_millis() as u64 }
     }
 
-    fn attention(&self) -> Attention {
-        if self.model.terminal_focused && !self.model.eco { Attention::Close } else { Attention::Relaxed }
-    }
-
-    /// How long to sleep if nothing happens: until the next frame, the next second or the end of a
-    /// message. While a frame is on its way its end wakes the loop.
-    fn wake_in(&self) -> Duration {
-        let now = self.now();
-        let next_second = 1_000 - now.wall_ms % 1_000;
-        let mut wait = next_second;
-        if !self.writer.is_busy()
-            && let Due::At(at) = self.scheduler.due(now.mono_ms, self.attention())
-        {
-            wait = wait.min(at.saturating_sub(now.mono_ms));
-        }
-        Duration::from_millis(wait.max(1))
-    }
-
     /// Takes an event into the model and carries out what follows from it.
     async fn reduce(&mut self, event: Event) -> Result<Flow, ConsoleError> {
         let now = self.now();
@@ -164,13 +131,12 @@ impl Driver<'_> {
             let Some(effect) = self.tasks.start(effect) else { continue };
             match effect {
                 Effect::SetFocus(focus) => self.source.focus(focus),
-                Effect::Copy(text) => self.screen.copy(&text),
+                Effect::Copy(text) => self.frames.screen().copy(&text),
                 Effect::Export(stem) => {
-                    let mut frame = self.screen.buffer().clone();
-                    view::draw(&self.model, &mut self.derived, &mut frame);
+                    let frame = self.frames.picture(&self.model);
                     self.tasks.export(frame, Arc::clone(&self.model.theme), stem);
                 }
-                Effect::Redraw => self.screen.forget(),
+                Effect::Redraw => self.frames.screen().forget(),
                 Effect::Suspend => self.suspend(true).await?,
                 Effect::Quit => return Ok(Some(Exit::Quit)),
                 #[allow(clippy::panic, reason = "asked for, in debug builds, to see the terminal restored")]
@@ -190,8 +156,8 @@ impl Driver<'_> {
             if let Some(exit) = self.terminal_event(event?).await? {
                 return Ok(Some(exit));
             }
-            match self.input.next().now_or_never() {
-                Some(event) => next = event,
+            match self.input.ready() {
+                Some(event) => next = Some(event),
                 None => break,
             }
         }
@@ -212,13 +178,13 @@ impl Driver<'_> {
             TermEvent::Paste(text) => Event::Paste(text),
             TermEvent::Mouse(mouse) => Event::Mouse(mouse),
             TermEvent::Resize(width, height) => {
-                self.screen.resize(width, height);
+                self.frames.screen().resize(width, height);
                 Event::Resize(width, height)
             }
             TermEvent::FocusGained => Event::TerminalFocus(true),
             TermEvent::FocusLost => Event::TerminalFocus(false),
         };
-        self.scheduler.on_input();
+        self.frames.on_input();
         self.reduce(event).await
     }
 
@@ -227,7 +193,7 @@ impl Driver<'_> {
     }
 
     async fn keys(&mut self, keys: Vec<Key>) -> Result<Flow, ConsoleError> {
-        self.scheduler.on_input();
+        self.frames.on_input();
         for key in keys {
             if let Some(exit) = self.reduce(Event::Key(key)).await? {
                 return Ok(Some(exit));
@@ -241,11 +207,11 @@ impl Driver<'_> {
             Change::Snapshot => {
                 // Taken when it is drawn, so that snapshots in between cost nothing.
                 self.fresh = true;
-                self.scheduler.on_data();
+                self.frames.on_data();
                 Ok(None)
             }
             Change::Connection => {
-                self.scheduler.on_input();
+                self.frames.on_input();
                 let connection = self.source.connection();
                 self.reduce(Event::Connection(connection)).await
             }
@@ -258,36 +224,21 @@ impl Driver<'_> {
             tracing::debug!(target: "console", "the terminal is gone: {error}");
             return Ok(Some(Exit::Terminated));
         }
-        self.spare = flushed.buffer;
-        let now = self.now().mono_ms;
-        self.meter.note(now, flushed.bytes as u64);
-        let bytes_per_s = self.meter.bytes_per_s(now);
-        self.scheduler.on_flushed(now, flushed.took.as_millis() as u64, bytes_per_s);
+        let took_ms = flushed.took.as_millis() as u64;
+        self.frames.on_flushed(self.now().mono_ms, took_ms, flushed.bytes, flushed.buffer);
         Ok(None)
     }
 
     async fn draw_if_due(&mut self) -> Result<(), ConsoleError> {
-        let now = self.now();
-        if now.wall_ms / 1_000 != self.second {
-            self.second = now.wall_ms / 1_000;
-            self.scheduler.on_data();
-        }
-        let attention = self.attention();
-        if self.writer.is_busy() || self.scheduler.due(now.mono_ms, attention) != Due::Now {
+        if self.writer.is_busy() {
             return Ok(());
         }
-        let with_data = self.scheduler.is_data_due(now.mono_ms, attention);
-        if with_data {
+        let now = self.now();
+        let Some(turn) = self.frames.turn(&self.model, now) else { return Ok(()) };
+        if turn.with_data {
             self.take_data(now).await?;
         }
-        let cursor = view::draw(&self.model, &mut self.derived, self.screen.buffer());
-        let mut bytes = std::mem::take(&mut self.spare);
-        bytes.clear();
-        self.screen.frame(cursor, &mut bytes);
-        self.scheduler.on_drawn(now.mono_ms, with_data);
-        if bytes.is_empty() {
-            self.spare = bytes;
-        } else {
+        if let Some(bytes) = self.frames.draw(&self.model, now, turn) {
             self.writer.send(bytes);
         }
         Ok(())
@@ -302,11 +253,7 @@ impl Driver<'_> {
         for message in self.hook.take() {
             self.reduce(Event::Trouble(format!("something panicked, see the log: {message}"))).await?;
         }
-        let cost = Cost {
-            fps_x10: self.meter.fps_x10(now.mono_ms),
-            bytes_per_s: self.meter.bytes_per_s(now.mono_ms),
-            slowdown: self.scheduler.slowdown(),
-        };
+        let cost = self.frames.cost(now.mono_ms, cpu_us());
         self.reduce(Event::Cost(cost)).await?;
         Ok(())
     }
@@ -331,10 +278,10 @@ impl Driver<'_> {
     fn wake(&mut self) -> Result<(), ConsoleError> {
         self.tty.resume()?;
         let (width, height) = crossterm::terminal::size()?;
-        self.screen.resize(width, height);
-        self.screen.forget();
+        self.frames.screen().resize(width, height);
+        self.frames.screen().forget();
         self.model.size = (width, height);
-        self.scheduler.on_input();
+        self.frames.on_input();
         Ok(())
     }
 }

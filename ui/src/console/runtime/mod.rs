@@ -1,7 +1,9 @@
 //! What runs the console: terminal, frames, signals, and carrying out effects.
 //!
 //! - [`driver`]: the loop; takes input first, then everything else.
-//! - [`scheduler`]: when to draw (a decider).
+//! - [`frames`]: when to draw and what, without a terminal or a clock of its own; [`scheduler`] and
+//!   [`meter`] are its deciders.
+//! - [`input`]: a thread that reads the terminal.
 //! - [`screen`], [`encode`]: a frame as the bytes that change what is on screen.
 //! - [`writer`]: a thread of its own, so that a slow terminal never blocks keys or signals.
 //! - [`picture`]: the same without a terminal, for documentation.
@@ -12,7 +14,9 @@
 pub mod driver;
 pub mod encode;
 pub mod export;
+pub mod frames;
 pub mod ground;
+pub mod input;
 pub mod meter;
 pub mod options;
 pub mod panics;
@@ -53,4 +57,10 @@ pub async fn run(control: Arc<dyn Control>, options: ConsoleOptions) -> Result<E
             Err(ConsoleError::Panicked { message, log_file })
         }
     }
+}
+
+/// CPU time of this thread, which does everything but reading and writing the terminal: those sleep.
+fn cpu_us() -> u64 {
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    used.tv_sec as u64 * 1_000_000 + used.tv_nsec as u64 / 1_000
 }

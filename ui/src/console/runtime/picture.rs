@@ -7,8 +7,8 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use skep_engine::control::{Control, Focus};
 
-use super::meter::Meter;
-use super::screen::Screen;
+use super::cpu_us;
+use super::frames::{Frames, Turn};
 use crate::console::derive::Derived;
 use crate::console::effect::Effect;
 use crate::console::event::Event;
@@ -17,7 +17,7 @@ use crate::console::export::svg;
 use crate::console::glyphs::GlyphChoice;
 use crate::console::keymap::{Keymap, parse_chord};
 use crate::console::model::looks::ThemeChoice;
-use crate::console::model::{Cost, Model, Moment, Settings};
+use crate::console::model::{Model, Moment, Settings};
 use crate::console::reduce::reduce;
 use crate::console::source::{Change, Source};
 use crate::console::view;
@@ -67,10 +67,9 @@ pub async fn watch(control: &dyn Control, time: Duration) -> Vec<(&'static str, 
         source: Source::new(control.view(Focus::default())),
         started: Instant::now(),
     };
-    let (mut derived, mut screen, mut meter) = (Derived::default(), Screen::new(SIZE.0, SIZE.1), Meter::default());
+    let mut frames = Frames::new(SIZE, 1_000 / FRAME.as_millis() as u32, u64::MAX);
     let mut cast = Cast::new(SIZE, "skep demo");
     let mut script = SCRIPT.iter().peekable();
-    let mut bytes = Vec::new();
     watch.reduce(Event::Resize(SIZE.0, SIZE.1));
     let left = |watch: &Watch| time.saturating_sub(watch.started.elapsed());
     while let Ok(change) = tokio::time::timeout(left(&watch), watch.source.changed()).await {
@@ -78,16 +77,12 @@ pub async fn watch(control: &dyn Control, time: Duration) -> Vec<(&'static str, 
         while let Some((_, keys)) = script.next_if(|(part, _)| watch.started.elapsed() >= time.mul_f64(*part)) {
             watch.press(keys);
         }
-        let cursor = view::draw(&watch.model, &mut derived, screen.buffer());
-        bytes.clear();
-        screen.frame(cursor, &mut bytes);
-        let now = watch.now().mono_ms;
-        if !bytes.is_empty() {
-            meter.note(now, bytes.len() as u64);
-            cast.frame(now, &bytes);
+        let now = watch.now();
+        if let Some(bytes) = frames.draw(&watch.model, now, Turn { with_data: true }) {
+            cast.frame(now.mono_ms, &bytes);
+            frames.on_flushed(now.mono_ms, 0, bytes.len(), bytes);
         }
-        let cost = Cost { fps_x10: meter.fps_x10(now), bytes_per_s: meter.bytes_per_s(now), slowdown: 1 };
-        watch.reduce(Event::Cost(cost));
+        watch.reduce(Event::Cost(frames.cost(now.mono_ms, cpu_us())));
         tokio::time::sleep(FRAME.min(left(&watch))).await;
     }
     let mut files: Vec<_> = SHOTS.iter().map(|shot| (shot.name, watch.take_picture(shot))).collect();
