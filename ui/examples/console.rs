@@ -151,7 +151,7 @@ fn frame(args: &[String]) {
     print!("{}", export::svg::render(&fixture::frame(&model), &model.theme));
 }
 
-/// A minute of each load in simulated time: bytes, draws, real times.
+/// A minute of each load in simulated time: bytes, draws, CPU times.
 fn cost() {
     for load in Load::ALL {
         let mut run = Simulation::new(120, 40, load);

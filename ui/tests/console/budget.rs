@@ -1,5 +1,5 @@
-//! What frames cost, in simulated time. Draws and bytes are exact; real times are reported, with a
-//! bound far above them, so that only a blunder fails on a busy machine.
+//! What frames cost, in simulated time. Draws and bytes are exact; CPU times are reported, with a
+//! bound far above them, so that only a blunder fails in a debug build on a slow machine.
 
 use std::time::Duration;
 

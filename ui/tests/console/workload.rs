@@ -3,7 +3,7 @@
 #![allow(dead_code)]
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use skep::console::event::Event;
 use skep::console::keymap::Key;
@@ -154,7 +154,7 @@ pub struct Simulation {
     pub bytes: u64,
     /// The largest frame.
     pub largest: usize,
-    /// Real time of each: reduce, derive, draw, encode.
+    /// CPU time of each: reduce, derive, draw, encode.
     pub times: Vec<Duration>,
 }
 
@@ -205,14 +205,14 @@ impl Simulation {
         }
     }
 
-    /// Presses a key; the time until it is painted.
+    /// Presses a key; the CPU time until it is painted.
     pub fn press(&mut self, key: &str, terminal: impl FnMut(&[u8])) -> Duration {
-        let start = Instant::now();
+        let start = cpu();
         if let Ok(key) = key.parse::<Key>() {
             self.event(Event::Key(key));
         }
         self.draw_if_due(terminal);
-        start.elapsed()
+        cpu().saturating_sub(start)
     }
 
     /// Something that is painted at once.
@@ -230,7 +230,7 @@ impl Simulation {
         let now = at(self.now);
         let Some(turn) = self.frames.turn(&self.model, now) else { return };
         let next = (turn.with_data && std::mem::take(&mut self.fresh)).then(|| Arc::new(self.snapshot.clone()));
-        let start = Instant::now();
+        let start = cpu();
         if let Some(snapshot) = next {
             reduce(&mut self.model, Event::Snapshot(snapshot), now);
         }
@@ -239,7 +239,7 @@ impl Simulation {
             reduce(&mut self.model, Event::Cost(cost), now);
         }
         let frame = self.frames.draw(&self.model, now, turn);
-        self.times.push(start.elapsed());
+        self.times.push(cpu().saturating_sub(start));
         if let Some(bytes) = frame {
             terminal(&bytes);
             self.draws += 1;
@@ -249,11 +249,17 @@ impl Simulation {
         }
     }
 
-    /// Real time of a frame that `share` of all were faster than.
+    /// CPU time of a frame that `share` of all were faster than.
     pub fn percentile(&self, share: f64) -> Duration {
         let mut times = self.times.clone();
         times.sort();
         let at = (times.len() as f64 * share) as usize;
         times.get(at.min(times.len().saturating_sub(1))).copied().unwrap_or_default()
     }
+}
+
+/// CPU time of this thread: what neighbours on the machine do is no part of it.
+fn cpu() -> Duration {
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(used.tv_sec as u64, used.tv_nsec as u32)
 }
