@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::Preview;
 use crate::content::ContentId;
 
 /// Names a transfer on its node; small numbers, never reused.
@@ -111,6 +112,10 @@ pub enum Command {
     Add(AddTransfer),
     /// Share a path → [`Reply::Added`]; its link is in the row once the manifest is made.
     Share(ShareRequest),
+    /// Say what [`Command::Add`] would do, and do nothing → [`Reply::Preview`].
+    Preview(AddTransfer),
+    /// Say what [`Command::Share`] would do, and do nothing → [`Reply::Preview`].
+    PreviewShare(ShareRequest),
     /// Stop moving bytes, keep everything.
     Pause {
         /// Which.
@@ -151,6 +156,26 @@ pub enum Command {
         #[serde(default, skip_serializing_if = "Option::is_none", with = "double_option")]
         down: Option<Rate>,
     },
+    /// Let these come before or after others when they wait for their turn.
+    Prioritise {
+        /// Which.
+        ids: Vec<TransferId>,
+        /// -9 to 9, 0 is usual.
+        priority: i8,
+    },
+    /// Change places in the queue with the neighbour of the same priority.
+    Move {
+        /// Which.
+        id: TransferId,
+        /// Towards the front.
+        up: bool,
+    },
+    /// Ban a peer as if it had sent wrong data: nothing is fetched from it by transfers that start
+    /// from now on.
+    Ban {
+        /// `host:port` or endpoint URL.
+        peer: String,
+    },
     /// Forget a ban.
     Unban {
         /// `host:port` as listed.
@@ -178,6 +203,8 @@ pub enum Reply {
     },
     /// Removed with its data, except for this.
     Kept(Kept),
+    /// What a command would do.
+    Preview(Preview),
 }
 
 /// What was left where a content's data was to be deleted.

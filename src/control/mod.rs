@@ -10,6 +10,7 @@
 mod command;
 mod detail;
 mod path;
+mod preview;
 mod snapshot;
 
 use std::future::Future;
@@ -22,6 +23,7 @@ pub use command::{
     TransferId,
 };
 pub use detail::{Bits, PeerRow, PeerState, TrackerRow, TransferDetail};
+pub use preview::Preview;
 pub use snapshot::{
     BanRow, Direction, LogLevel, LogLine, NodeInfo, NodeRow, Snapshot, StrategyRow, TransferRow, TransferState,
 };

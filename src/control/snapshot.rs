@@ -131,6 +131,10 @@ pub struct TransferRow {
     pub limit_up: Rate,
     /// Its own limits.
     pub limit_down: Rate,
+    /// Those of higher priority come first when they wait for their turn; 0 unless somebody set it.
+    pub priority: i8,
+    /// Place in the queue among those of the same priority, lower first.
+    pub rank: u64,
     /// Order of pieces.
     pub order: PieceOrder,
     /// Where it lies or will lie on the node's disk.

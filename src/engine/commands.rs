@@ -77,12 +77,21 @@ impl Core {
         match command {
             Command::Add(request) => self.add(request).await,
             Command::Share(request) => self.share(request).await,
+            Command::Preview(request) => self.preview_add(&request).await.map(Reply::Preview),
+            Command::PreviewShare(request) => self.preview_share(&request).await.map(Reply::Preview),
             Command::Pause { ids } => self.order(&ids, |_| Order::Pause).await,
             Command::Resume { ids } => self.order(&ids, |_| Order::Resume).await,
             Command::Cancel { ids } => self.order(&ids, |_| Order::Cancel).await,
             Command::Verify { ids } => self.order(&ids, |_| Order::Verify).await,
             Command::Remove { ids, data } => self.remove(&ids, data).await,
             Command::Limit { id, up, down } => self.limit(id, up, down).await,
+            Command::Prioritise { ids, priority } => self.prioritise(&ids, priority).await,
+            Command::Move { id, up } => self.move_in_queue(id, up).await,
+            Command::Ban { peer } => {
+                self.services.swarm.bans.ban(&peer, "banned by the operator");
+                self.services.bell.changed.notify_one();
+                Ok(Reply::Done)
+            }
             Command::Unban { peer } => {
                 if self.services.swarm.bans.lift(&peer) {
                     self.services.bell.changed.notify_one();
@@ -108,6 +117,11 @@ impl Core {
     /// The rows now.
     pub(super) fn rows(&self) -> Vec<TransferRow> {
         self.lock().values().map(|handle| handle.shared.row()).collect()
+    }
+
+    /// Every transfer.
+    pub(super) fn all(&self) -> Vec<Arc<Shared>> {
+        self.lock().values().map(|handle| handle.shared.clone()).collect()
     }
 
     pub(super) fn handle(&self, id: TransferId) -> Result<Handle, CommandError> {
@@ -152,12 +166,7 @@ impl Core {
     }
 
     async fn add(&self, request: AddTransfer) -> Result<Reply, CommandError> {
-        if let Some(dir) = &request.dir
-            && !dir.is_absolute()
-        {
-            return Err(error(CommandErrorKind::Invalid, format!("the folder {dir:?} must be absolute")));
-        }
-        let dir = request.dir.clone().unwrap_or_else(|| self.services.root.clone());
+        let dir = self.target_dir(&request)?;
         let (mut ids, mut contents) = (Vec::new(), Vec::new());
         // Two requests for the same content must not both find that there is none yet.
         let _one_at_a_time = self.adding.lock().await;
@@ -169,6 +178,17 @@ impl Core {
             });
         }
         Ok(Reply::Added { ids, contents })
+    }
+
+    /// Where what is asked for would appear.
+    pub(super) fn target_dir(&self, request: &AddTransfer) -> Result<std::path::PathBuf, CommandError> {
+        match &request.dir {
+            Some(dir) if !dir.is_absolute() => {
+                Err(error(CommandErrorKind::Invalid, format!("the folder {dir:?} must be absolute")))
+            }
+            Some(dir) => Ok(dir.clone()),
+            None => Ok(self.services.root.clone()),
+        }
     }
 
     /// What stands under the name may be another transfer's by now.
@@ -266,7 +286,7 @@ impl Core {
     }
 
     /// A fetch of the same content to the same folder that is not over.
-    fn find_fetch(&self, resolved: &Resolved, dir: &std::path::Path) -> Option<Handle> {
+    pub(super) fn find_fetch(&self, resolved: &Resolved, dir: &std::path::Path) -> Option<Handle> {
         let handles = self.lock();
         let same = |handle: &&Handle| {
             let record = handle.shared.record();
@@ -276,6 +296,13 @@ impl Core {
                 && matches!(record.phase, Phase::Active | Phase::Paused | Phase::Failed)
         };
         handles.values().find(same).cloned()
+    }
+
+    /// The share of a path that is there already.
+    pub(super) fn find_share(&self, path: &std::path::Path) -> Option<TransferId> {
+        let same =
+            |handle: &&Handle| matches!(&handle.shared.record().job, JobRecord::Share(share) if share.path == path);
+        self.lock().values().find(same).map(|handle| handle.shared.id)
     }
 
     async fn add_one(
@@ -429,6 +456,8 @@ fn new_record(
         seeding: false,
         published: false,
         mend: false,
+        priority: 0,
+        moved_to: None,
         content,
         name,
         dir,
@@ -470,6 +499,8 @@ fn row_of(record: &TransferRecord) -> TransferRow {
         bytes_up: record.bytes_up,
         wire_bytes: record.wire_bytes,
         duration_s: record.running_ms as f64 / 1e3,
+        priority: record.priority,
+        rank: record.rank(),
         limit_up: limits.0,
         limit_down: limits.1,
         order,

@@ -13,6 +13,8 @@ mod config;
 mod fetch_job;
 mod figures;
 mod limits;
+mod order;
+mod preview;
 mod publisher;
 mod resolve;
 mod seeding;
@@ -25,6 +27,7 @@ mod swarm_strategy;
 #[cfg(test)]
 mod tests;
 mod transfer;
+mod turns;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
-
 use super::shared::Bell;
+use super::turns::Gate;
 use crate::control::Rate;
 use crate::store::State;
 use crate::swarm::Swarm;
@@ -26,7 +25,7 @@ pub(crate) struct Services {
     /// Nodes that are asked for everything.
     pub join: Vec<String>,
     /// Places for transfers that move bytes.
-    pub places: Arc<Semaphore>,
+    pub places: Arc<Gate>,
     pub throttle_up: Arc<Throttle>,
     pub throttle_down: Arc<Throttle>,
     /// The node's limits up and down as the configuration has them.

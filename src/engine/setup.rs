@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
@@ -17,6 +17,7 @@ use super::services::Services;
 use super::shared::Bell;
 use super::strategy::Strategies;
 use super::swarm_strategy::SwarmStrategy;
+use super::turns::Gate;
 use super::{Engine, EngineControl};
 use crate::clock::unix_ms;
 use crate::control::NodeRow;
@@ -63,7 +64,7 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
         url: url.clone(),
         trackers: config.trackers.clone(),
         join: config.join.clone(),
-        places: Arc::new(Semaphore::new(config.limits.max_transfers.max(1))),
+        places: Gate::new(config.limits.max_transfers),
         throttle_up: throttle_up.clone(),
         throttle_down: throttle_down.clone(),
         configured: (config.limits.up, config.limits.down),

@@ -2,14 +2,14 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use super::services::Services;
 use super::shared::Shared;
+use super::turns::Place;
 use crate::content::manifest::ManifestError;
 use crate::control::{BoxFuture, StrategyRow};
-use crate::store::{FilesError, FilesErrorKind, StateError};
+use crate::store::{FilesError, FilesErrorKind, JobRecord, StateError};
 use crate::swarm::{ClientError, DownloadError};
 
 /// One transfer at work: who it is, what it may use, when to stop.
@@ -21,7 +21,7 @@ pub(crate) struct Job {
     /// done so far recorded.
     pub stop: CancellationToken,
     /// The place among those that move bytes; empty if it needs none.
-    pub place: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
+    pub place: Arc<Mutex<Option<Place>>>,
 }
 
 impl Job {
@@ -87,7 +87,10 @@ pub(crate) trait Strategy: Send + Sync {
     ///
     /// # Errors
     /// Why not, in words.
-    fn availability(&self, job: &Job) -> Result<(), String>;
+    fn availability(&self, job: &JobRecord) -> Result<(), String>;
+
+    /// Why it suits a job that it can take, in a few words.
+    fn why(&self, job: &JobRecord) -> String;
 
     /// Works from the beginning until done or stopped. Publishes rows as it goes.
     fn start(&self, job: Job) -> BoxFuture<'static, Result<JobEnd, JobError>>;
@@ -105,7 +108,7 @@ impl Strategies {
     }
 
     /// The first that can take the job; else why none can.
-    pub(crate) fn choose(&self, job: &Job) -> Result<Arc<dyn Strategy>, String> {
+    pub(crate) fn choose(&self, job: &JobRecord) -> Result<Arc<dyn Strategy>, String> {
         let mut reasons = Vec::new();
         for strategy in &self.0 {
             match strategy.availability(job) {

@@ -21,9 +21,22 @@ impl Strategy for SwarmStrategy {
         &["P2P", "streaming", "resumable", "p2p", "swarm", "http", "https"]
     }
 
-    fn availability(&self, job: &Job) -> Result<(), String> {
-        match job.shared.record().job {
+    fn availability(&self, job: &JobRecord) -> Result<(), String> {
+        match job {
             JobRecord::Fetch(_) | JobRecord::Share(_) => Ok(()),
+        }
+    }
+
+    fn why(&self, job: &JobRecord) -> String {
+        let many = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+        match job {
+            JobRecord::Share(_) => "whoever fetches it serves the others too".to_owned(),
+            JobRecord::Fetch(fetch) => match (fetch.peers.len(), fetch.mirrors.len()) {
+                (0, 0) => "from the peers that trackers name".to_owned(),
+                (0, mirrors) => format!("from {} at once", many(mirrors, "mirror")),
+                (peers, 0) => format!("from {} and all they know, at once", many(peers, "node")),
+                (peers, mirrors) => format!("from {} and {} at once", many(peers, "node"), many(mirrors, "mirror")),
+            },
         }
     }
 

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::services::Services;
 use super::shared::Shared;
 use super::strategy::{Job, JobEnd, JobError, Strategies};
+use super::turns::Weight;
 use crate::content::name::printable;
 use crate::content::{Bitmap, FileStamp};
 use crate::control::{Bits, Kept, TransferDetail, TransferState};
@@ -372,24 +373,25 @@ fn at_rest(record: &TransferRecord, state: &State) -> Result<Option<TransferDeta
     }))
 }
 
+/// What decides when a transfer's turn comes.
+pub(super) fn weight(record: &TransferRecord) -> Weight {
+    Weight { priority: record.priority, rank: record.rank() }
+}
+
 /// Waits for a place, then lets the strategy work.
 async fn work(job: Job, strategies: Arc<Strategies>, first: bool) -> Result<JobEnd, JobError> {
-    let strategy = strategies.choose(&job).map_err(JobError::Other)?;
+    let strategy = strategies.choose(&job.shared.record().job).map_err(JobError::Other)?;
     job.shared.update(|row| row.strategy = strategy.id().to_owned());
     let is_fetch =
         matches!(job.shared.record().job, JobRecord::Fetch(_)) && job.shared.record().phase != Phase::Complete;
     let place = if is_fetch {
-        let places = job.services.places.clone();
-        match places.clone().try_acquire_owned() {
-            Ok(place) => Some(place),
-            Err(_) => {
-                job.shared
-                    .update(|row| row.reason = "waiting for a place: as many transfers run as are allowed".into());
-                tokio::select! {
-                    () = job.stop.cancelled() => return Ok(JobEnd::Stopped),
-                    place = places.acquire_owned() => place.ok(),
-                }
-            }
+        let weight = weight(&job.shared.record());
+        let blocked = || {
+            job.shared.update(|row| row.reason = "waiting for a place: as many transfers run as are allowed".into());
+        };
+        tokio::select! {
+            () = job.stop.cancelled() => return Ok(JobEnd::Stopped),
+            place = job.services.places.enter(job.shared.id, weight, blocked) => place,
         }
     } else {
         None

@@ -18,37 +18,25 @@ pub(super) struct CommandMethod {
 }
 
 const IDS: &[&str] = &["ids", "id"];
+const ADD: &[&str] =
+    &["link", "document", "dir", "peers", "trackers", "order", "seed", "on_existing", "up", "down", "paused"];
+const SHARE: &[&str] = &["path", "piece_length", "trackers", "ratio", "seconds", "up", "down"];
 
 /// All of them.
 pub(super) const COMMANDS: &[CommandMethod] = &[
-    CommandMethod {
-        name: "transfer.add",
-        tag: "add",
-        known: &[
-            "link",
-            "document",
-            "dir",
-            "peers",
-            "trackers",
-            "order",
-            "seed",
-            "on_existing",
-            "up",
-            "down",
-            "paused",
-        ],
-    },
-    CommandMethod {
-        name: "swarm.share",
-        tag: "share",
-        known: &["path", "piece_length", "trackers", "ratio", "seconds", "up", "down"],
-    },
+    CommandMethod { name: "transfer.add", tag: "add", known: ADD },
+    CommandMethod { name: "transfer.preview", tag: "preview", known: ADD },
+    CommandMethod { name: "swarm.share", tag: "share", known: SHARE },
+    CommandMethod { name: "swarm.preview", tag: "preview_share", known: SHARE },
     CommandMethod { name: "transfer.pause", tag: "pause", known: IDS },
     CommandMethod { name: "transfer.resume", tag: "resume", known: IDS },
     CommandMethod { name: "transfer.cancel", tag: "cancel", known: IDS },
     CommandMethod { name: "transfer.verify", tag: "verify", known: IDS },
     CommandMethod { name: "transfer.remove", tag: "remove", known: &["ids", "id", "data"] },
     CommandMethod { name: "transfer.limit", tag: "limit", known: &["id", "up", "down"] },
+    CommandMethod { name: "transfer.prioritise", tag: "prioritise", known: &["ids", "id", "priority"] },
+    CommandMethod { name: "transfer.move", tag: "move", known: &["id", "up"] },
+    CommandMethod { name: "swarm.ban", tag: "ban", known: &["peer"] },
     CommandMethod { name: "swarm.unban", tag: "unban", known: &["peer"] },
     CommandMethod { name: "node.log_level", tag: "set_log_level", known: &["filter"] },
 ];
@@ -99,17 +87,22 @@ impl CommandMethod {
             | Command::Cancel { ids }
             | Command::Verify { ids }
             | Command::Remove { ids, .. }
+            | Command::Prioritise { ids, .. }
                 if ids.is_empty() =>
             {
                 Err("`ids` is empty: name at least one transfer".into())
             }
-            Command::Add(add) if add.link.is_empty() && add.document.is_none() => {
+            Command::Add(add) | Command::Preview(add) if add.link.is_empty() && add.document.is_none() => {
                 Err("`link` or `document` is missing".into())
             }
-            Command::Add(add) if add.document.as_ref().is_some_and(|text| text.len() > super::MAX_DOCUMENT) => {
+            Command::Add(add) | Command::Preview(add)
+                if add.document.as_ref().is_some_and(|text| text.len() > super::MAX_DOCUMENT) =>
+            {
                 Err(format!("`document` is larger than {} MiB", super::MAX_DOCUMENT >> 20))
             }
-            Command::Share(share) if share.path.as_os_str().is_empty() => Err("`path` is missing".into()),
+            Command::Share(share) | Command::PreviewShare(share) if share.path.as_os_str().is_empty() => {
+                Err("`path` is missing".into())
+            }
             _ => Ok(command),
         }
     }
@@ -165,6 +158,8 @@ mod tests {
                 ..AddTransfer::default()
             }),
             Command::Share(ShareRequest { path: "/p".into(), ratio: Some(1.5), ..ShareRequest::default() }),
+            Command::Preview(AddTransfer { link: "skep://h:1/x".into(), ..AddTransfer::default() }),
+            Command::PreviewShare(ShareRequest { path: "/p".into(), ..ShareRequest::default() }),
             Command::Pause { ids: ids.clone() },
             Command::Resume { ids: ids.clone() },
             Command::Cancel { ids: ids.clone() },
@@ -172,6 +167,9 @@ mod tests {
             Command::Verify { ids },
             Command::Limit { id: None, up: Some(None), down: None },
             Command::Limit { id: Some(TransferId(4)), up: Some(Some(7)), down: Some(None) },
+            Command::Prioritise { ids: vec![TransferId(2)], priority: -3 },
+            Command::Move { id: TransferId(2), up: true },
+            Command::Ban { peer: "a:1".into() },
             Command::Unban { peer: "a:1".into() },
             Command::SetLogLevel { filter: "info".into() },
         ]

@@ -55,7 +55,7 @@ pub(super) fn calls(context: &Arc<Context>) -> Result<RpcModule<Context>, Regist
     let mut module = RpcModule::from_arc(Arc::clone(context));
     for method in COMMANDS {
         module.register_async_method(method.name, move |params, context, _| async move {
-            let large = method.name == "transfer.add";
+            let large = matches!(method.name, "transfer.add" | "transfer.preview");
             let params = object(&params, if large { usize::MAX } else { super::MAX_REQUEST as usize })?;
             let command = method.command(params).map_err(invalid_params)?;
             context.control.command(command).await.map_err(to_wire)

@@ -7,13 +7,18 @@
 //! | method | parameters | result |
 //! |---|---|---|
 //! | `transfer.add` | the fields of [`AddTransfer`](crate::control::AddTransfer) | `{"reply":"added","ids":[…],"contents":[…]}` |
+//! | `transfer.preview` | those of `transfer.add` | `{"reply":"preview",…}`: [`Preview`](crate::control::Preview); nothing is added |
 //! | `transfer.list` | `after?` (id), `limit?` | `{"transfers":[row…],"more":bool}` |
 //! | `transfer.show` | `id` | `{"row":…,"detail":…}`; detail null while there is none |
 //! | `transfer.pause` `.resume` `.cancel` `.verify` | `ids` or `id` | `{"reply":"done"}` |
 //! | `transfer.remove` | `ids` or `id`, `data?` (false) | `{"reply":"done"}`, or `{"reply":"kept","changed":N,"foreign":N}` where data was left |
 //! | `transfer.limit` | `id?` (none: the node), `up?`, `down?`: bytes/s, null: unlimited | `{"reply":"done"}` |
+//! | `transfer.prioritise` | `ids` or `id`, `priority`: -9 to 9 | `{"reply":"done"}` |
+//! | `transfer.move` | `id`, `up`: towards the front | `{"reply":"done"}` |
 //! | `swarm.share` | the fields of [`ShareRequest`](crate::control::ShareRequest) | `{"reply":"added",…}` |
+//! | `swarm.preview` | those of `swarm.share` | `{"reply":"preview",…}` |
 //! | `swarm.bans` | | `[ban…]` |
+//! | `swarm.ban` | `peer` | `{"reply":"done"}` |
 //! | `swarm.unban` | `peer` | `{"reply":"done"}` |
 //! | `node.info` | | [`NodeInfo`](crate::control::NodeInfo) |
 //! | `node.snapshot` | `focus?` | [`Snapshot`](crate::control::Snapshot) |
@@ -33,7 +38,7 @@
 //! method, -32602 a parameter is wrong, and the message says which) or, for a command that the
 //! engine refused, one of [`errors`], with `data: {"kind":…}`.
 //!
-//! Limits: requests up to 4 MiB, only `transfer.add` by POST more (a document up to 64 MiB), one
+//! Limits: requests up to 4 MiB, only `transfer.add` and `transfer.preview` by POST more (a document up to 64 MiB), one
 //! such request at a time; 32 WebSockets and 32 POSTs at a time, 8 subscriptions each; 32 calls in
 //! a batch; answers up to 16 MiB.
 

@@ -63,6 +63,12 @@ pub struct TransferRecord {
     /// Was told to check what is under its name and to mend it.
     #[serde(default)]
     pub mend: bool,
+    /// Those of higher priority come first when they wait for their turn.
+    #[serde(default)]
+    pub priority: i8,
+    /// Place among those of the same priority, where it was moved; else as it was added.
+    #[serde(default)]
+    pub moved_to: Option<u64>,
     /// What it moves, once known.
     pub content: Option<ContentId>,
     /// Name under which the content appears.
@@ -86,6 +92,11 @@ pub struct TransferRecord {
 }
 
 impl TransferRecord {
+    /// Place in the queue among those of the same priority, lower first.
+    pub fn rank(&self) -> u64 {
+        self.moved_to.unwrap_or(self.id.0)
+    }
+
     /// The path that it shares, as a key of what was hashed; none if it shares nothing in place.
     pub(super) fn shared_path(&self) -> Option<&[u8]> {
         match &self.job {

@@ -413,6 +413,8 @@ mod tests {
             seeding: false,
             published: false,
             mend: false,
+            priority: 2,
+            moved_to: None,
             content: Some(ContentId([3; 32])),
             name: "x".into(),
             dir: "/tmp".into(),

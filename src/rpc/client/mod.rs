@@ -102,8 +102,7 @@ impl RemoteControl {
     }
 
     async fn carry_out(&self, command: Command) -> Result<Reply, CommandError> {
-        let large =
-            matches!(&command, Command::Add(add) if add.document.as_ref().is_some_and(|text| text.len() > LARGE / 2));
+        let large = matches!(&command, Command::Add(add) | Command::Preview(add) if add.document.as_ref().is_some_and(|text| text.len() > LARGE / 2));
         let (method, params) = from_command(&command)?;
         // The command is no longer needed, and may be large.
         drop(command);

@@ -19,12 +19,12 @@ pub(super) struct Durable {
     written: Vec<u32>,
     written_bytes: u64,
     since: Option<Instant>,
-    syncing: bool,
+    syncing: Option<Instant>,
 }
 
 impl Durable {
     pub(super) fn new(recorded: Bitmap) -> Self {
-        Self { recorded, written: Vec::new(), written_bytes: 0, since: None, syncing: false }
+        Self { recorded, written: Vec::new(), written_bytes: 0, since: None, syncing: None }
     }
 
     /// A verified piece is in the page cache.
@@ -39,7 +39,7 @@ impl Durable {
     pub(super) fn next_batch(&mut self, now: Instant, all: bool) -> Option<Bitmap> {
         let since = self.since?;
         let due = all || self.written_bytes >= BATCH_BYTES || now.saturating_duration_since(since) >= BATCH_TIME;
-        if self.syncing || !due {
+        if self.syncing.is_some() || !due {
             return None;
         }
         let mut next = self.recorded.clone();
@@ -48,14 +48,19 @@ impl Durable {
         }
         self.written_bytes = 0;
         self.since = None;
-        self.syncing = true;
+        self.syncing = Some(now);
         Some(next)
     }
 
     /// The batch is synced and recorded.
     pub(super) fn on_recorded(&mut self, recorded: Bitmap) {
         self.recorded = recorded;
-        self.syncing = false;
+        self.syncing = None;
+    }
+
+    /// How long the sync under way has taken.
+    pub(super) fn syncing(&self, now: Instant) -> Option<Duration> {
+        self.syncing.map(|since| now.saturating_duration_since(since))
     }
 
     /// What is on the disk and in the record.

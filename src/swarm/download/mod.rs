@@ -20,6 +20,7 @@ mod events;
 mod recording;
 mod report;
 mod roster;
+mod why;
 pub(crate) use report::files_shown;
 
 use std::collections::{BTreeMap, HashMap, HashSet};

@@ -7,6 +7,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use super::Running;
+use super::why::{Facts, explain};
 use crate::content::name::printable;
 use crate::control::{Bits, PeerRow, PeerState, TransferDetail};
 use crate::swarm::announcing::Announcers;
@@ -72,7 +73,7 @@ impl Running {
             seeds: self.leech.peer_counts().1,
             bytes: self.flow.total(),
             overhead: self.overhead,
-            reason: self.leech.waiting_reason(now).map(|reason| reason.to_string()).unwrap_or_default(),
+            reason: if last { String::new() } else { self.why(now) },
             bytes_per_peer: Vec::new(),
         };
         if last {
@@ -87,6 +88,35 @@ impl Running {
         if *reporter.wanted.borrow() {
             reporter.detail.send_replace(Some(Arc::new(self.detail(announcers, now))));
         }
+    }
+
+    /// Why it waits, is slow, or goes as it goes.
+    fn why(&self, now: Instant) -> String {
+        let (mut choking, mut giving) = (Vec::new(), Vec::new());
+        for view in self.leech.peers(now) {
+            let Some(endpoint) = self.endpoints.get(&view.key).filter(|endpoint| endpoint.connected) else { continue };
+            match view.word {
+                PeerWord::Choked(_) => choking.push(&*endpoint.id),
+                PeerWord::Active => giving.push(&*endpoint.id),
+                _ => {}
+            }
+        }
+        let limit = |at: usize| self.job.throttles.get(at).and_then(|throttle| throttle.rate());
+        let facts = Facts {
+            waiting: self.leech.waiting_reason(now),
+            silent_s: self.flow.idle(now).as_secs(),
+            syncing: self.durable.syncing(now),
+            rate: self.flow.now(now),
+            own_limit: limit(0),
+            node_limit: limit(1),
+            connected: self.endpoints.values().filter(|endpoint| endpoint.connected).count() as u32,
+            choking,
+            giving,
+            requests: self.leech.requests().0,
+            nowhere: self.leech.availability().nowhere,
+            order: self.job.order,
+        };
+        printable(&explain(&facts))
     }
 
     fn verified_bytes(&self) -> u64 {

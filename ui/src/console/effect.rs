@@ -7,6 +7,39 @@ use skep_engine::control::{AddTransfer, Command, Focus};
 /// Words for what a command does: `pause`, `add`. For the message when it is refused or done.
 pub type Told = &'static str;
 
+/// Which preview: what it is of, and where that would go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreviewKey {
+    /// The link or path, as typed.
+    pub what: String,
+    /// The folder, as typed.
+    pub dir: String,
+}
+
+impl std::fmt::Display for PreviewKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+/// A preview that is wanted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PreviewAsk {
+    /// Which.
+    pub key: PreviewKey,
+    /// How to get it.
+    pub from: PreviewFrom,
+}
+
+/// How to get a preview.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PreviewFrom {
+    /// By this command.
+    Command(Command),
+    /// By a document that is read where the console runs.
+    File(PathBuf, AddTransfer),
+}
+
 /// Something to be done outside the model.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
@@ -24,8 +57,11 @@ pub enum Effect {
         /// Everything else about the transfer.
         add: AddTransfer,
     },
-    /// Find out about a path where the console runs.
-    LookUp(PathBuf),
+    /// Read what a folder holds where the console runs.
+    ListFolder(PathBuf),
+    /// Find out what adding or sharing these would do. Those asked for before and not answered yet
+    /// need no answer any more.
+    Preview(Vec<PreviewAsk>),
     /// Tell the engine what is looked at.
     SetFocus(Focus),
     /// Put text on the operator's clipboard (OSC 52).

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crossterm::event::MouseEvent;
-use skep_engine::control::{CommandError, Connection, Reply, Snapshot, TransferId};
+use skep_engine::control::{CommandError, Connection, Preview, Reply, Snapshot, TransferId};
 
-use super::effect::Told;
+use super::effect::{PreviewKey, Told};
 use super::keymap::Key;
 use super::model::Cost;
-use super::model::form::PathFact;
+use super::model::form::Listing;
 use super::theme::ThemeSpec;
 
 /// An event, as `reduce` takes it.
@@ -38,8 +38,6 @@ pub enum Event {
         /// What came of it.
         result: Result<Reply, CommandError>,
     },
-    /// A path was looked up.
-    PathFact(PathBuf, PathFact),
     /// The operator's theme files changed.
     Themes {
         /// All themes there are now.
@@ -54,6 +52,10 @@ pub enum Event {
     },
     /// The screen was written to files, of which this is the first, or could not be.
     Exported(Result<PathBuf, String>),
+    /// A folder was read.
+    Listing(PathBuf, Listing),
+    /// What adding or sharing something would do, or why that cannot be told.
+    Preview(PreviewKey, Result<Box<Preview>, String>),
     /// What the console cost lately.
     Cost(Cost),
     /// Time passed: toasts go, chords end, the clock moves.

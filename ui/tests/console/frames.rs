@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use skep::console::effect::Effect;
 use skep::console::event::Event;
 use skep::console::glyphs::GlyphChoice;
+use skep::console::model::form::{Entry, Listing};
 use skep::console::reduce::reduce;
-use skep_engine::control::{Connection, Snapshot};
+use skep::console::view::layout::Layout;
+use skep_engine::control::{Connection, Preview, Snapshot};
 
 use super::fixture::{at, busy, console, empty, press, text, type_text};
 
@@ -13,6 +16,55 @@ use super::fixture::{at, busy, console, empty, press, text, type_text};
 fn dashboard_at_four_sizes() {
     for (width, height) in [(200, 60), (120, 40), (80, 24), (40, 10), (30, 5)] {
         insta::assert_snapshot!(format!("dashboard_{width}x{height}"), text(&console(width, height, busy())));
+    }
+}
+
+#[test]
+fn files_in_place_of_peers() {
+    let files = [
+        ("ubuntu/casper/filesystem.squashfs", 5_000_000_000),
+        ("ubuntu/md5sum.txt", 0),
+        ("ubuntu/casper/vmlinuz", 15_000_000),
+    ];
+    let mut snapshot = busy();
+    let detail = snapshot.details.values_mut().next().unwrap();
+    Arc::make_mut(detail).files = Arc::new(files.map(|(path, size)| (path.to_owned(), size)).into());
+    for (width, height) in [(120, 40), (80, 24), (60, 20)] {
+        let mut model = console(width, height, snapshot.clone());
+        press(&mut model, "2 F j j space");
+        insta::assert_snapshot!(format!("files_{width}x{height}"), text(&model));
+        press(&mut model, "space");
+        assert!(text(&model).contains("all pieces"), "the same again goes back");
+    }
+}
+
+/// At every size an operator may have: no pane over another, none empty, none off the screen, and
+/// the keys that work are on the last line.
+#[test]
+fn seven_sizes() {
+    for (width, height) in [(200, 60), (120, 40), (100, 30), (80, 24), (60, 20), (40, 10), (39, 9)] {
+        for keys in ["", "2", "7", "w", "w w", "2 z"] {
+            let mut model = console(width, height, busy());
+            press(&mut model, keys);
+            model.toasts.clear();
+            let layout = Layout::of(&model);
+            let shown = text(&model);
+            let lines: Vec<&str> = shown.lines().collect();
+            if layout.tiny {
+                assert_eq!(lines.iter().filter(|line| !line.trim().is_empty()).count(), 1, "{shown}");
+                continue;
+            }
+            assert_eq!(
+                layout.panes.iter().map(|(_, area)| area.height).sum::<u16>(),
+                height - 1 - layout.header.height
+            );
+            for (pane, area) in &layout.panes {
+                let inside = lines[usize::from(area.y) + 1..usize::from(area.bottom()) - 1].iter();
+                let said = inside.filter(|line| line.chars().any(char::is_alphanumeric)).count();
+                assert!(said >= 1, "{pane:?} says nothing at {width}x{height} after {keys:?}:\n{shown}");
+            }
+            assert!(lines.last().unwrap().contains("quit"), "{shown}");
+        }
     }
 }
 
@@ -62,6 +114,42 @@ fn dialogs() {
     press(&mut model, "esc /");
     type_text(&mut model, "state:run");
     insta::assert_snapshot!("filter", text(&model));
+}
+
+#[test]
+fn sharing_with_a_list_and_a_summary() {
+    for (width, height) in [(120, 40), (80, 24), (40, 10)] {
+        let mut model = console(width, height, busy());
+        model.settings.home = Some("/home/op".into());
+        let effects = type_text(&mut model, "S~/runs/2");
+        let names = [
+            ("2026-01-run", true, 0),
+            ("2026-02-run", true, 0),
+            ("2026-notes.txt", false, 12_300),
+            ("old.tar", false, 9),
+        ];
+        let entries = names.map(|(name, folder, size)| Entry {
+            name: name.into(),
+            folder,
+            size,
+            modified_ms: super::fixture::WALL_MS,
+        });
+        let listing = Listing::Read { entries: Arc::new(entries.into()), omitted: 0 };
+        reduce(&mut model, Event::Listing("/home/op/runs/".into(), listing), at(1));
+        let Some(Effect::Preview(asks)) = effects.last() else { panic!("{effects:?}") };
+        let preview = Preview {
+            name: "2".into(),
+            contents: 1,
+            size: 4_100_000_000,
+            files: 312,
+            strategy: "transit-p2p-swarm".into(),
+            why: "whoever fetches it serves the others too".into(),
+            ..Preview::default()
+        };
+        reduce(&mut model, Event::Preview(asks[0].key.clone(), Ok(Box::new(preview))), at(2));
+        press(&mut model, "down down");
+        insta::assert_snapshot!(format!("share_{width}x{height}"), text(&model));
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use skep::console::event::Event;
 use skep::console::model::toast::ToastLevel;
 use skep::console::panes::PaneId;
 use skep::console::reduce::reduce;
+use skep::console::view::layout::Layout;
 use skep_engine::control::{
     AddTransfer, Command, CommandError, CommandErrorKind, Focus, PeerState, Reply, TransferId, TransferState,
 };
@@ -51,6 +52,27 @@ fn keys_become_commands() {
         ("<", vec![Command::Limit { id: Some(TransferId(1)), up: None, down: Some(Some(100_000_000)) }]),
         ("j >", vec![Command::Limit { id: Some(TransferId(2)), up: None, down: Some(Some(20_000_000)) }]),
         ("j j j j j j <", vec![Command::Limit { id: Some(TransferId(7)), up: Some(Some(20_000_000)), down: None }]),
+        ("+", vec![Command::Prioritise { ids: ids(&[1]), priority: 1 }]),
+        ("m m minus", vec![Command::Prioritise { ids: ids(&[1, 2]), priority: -1 }]),
+        ("K", vec![]),
+        ("K j K", vec![Command::Move { id: TransferId(2), up: true }]),
+        ("J J", vec![Command::Move { id: TransferId(1), up: false }]),
+        ("p u", vec![Command::Pause { ids: ids(&[1]) }, Command::Resume { ids: ids(&[1]) }]),
+        (
+            "j < u u",
+            vec![
+                Command::Limit { id: Some(TransferId(2)), up: None, down: Some(Some(5_000_000)) },
+                Command::Limit { id: Some(TransferId(2)), up: None, down: Some(Some(10_000_000)) },
+            ],
+        ),
+        (
+            "m m <",
+            vec![
+                Command::Limit { id: Some(TransferId(1)), up: None, down: Some(Some(100_000_000)) },
+                Command::Limit { id: Some(TransferId(2)), up: None, down: Some(Some(5_000_000)) },
+            ],
+        ),
+        ("u", vec![]),
         ("b u", vec![Command::Unban { peer: "10.0.0.66:7070".into() }]),
         ("2 p", vec![]),
     ];
@@ -125,7 +147,8 @@ fn adding_by_paste_and_form() {
     reduce(&mut model, Event::Paste(format!("{link}\n")), at(0));
     let effects = press(&mut model, "tab / s r v enter");
     let expected = AddTransfer { link, dir: Some(PathBuf::from("/srv")), seed: true, ..AddTransfer::default() };
-    assert_eq!(effects, [Effect::Command { command: Command::Add(expected), told: "add" }]);
+    assert_eq!(effects.last(), Some(&Effect::Command { command: Command::Add(expected), told: "add" }));
+    assert_eq!(commands(&effects).len(), 1);
     let reply = Reply::Added { ids: ids(&[10]), contents: Vec::new() };
     reduce(&mut model, Event::Answer { told: "add", ids: Vec::new(), result: Ok(reply) }, at(10));
     assert_eq!(model.transfers.selected, Some(TransferId(1)), "its row is not there yet");
@@ -140,23 +163,75 @@ fn adding_by_paste_and_form() {
 fn sharing_waits_for_a_path_that_exists() {
     let mut model = console(120, 40, busy());
     let effects = type_text(&mut model, "S/srv/x");
-    assert_eq!(effects.last(), Some(&Effect::LookUp(PathBuf::from("/srv/x"))));
-    let missing = skep::console::model::form::PathFact::Missing("there is no such file".into());
-    reduce(&mut model, Event::PathFact(PathBuf::from("/srv/x"), missing), at(1));
+    let Some(Effect::Preview(asks)) = effects.last() else { panic!("{effects:?}") };
+    let missing = Err("cannot share it: there is no such file".to_owned());
+    reduce(&mut model, Event::Preview(asks[0].key.clone(), missing), at(1));
     assert_eq!(press(&mut model, "enter"), []);
     assert!(text(&model).contains("there is no such file"));
-    type_text(&mut model, "y");
-    let fact = skep::console::model::form::PathFact::Folder;
-    reduce(&mut model, Event::PathFact(PathBuf::from("/srv/xy"), fact), at(2));
+    let effects = type_text(&mut model, "y");
+    let Some(Effect::Preview(asks)) = effects.last() else { panic!("{effects:?}") };
+    assert_eq!(asks[0].key.what, "/srv/xy", "the former wish holds no more");
+    reduce(&mut model, Event::Preview(asks[0].key.clone(), Ok(Box::default())), at(2));
     let effects = press(&mut model, "enter");
     assert!(matches!(&commands(&effects)[..], [Command::Share(s)] if s.path.as_os_str() == "/srv/xy"));
+}
+
+#[test]
+fn undo_says_what_it_takes_back_and_what_it_cannot() {
+    let mut model = console(120, 40, busy());
+    let said = |model: &skep::console::model::Model| model.toasts.all().last().map(|t| t.text.clone()).unwrap();
+    press(&mut model, "p u");
+    assert_eq!(said(&model), "undo: pausing ubuntu-26.04-desktop-amd64.iso is taken back");
+    assert!(text(&model).contains("RESUMING"), "a wish, not a fact");
+    press(&mut model, "x enter u");
+    assert!(said(&model).contains("cannot be undone"), "{}", said(&model));
+    press(&mut model, "u");
+    assert_eq!(said(&model), "there is nothing to undo");
+    // What was refused never was.
+    press(&mut model, "p");
+    let error = CommandError::new(CommandErrorKind::Conflict, "it has ended");
+    reduce(&mut model, Event::Answer { told: "pause", ids: ids(&[1]), result: Err(error) }, at(100));
+    assert_eq!(commands(&press(&mut model, "u")), []);
+}
+
+#[test]
+fn panes_are_hidden_and_come_back() {
+    let panes = |model: &skep::console::model::Model| {
+        Layout::of(model).panes.into_iter().map(|(pane, _)| pane).collect::<Vec<_>>()
+    };
+    let mut model = console(120, 40, busy());
+    press(&mut model, "2 H");
+    assert_eq!(panes(&model), [PaneId::Transfers, PaneId::Log]);
+    assert_eq!(model.focus, PaneId::Log);
+    press(&mut model, "H H");
+    assert_eq!(panes(&model), [PaneId::Transfers], "the last one stays");
+    press(&mut model, "2");
+    assert_eq!(panes(&model), [PaneId::Transfers, PaneId::Pieces]);
+    let mut seen = Vec::new();
+    for _ in 0..4 {
+        press(&mut model, "w");
+        seen.push(panes(&model).len());
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, [1, 2, 2, 3]);
+}
+
+#[test]
+fn a_filter_that_is_wrong_says_where() {
+    let mut model = console(120, 40, busy());
+    type_text(&mut model, "/rate>10M");
+    assert_eq!(model.transfers.rows.len(), 2);
+    type_text(&mut model, " sise>1");
+    let shown = text(&model);
+    assert!(shown.contains("at 10: there is no sise; there are name, state"), "{shown}");
+    assert_eq!(model.transfers.rows.len(), 2, "the rest of it works on");
 }
 
 #[test]
 fn read_only_changes_nothing() {
     let mut model = console(120, 40, busy());
     model.settings.read_only = true;
-    for keys in ["p", "x", "d", "v", "<", "L", "a", "S", "P", "b u", "esc N"] {
+    for keys in ["p", "x", "d", "v", "<", "L", "a", "S", "P", "+", "K", "b u", "esc N"] {
         let effects = press(&mut model, keys);
         assert_eq!(commands(&effects), [], "{keys}");
         let (toast, _) = model.toasts.shown().unwrap();

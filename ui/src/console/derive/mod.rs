@@ -1,6 +1,7 @@
 //! What frames are made of, computed outside drawing and kept as long as its inputs stand: by the
 //! detail's generation, the width and the zoom.
 
+pub mod files;
 pub mod map;
 pub mod status;
 pub mod totals;
@@ -24,11 +25,15 @@ pub struct Derived {
     pub grid: map::Map,
     /// Lanes of the peers on screen, by their place in the detail.
     pub lanes: Vec<(usize, Vec<map::LaneCell>)>,
+    /// Files on screen, where they are shown in place of peers.
+    pub files: Vec<files::FileRow>,
     /// Sums over all transfers.
     pub totals: totals::Totals,
     map_key: Option<MapKey>,
     grid_key: Option<MapKey>,
     lanes_key: Option<LanesKey>,
+    /// Builds of the map, first file and number of files that the rows above hold for.
+    files_key: Option<(u64, usize, usize)>,
     totals_of: Option<u64>,
 }
 
@@ -76,6 +81,7 @@ impl Derived {
                 self.update_map(model, detail, &shape);
                 self.update_grid(detail, &shape);
                 self.update_lanes(model, detail, &shape);
+                self.update_files(model, detail, &shape);
             }
             _ => {
                 self.map = map::Map::default();
@@ -83,6 +89,8 @@ impl Derived {
                 (self.map_key, self.grid_key) = (None, None);
                 self.lanes.clear();
                 self.lanes_key = None;
+                self.files.clear();
+                self.files_key = None;
             }
         }
     }
@@ -106,6 +114,19 @@ impl Derived {
         if self.grid_key.as_ref() != Some(&key) {
             self.grid = if cells == 0 { map::Map::default() } else { map::Map::build(detail, 0..pieces, cells) };
             self.grid_key = Some(key);
+        }
+    }
+
+    fn update_files(&mut self, model: &Model, detail: &TransferDetail, shape: &pieces::Shape) {
+        if !model.files.shown {
+            self.files.clear();
+            self.files_key = None;
+            return;
+        }
+        let key = (self.map.builds, model.files.top, shape.peer_rows);
+        if self.files_key != Some(key) {
+            self.files = files::rows(detail, model.files.top, shape.peer_rows, &self.map.range, shape.map_width);
+            self.files_key = Some(key);
         }
     }
 

@@ -4,8 +4,8 @@ use unicode_segmentation::UnicodeSegmentation;
 
 use crate::console::widgets::text::is_steering;
 
-/// Longest line taken, in bytes: links and paths are far shorter.
-const MAX_LEN: usize = 8192;
+/// Longest line taken, in bytes: some hundred links.
+pub const MAX_LEN: usize = 64 << 10;
 
 /// Text and a cursor in it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

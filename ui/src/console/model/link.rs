@@ -85,24 +85,45 @@ pub fn rate(text: &str) -> Result<Option<u64>, String> {
         return Ok(None);
     }
     let fail = || format!("{text:?} is no rate: write like 5M, 1.5MiB, 800k or unlimited");
+    let bytes = bytes(text).ok_or_else(fail)?;
+    if !(1.0..=1e15).contains(&bytes) {
+        return Err("a limit is at least 1 B/s; `unlimited` for none, p to pause".to_owned());
+    }
+    Ok(Some(bytes as u64))
+}
+
+/// A number with a unit of bytes behind it.
+fn bytes(text: &str) -> Option<f64> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let value: f64 = text[..digits].parse().map_err(|_| fail())?;
+    let value: f64 = text[..digits].parse().ok()?;
     let unit = text[digits..].trim().to_ascii_lowercase();
     let factor: u64 = match unit.trim_end_matches('b') {
         "" => 1,
         "k" => 1_000,
         "m" => 1_000_000,
         "g" => 1_000_000_000,
+        "t" => 1_000_000_000_000,
         "ki" => 1 << 10,
         "mi" => 1 << 20,
         "gi" => 1 << 30,
-        _ => return Err(fail()),
+        "ti" => 1 << 40,
+        _ => return None,
     };
-    let bytes = value * factor as f64;
-    if !(1.0..=1e15).contains(&bytes) {
-        return Err("a limit is at least 1 B/s; `unlimited` for none, p to pause".to_owned());
+    Some(value * factor as f64)
+}
+
+/// A number as a filter has it: bytes as in [`rate`], or seconds as `90s`, `5m` (a small m: five
+/// minutes; `5M` are megabytes), `2h`, `1d`. May be negative.
+pub fn amount(text: &str) -> Option<f64> {
+    if let Some(text) = text.strip_prefix('-') {
+        return amount(text).filter(|_| !text.starts_with('-')).map(|value| -value);
     }
-    Ok(Some(bytes as u64))
+    let text = text.strip_suffix("/s").unwrap_or(text);
+    let times = [('s', 1.0), ('m', 60.0), ('h', 3_600.0), ('d', 86_400.0)];
+    match times.iter().find_map(|(unit, seconds)| Some((text.strip_suffix(*unit)?, seconds))) {
+        Some((count, seconds)) => bytes(count).filter(|_| !count.is_empty()).map(|value| value * seconds),
+        None => bytes(text),
+    }
 }
 
 #[cfg(test)]

@@ -83,9 +83,7 @@ impl LogView {
             self.lines
                 .iter()
                 .enumerate()
-                .filter(|(_, l)| {
-                    l.level >= level && (filter.is_empty() || filter.matches(&[&l.message, &l.target], ""))
-                })
+                .filter(|(_, l)| l.level >= level && (filter.is_empty() || filter.matches(&[&l.message, &l.target])))
                 .map(|(at, _)| at),
         );
     }

@@ -3,6 +3,7 @@
 //! The model changes only in `reduce`, and only by events; drawing reads it. It holds no socket, no
 //! clock and no terminal, so that every state of the console can be made in a test.
 
+pub mod files;
 pub mod filter;
 pub mod form;
 pub mod history;
@@ -15,6 +16,7 @@ pub mod pieces;
 pub mod sort;
 pub mod toast;
 pub mod transfers;
+pub mod undo;
 pub mod wish;
 
 use std::sync::Arc;
@@ -110,6 +112,8 @@ pub struct Model {
     pub transfers: transfers::TransferList,
     /// The map and the peers.
     pub pieces: pieces::PiecesView,
+    /// Its files, in place of its peers.
+    pub files: files::FilesView,
     /// The log.
     pub log: log::LogView,
     /// The pane that has the keys.
@@ -122,6 +126,10 @@ pub struct Model {
     pub toasts: toast::Toasts,
     /// What was asked of the engine and is not a fact yet.
     pub wishes: wish::Wishes,
+    /// What was done and can be taken back.
+    pub undo: undo::History,
+    /// Panes that are hidden.
+    pub hidden: Vec<PaneId>,
     /// Rates of the last minutes.
     pub history: history::History,
     /// Keys.
@@ -159,12 +167,15 @@ impl Model {
             size: (80, 24),
             transfers: transfers::TransferList::default(),
             pieces: pieces::PiecesView::default(),
+            files: files::FilesView::default(),
             log: log::LogView::default(),
             focus: PaneId::Transfers,
             expanded: None,
             overlays: Vec::new(),
             toasts: toast::Toasts::default(),
             wishes: wish::Wishes::default(),
+            undo: undo::History::default(),
+            hidden: Vec::new(),
             history: history::History::default(),
             keymap: Arc::new(keymap),
             chord: (Vec::new(), 0),

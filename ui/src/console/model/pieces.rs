@@ -19,6 +19,8 @@ pub enum Zoom {
     Tenth,
     /// One piece per column.
     Exact,
+    /// The pieces of one file.
+    File,
 }
 
 impl Zoom {
@@ -27,7 +29,7 @@ impl Zoom {
         match self {
             Self::Whole => Self::Tenth,
             Self::Tenth => Self::Exact,
-            Self::Exact => Self::Whole,
+            Self::Exact | Self::File => Self::Whole,
         }
     }
 
@@ -37,6 +39,7 @@ impl Zoom {
             Self::Whole => "all pieces",
             Self::Tenth => "a tenth",
             Self::Exact => "exact",
+            Self::File => "one file",
         }
     }
 }
@@ -48,6 +51,8 @@ pub struct PiecesView {
     pub zoom: Zoom,
     /// First piece of a zoomed map.
     pub start: u32,
+    /// Pieces of the file that the map shows.
+    pub file: Range<u32>,
     /// Of which transfer the order below is.
     of: Option<TransferId>,
     /// Indices into the detail's peers, in the order shown.
@@ -66,6 +71,10 @@ impl PiecesView {
     pub fn range(&self, pieces: u32, width: u16) -> Range<u32> {
         let span = match self.zoom {
             Zoom::Whole => return 0..pieces,
+            Zoom::File => {
+                let end = self.file.end.clamp(1.min(pieces), pieces);
+                return self.file.start.min(end.saturating_sub(1))..end;
+            }
             Zoom::Tenth => (pieces / 10).max(u32::from(width)),
             Zoom::Exact => u32::from(width),
         }
@@ -83,6 +92,9 @@ impl PiecesView {
             self.selected = None;
             self.top = 0;
             self.start = 0;
+            if self.zoom == Zoom::File {
+                self.zoom = Zoom::Whole;
+            }
         }
         let kept = same && now_ms.saturating_sub(self.sorted_ms) < RESORT_MS;
         if kept && self.holds(peers) {
@@ -165,9 +177,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_range_is_never_empty_nor_outside(pieces in 0u32..2_000_000, width in 0u16..400, start in any::<u32>(), zoom in 0..3) {
-            let zoom = [Zoom::Whole, Zoom::Tenth, Zoom::Exact][zoom as usize];
-            let range = PiecesView { zoom, start, ..PiecesView::default() }.range(pieces, width);
+        fn a_range_is_never_empty_nor_outside(pieces in 0u32..2_000_000, width in 0u16..400, start in any::<u32>(), end in any::<u32>(), zoom in 0..4) {
+            let zoom = [Zoom::Whole, Zoom::Tenth, Zoom::Exact, Zoom::File][zoom as usize];
+            let range = PiecesView { zoom, start, file: start..end, ..PiecesView::default() }.range(pieces, width);
             prop_assert!(range.end <= pieces && (pieces == 0 || range.start < range.end));
         }
     }

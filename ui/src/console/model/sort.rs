@@ -10,6 +10,8 @@ pub enum SortKey {
     /// When it was added, oldest first.
     #[default]
     Added,
+    /// When its turn comes: priority, then place in the queue.
+    Queue,
     /// Name.
     Name,
     /// State: what needs a look first.
@@ -25,8 +27,8 @@ pub enum SortKey {
 }
 
 impl SortKey {
-    const ALL: [Self; 7] =
-        [Self::Added, Self::Name, Self::State, Self::Progress, Self::Rate, Self::TimeLeft, Self::Size];
+    const ALL: [Self; 8] =
+        [Self::Added, Self::Queue, Self::Name, Self::State, Self::Progress, Self::Rate, Self::TimeLeft, Self::Size];
 
     /// The next criterion.
     pub fn next(self) -> Self {
@@ -38,6 +40,7 @@ impl SortKey {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Added => "added",
+            Self::Queue => "queue",
             Self::Name => "name",
             Self::State => "state",
             Self::Progress => "progress",
@@ -57,6 +60,7 @@ impl SortKey {
     pub fn compare(self, a: &TransferRow, b: &TransferRow) -> Ordering {
         let by = match self {
             Self::Added => Ordering::Equal,
+            Self::Queue => b.priority.cmp(&a.priority).then(a.rank.cmp(&b.rank)),
             Self::Name => a.name.cmp(&b.name),
             Self::State => urgency(a.state).cmp(&urgency(b.state)),
             Self::Progress => share(a).cmp(&share(b)),

@@ -55,7 +55,7 @@ impl TransferList {
             .filter(|(_, row)| {
                 self.filter.is_empty() || {
                     let word = status::of(row, wishes.of(row.id)).word;
-                    self.filter.matches(&[&row.name, &row.strategy, &row.reason], word)
+                    self.filter.matches_row(row, word)
                 }
             })
             .map(|(at, row)| Row { id: row.id, at })

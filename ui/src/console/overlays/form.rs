@@ -1,40 +1,66 @@
-//! Fields with what is wrong or well about each below it.
+//! A form: fields, what is to be said of the one that takes keys, the folder behind its path, and
+//! what Enter will do.
+//!
+//! ```text
+//! ╭ Share a file or folder ──────────────── Enter shares it ╮
+//! │▌ Path     ~/data/                                       │
+//! │           on the node's disk; it stays where it is      │
+//! │  /home/op/data/                       3 of 12 entries   │
+//! │▌ 2026-run/                      folder  2026-03-14      │
+//! │  notes.txt                      1.2 kB  2026-03-11      │
+//! │ ────────────────────────────────────────────────────    │
+//! │  shares data: 4.10 GB in 312 files                      │
+//! │  via swarm: whoever fetches it serves the others too    │
+//! ╰─────────────────────────────────────────────────────────╯
+//! ```
 
-use super::{centered, input, window};
-use crate::console::model::form::{Form, Value};
+use super::{centered, folder, input, window};
+use crate::console::model::form::{Form, Purpose, Tone, Value, accept_word, summary};
 use crate::console::panes::Context;
 use crate::console::theme::Token;
 use crate::console::widgets::Canvas;
+use ratatui::layout::Rect;
 
 /// Columns of the labels.
-const LABEL: u16 = 12;
+const LABEL: u16 = 8;
+/// Lines of the summary where there is room.
+const SUMMARY: u16 = 5;
+/// Lines of the folder, its heading included, where there is room.
+const FOLDER: u16 = 12;
 
-/// Draws it: two lines per field where there is room, one where there is not.
-pub fn draw(canvas: &mut Canvas<'_>, form: &Form, _context: Context<'_>) {
+/// Draws it.
+pub fn draw(canvas: &mut Canvas<'_>, form: &Form, context: Context<'_>) {
     let count = form.fields.len() as u16;
-    let area = centered(canvas, 100, count * 3 + 3);
-    let roomy = area.height >= count * 3 + 3;
-    let inner = window(canvas, area, &form.title, "Tab next field, Enter does it, Esc leaves");
-    let step = if roomy { 3 } else { 1 };
-    let x = inner.x + LABEL.min(inner.width / 3);
+    // The height depends on the purpose alone: nothing jumps while one types.
+    let extra = if form.purpose == Purpose::Limit { 0 } else { 1 + SUMMARY + FOLDER };
+    let area = centered(canvas, 100, count + 1 + extra + 2);
+    let inner = window(canvas, area, &form.title, accept_word(form));
+    let x = inner.x + LABEL + 2;
     let width = inner.right().saturating_sub(x);
+    // The remark stands below the field that it is about.
+    let line = |at: usize| inner.y + at as u16 + u16::from(at > form.at);
     for (at, field) in form.fields.iter().enumerate() {
-        let y = inner.y + at as u16 * step;
+        let (y, active) = (line(at), at == form.at);
         if y >= inner.bottom() {
             break;
         }
-        let active = at == form.at;
         if active {
             canvas.glyph(inner.x, y, canvas.glyphs.cursor, Token::Cursor);
+            if y + 1 < inner.bottom() {
+                remark(canvas, form, at, x, y + 1, width);
+            }
         }
-        canvas.text(inner.x + 2, y, LABEL - 3, field.label, if active { Token::Strong } else { Token::Muted });
-        if roomy && y + 1 < inner.bottom() {
-            remark(canvas, form, at, x, y + 1, width);
-        }
+        canvas.text(inner.x + 2, y, LABEL, field.label, if active { Token::Strong } else { Token::Muted });
     }
+    let top = inner.y + count + 1;
+    let rest = Rect::new(inner.x, top, inner.width, inner.bottom().saturating_sub(top));
+    let chosen = below(canvas, form, rest, context);
     canvas.wash(area, Token::Overlay);
+    if let Some(line) = chosen {
+        canvas.wash(line, Token::Selected);
+    }
     for (at, field) in form.fields.iter().enumerate() {
-        let (y, active) = (inner.y + at as u16 * step, at == form.at);
+        let (y, active) = (line(at), at == form.at);
         if y >= inner.bottom() {
             break;
         }
@@ -43,6 +69,37 @@ pub fn draw(canvas: &mut Canvas<'_>, form: &Form, _context: Context<'_>) {
             Value::Choice(words, chosen) => choice(canvas, x, y, width, words, *chosen, active),
         }
     }
+}
+
+/// The folder and the summary: with little room the folder has it all but a line while it is used.
+/// Gives the line of the chosen entry.
+fn below(canvas: &mut Canvas<'_>, form: &Form, area: Rect, context: Context<'_>) -> Option<Rect> {
+    let lines = summary(form, &context.model.snapshot.node);
+    let least = form.browser.as_ref().map_or(0, |_| 4.min(area.height));
+    let room = area.height.saturating_sub(least + 1).min(SUMMARY);
+    let shown = lines.len().min(room.into()) as u16;
+    let y = area.bottom() - shown;
+    for (at, (tone, text)) in lines.iter().take(shown.into()).enumerate() {
+        let y = y + at as u16;
+        let (glyph, token) = match tone {
+            Tone::Fact => (canvas.glyphs.dot, Token::Text),
+            Tone::Open => (canvas.glyphs.busy, Token::Muted),
+            Tone::Warning => (canvas.glyphs.stalled, Token::Warn),
+        };
+        canvas.glyph(area.x, y, glyph, token);
+        canvas.text(area.x + 2, y, area.width.saturating_sub(2), text, token);
+    }
+    let used = if shown > 0 {
+        if y > area.y {
+            canvas.rule(area.x, y - 1, area.width, Token::Faint);
+        }
+        shown + 1
+    } else {
+        0
+    };
+    let browser = form.browser.as_ref()?;
+    let list = Rect::new(area.x, area.y, area.width, area.height.saturating_sub(used));
+    folder::draw(canvas, browser, list, &context.model.settings.zone)
 }
 
 fn remark(canvas: &mut Canvas<'_>, form: &Form, at: usize, x: u16, y: u16, width: u16) {

@@ -3,6 +3,7 @@
 mod bans;
 mod confirm;
 mod filter;
+mod folder;
 mod form;
 mod help;
 mod palette;
@@ -26,7 +27,7 @@ pub fn draw(canvas: &mut Canvas<'_>, overlay: &Overlay, layout: &Layout, context
         Overlay::Palette(palette) => palette::draw(canvas, palette, context),
         Overlay::Confirm(confirm) => confirm::draw(canvas, confirm, context),
         Overlay::Form(form) => form::draw(canvas, form, context),
-        Overlay::Filter(edit) => filter::draw(canvas, edit, layout),
+        Overlay::Filter(edit) => filter::draw(canvas, edit, layout, context.model),
         Overlay::Bans(view) => bans::draw(canvas, view, context),
         Overlay::Themes(view) => themes::draw(canvas, view),
     }

@@ -14,6 +14,7 @@ use skep_engine::control::{Direction, TransferRow, TransferState};
 use super::{Context, Pane, PaneId};
 use crate::console::derive::status;
 use crate::console::derive::totals::Totals;
+use crate::console::model::Model;
 use crate::console::model::sort::SortKey;
 use crate::console::theme::Token;
 use crate::console::widgets::format::{Bytes, Limit, Percent, Rate, Seconds};
@@ -32,6 +33,7 @@ enum Cell {
     Now,
     Average,
     Eta,
+    Priority,
     Peers,
     Size,
     Up,
@@ -54,6 +56,7 @@ const COLUMNS: &[Column<Cell>] = &[
     column(Cell::Average, "AVERAGE", 9, 9, 8, Align::Right),
     column(Cell::Up, "UP", 9, 9, 12, Align::Right),
     column(Cell::Eta, "ETA", 6, 6, 3, Align::Right),
+    column(Cell::Priority, "PR", 2, 2, 7, Align::Right),
     column(Cell::Peers, "PEERS", 7, 7, 5, Align::Right),
     column(Cell::Why, "WHY", 18, 100, 9, Align::Left),
 ];
@@ -90,7 +93,7 @@ impl Pane for Transfers {
         if inner.height < 2 {
             return;
         }
-        let columns = columns(inner.width);
+        let columns = columns(inner.width, model);
         for place in &columns {
             // The order shows in the headings: a click on one sorts by it.
             let token = if sort_of(place.key) == Some(list.sort) { Token::Strong } else { Token::Heading };
@@ -126,13 +129,17 @@ impl Pane for Transfers {
     }
 }
 
-/// The columns that fit inside a border of this width.
-fn columns(inner: u16) -> Vec<Placed<Cell>> {
+/// The columns that fit inside a border of this width. Priorities take room only where there are any.
+fn columns(inner: u16, model: &Model) -> Vec<Placed<Cell>> {
+    let priorities = model.snapshot.transfers.iter().any(|row| row.priority != 0);
     // Names are what rows are told apart by: they keep more where there is more.
     let width = inner.saturating_sub(3);
     let name = if width >= 70 { 20 } else { 10 };
-    let asked: Vec<Column<Cell>> =
-        COLUMNS.iter().map(|c| if c.key == Cell::Name { Column { min: name, ..*c } } else { *c }).collect();
+    let asked: Vec<Column<Cell>> = COLUMNS
+        .iter()
+        .filter(|c| priorities || c.key != Cell::Priority)
+        .map(|c| if c.key == Cell::Name { Column { min: name, ..*c } } else { *c })
+        .collect();
     fit(&asked, width, &[Cell::Name, Cell::Why, Cell::Why, Cell::Bar])
 }
 
@@ -145,14 +152,15 @@ fn sort_of(key: Cell) -> Option<SortKey> {
         Cell::Size => Some(SortKey::Size),
         Cell::Now | Cell::Average => Some(SortKey::Rate),
         Cell::Eta => Some(SortKey::TimeLeft),
+        Cell::Priority => Some(SortKey::Queue),
         Cell::Via | Cell::Way | Cell::Up | Cell::Peers | Cell::Why => None,
     }
 }
 
 /// The order whose heading stands at column `x` of the screen, for a pane in this area.
-pub fn sort_at(area: Rect, x: u16) -> Option<SortKey> {
+pub fn sort_at(model: &Model, area: Rect, x: u16) -> Option<SortKey> {
     let within = x.checked_sub(area.x + 3)?;
-    let columns = columns(area.width.saturating_sub(2));
+    let columns = columns(area.width.saturating_sub(2), model);
     columns.iter().find(|c| (c.x..c.x + c.width).contains(&within)).and_then(|c| sort_of(c.key))
 }
 
@@ -236,6 +244,12 @@ fn cell(canvas: &mut Canvas<'_>, x: u16, y: u16, place: &Placed<Cell>, row: &Tra
             }
             None => {}
         },
+        Cell::Priority => {
+            if row.priority != 0 {
+                let token = if row.priority > 0 { Token::Strong } else { Token::Muted };
+                canvas.right(x, y, width, format_args!("{:+}", row.priority), token);
+            }
+        }
         Cell::Peers => {
             let active = moving || matches!(row.state, TransferState::Starting | TransferState::Seeding);
             if active && row.peers_known.max(row.peers) > 0 {
@@ -247,7 +261,7 @@ fn cell(canvas: &mut Canvas<'_>, x: u16, y: u16, place: &Placed<Cell>, row: &Tra
             let limit = if uploads { row.limit_up } else { row.limit_down };
             if let Some(error) = &row.error {
                 canvas.text(x, y, width, error, Token::Error);
-            } else if row.reason.is_empty() && limit.is_some() {
+            } else if row.reason.is_empty() && limit.is_some() && !matches!(row.state, TransferState::Done) {
                 let limit = Limit(limit, canvas.glyphs.unlimited);
                 canvas.left(x, y, width, format_args!("limited to {limit}"), Token::Muted);
             } else {

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use skep_engine::control::Command;
 
-use super::{available, looks, movement, transfers};
+use super::{available, forms, looks, movement, transfers, undo};
 use crate::console::action::Action;
 use crate::console::effect::Effect;
 use crate::console::model::Model;
+use crate::console::model::filter::{Filter, Subject};
 use crate::console::model::form::Form;
 use crate::console::model::input::Input;
 use crate::console::model::overlay::{BansView, Confirm, FilterEdit, HelpView, Overlay, Palette};
@@ -47,19 +48,22 @@ pub fn perform(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
         Action::Redraw => effects.push(Effect::Redraw),
         Action::Suspend => effects.push(Effect::Suspend),
         Action::Add => {
-            let form = Form::add(model.settings.default_dir.as_deref(), model.settings.home.clone());
-            model.overlays.push(Overlay::Form(Box::new(form)));
+            let form = Form::add(model.settings.default_dir.as_deref(), forms::places(&model.settings));
+            forms::open(model, form, effects);
         }
         Action::Share => {
-            let form = Form::share(model.settings.home.clone());
-            model.overlays.push(Overlay::Form(Box::new(form)));
+            let form = Form::share(forms::places(&model.settings));
+            forms::open(model, form, effects);
         }
         Action::Bans => model.overlays.push(Overlay::Bans(BansView::default())),
+        Action::Undo => undo::undo(model, effects),
+        Action::HidePane => hide(model),
+        Action::NextLayout => next_layout(model),
         Action::LiftBan => lift_ban(model, effects),
         Action::NodeLimit => {
             let node = &model.snapshot.node;
-            let form = Form::limit(None, "the node", node.limit_down, node.limit_up);
-            model.overlays.push(Overlay::Form(Box::new(form)));
+            let form = Form::limit(Vec::new(), "the node", node.limit_down, node.limit_up);
+            forms::open(model, form, effects);
         }
         Action::Up => movement::by(model, -1),
         Action::Down => movement::by(model, 1),
@@ -71,6 +75,8 @@ pub fn perform(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
             model.pieces.zoom = model.pieces.zoom.next();
             model.pieces.start = 0;
         }
+        Action::Files => model.files.shown = !model.files.shown,
+        Action::JumpToFile => movement::jump_to_file(model),
         Action::PanLeft => movement::pan(model, false),
         Action::PanRight => movement::pan(model, true),
         Action::LogLevel => model.log.next_level(),
@@ -82,7 +88,7 @@ pub fn perform(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
         }
         Action::DebugPanic => effects.push(Effect::Panic),
         // Fields and buttons of dialogs are served where the dialogs are.
-        Action::Accept | Action::NextField | Action::PreviousField => {}
+        Action::Accept | Action::NextField | Action::PreviousField | Action::HiddenFiles => {}
         _ => transfers::perform(model, action, effects),
     }
 }
@@ -131,16 +137,48 @@ fn back(model: &mut Model) {
 
 fn focus(model: &mut Model, pane: PaneId) {
     model.focus = pane;
+    model.hidden.retain(|hidden| *hidden != pane);
     if model.expanded.is_some() {
         model.expanded = Some(pane);
     }
 }
 
-/// The next pane, whether it is on screen now or comes when it gets the focus.
+/// The next pane, whether it is on screen now or comes when it gets the focus; hidden ones are
+/// passed over.
 fn focus_by(model: &mut Model, step: isize) {
-    let count = PaneId::ALL.len();
-    let at = PaneId::ALL.iter().position(|p| *p == model.focus).unwrap_or(0);
-    focus(model, PaneId::ALL[(at + count).saturating_add_signed(step) % count]);
+    let shown = |pane: &PaneId| *pane == model.focus || !model.hidden.contains(pane);
+    let panes: Vec<PaneId> = PaneId::ALL.into_iter().filter(shown).collect();
+    let at = panes.iter().position(|p| *p == model.focus).unwrap_or(0);
+    focus(model, panes[(at + panes.len()).saturating_add_signed(step) % panes.len()]);
+}
+
+/// Hides the pane that has the keys; the next one gets them.
+fn hide(model: &mut Model) {
+    let pane = model.focus;
+    model.expanded = None;
+    focus_by(model, 1);
+    model.hidden.push(pane);
+    let text = format!("{} is hidden: {} brings it back", pane.title(), pane.number());
+    say(model, ToastLevel::Info, text);
+}
+
+/// What is hidden in each layout, and its name.
+const LAYOUTS: [(&[PaneId], &str); 4] = [
+    (&[], "all panes"),
+    (&[PaneId::Log], "transfers and pieces"),
+    (&[PaneId::Pieces], "transfers and log"),
+    (&[PaneId::Pieces, PaneId::Log], "transfers alone"),
+];
+
+fn next_layout(model: &mut Model) {
+    let at = LAYOUTS.iter().position(|(hidden, _)| model.hidden.as_slice() == *hidden);
+    let (hidden, name) = LAYOUTS[at.map_or(0, |at| (at + 1) % LAYOUTS.len())];
+    model.hidden = hidden.to_vec();
+    model.expanded = None;
+    if hidden.contains(&model.focus) {
+        model.focus = PaneId::Transfers;
+    }
+    say(model, ToastLevel::Info, format!("layout: {name}"));
 }
 
 fn filter(model: &mut Model) {
@@ -160,7 +198,8 @@ fn filter(model: &mut Model) {
 
 /// Narrows a pane to what matches.
 pub fn set_filter(model: &mut Model, pane: PaneId, text: &str) {
-    let filter = crate::console::model::filter::Filter::parse(text);
+    let subject = if pane == PaneId::Log { Subject::Lines } else { Subject::Transfers };
+    let filter = Filter::parse(text, subject);
     if pane == PaneId::Log {
         model.log.filter = filter;
         model.log.refresh();

@@ -22,6 +22,8 @@ pub fn take(model: &mut Model, told: &'static str, ids: &[TransferId], result: R
             say(model, ToastLevel::Info, text);
         }
         Ok(Reply::Kept(kept)) => say(model, ToastLevel::Warn, format!("{told}: {kept}")),
+        // Previews come another way.
+        Ok(Reply::Preview(_)) => {}
         Ok(Reply::Done) => {
             if told == "lift the ban" {
                 say(model, ToastLevel::Info, "the ban is lifted");
@@ -29,6 +31,7 @@ pub fn take(model: &mut Model, told: &'static str, ids: &[TransferId], result: R
         }
         Err(error) => {
             model.wishes.drop_all(ids);
+            model.undo.refused(told, ids);
             say(model, ToastLevel::Error, format!("cannot {told}: {}", error.message));
         }
     }

@@ -7,6 +7,7 @@ use crate::console::action::{Action, Danger, Entry};
 use crate::console::model::Model;
 use crate::console::model::overlay::Overlay;
 use crate::console::model::pieces::Zoom;
+use crate::console::panes::PaneId;
 
 /// Would it do anything?
 pub fn is_available(model: &Model, action: Action) -> bool {
@@ -36,6 +37,11 @@ pub fn why_not(model: &Model, action: Action) -> Option<&'static str> {
         Action::Slower | Action::Faster | Action::Limit => {
             any(|s| !matches!(s, S::Done | S::Cancelled), "it moves no bytes any more")
         }
+        Action::Raise | Action::Lower | Action::MoveUp | Action::MoveDown => {
+            any(|s| !matches!(s, S::Done | S::Cancelled | S::Seeding), "it waits for nothing any more")
+        }
+        Action::Undo if model.undo.is_empty() => Some("there is nothing to undo"),
+        Action::HidePane if model.hidden.len() + 1 >= PaneId::ALL.len() => Some("it is the only pane left"),
         Action::Mark => any(|_| true, "no transfer is selected"),
         Action::CopyLink => {
             if model.selected().is_some_and(|r| r.link.is_some()) {
@@ -48,12 +54,19 @@ pub fn why_not(model: &Model, action: Action) -> Option<&'static str> {
             let some = model.snapshot.transfers.iter().any(|t| can_pause(t.state) || can_resume(t.state));
             if some { None } else { Some("nothing to pause or resume") }
         }
-        Action::PanLeft | Action::PanRight if model.pieces.zoom == Zoom::Whole => Some("Z zooms the map first"),
+        Action::PanLeft | Action::PanRight if matches!(model.pieces.zoom, Zoom::Whole | Zoom::File) => {
+            Some("Z zooms the map first")
+        }
+        Action::JumpToFile if !model.files.shown => Some("F lists the files first"),
         Action::LiftBan if model.snapshot.bans.is_empty() => Some("no peer is banned"),
         Action::LiftBan if !matches!(model.overlays.last(), Some(Overlay::Bans(_))) => Some("b lists the bans"),
         Action::NextField | Action::PreviousField if !matches!(model.overlays.last(), Some(Overlay::Form(_))) => {
             Some("there is one field only")
         }
+        Action::HiddenFiles => match model.overlays.last() {
+            Some(Overlay::Form(form)) if form.browser.is_some() => None,
+            _ => Some("no folder is listed"),
+        },
         Action::Accept if matches!(model.overlays.last(), Some(Overlay::Bans(_) | Overlay::Help(_))) => {
             Some("nothing to confirm")
         }

@@ -1,20 +1,17 @@
 //! Keys, pastes and answers in dialogs.
 
-use std::path::Path;
-
 use crossterm::event::KeyCode;
 use skep_engine::control::Command;
 
 use super::actions::{self, set_filter};
-use super::looks;
+use super::{forms, looks};
 use crate::console::action::Action;
 use crate::console::effect::Effect;
 use crate::console::keymap::{Key, Lookup};
 use crate::console::model::Model;
-use crate::console::model::form::{Form, PathFact, Value};
 use crate::console::model::input::Input;
-use crate::console::model::link::judge;
 use crate::console::model::overlay::{Confirm, Overlay};
+use crate::console::model::toast::ToastLevel;
 use crate::console::model::wish::WishKind;
 
 /// Takes a key in the topmost dialog; false if it means nothing to it by itself.
@@ -71,24 +68,8 @@ pub fn typed(model: &mut Model, key: Key, effects: &mut Vec<Effect>) -> bool {
             model.overlays.push(Overlay::Confirm(confirm));
             true
         }
-        Some(Overlay::Form(mut form)) => {
-            match action {
-                Some(Action::Accept) => match form.submit() {
-                    Ok(effect) => {
-                        effects.push(effect);
-                        return true;
-                    }
-                    Err(wrong) => {
-                        form.at = wrong;
-                        form.refused = true;
-                    }
-                },
-                Some(Action::NextField) => form.go(false),
-                Some(Action::PreviousField) => form.go(true),
-                _ => edit_field(&mut form, key),
-            }
-            look_up(&form, effects);
-            model.overlays.push(Overlay::Form(form));
+        Some(Overlay::Form(form)) => {
+            forms::typed(model, form, key, action, effects);
             true
         }
         Some(Overlay::Themes(_)) if action == Some(Action::Accept) => {
@@ -126,7 +107,7 @@ pub fn typed(model: &mut Model, key: Key, effects: &mut Vec<Effect>) -> bool {
 }
 
 /// A key in a line of text: characters, and the usual keys of a shell.
-fn edit(input: &mut Input, key: Key) {
+pub fn edit(input: &mut Input, key: Key) {
     match key.code {
         KeyCode::Char('w') if key.ctrl => input.delete_word(),
         KeyCode::Char('u') if key.ctrl => input.delete_to_start(),
@@ -146,48 +127,14 @@ fn edit(input: &mut Input, key: Key) {
     }
 }
 
-fn edit_field(form: &mut Form, key: Key) {
-    form.refused = false;
-    match key.code {
-        KeyCode::Up => return form.go(true),
-        KeyCode::Down => return form.go(false),
-        _ => {}
-    }
-    match form.field_mut().map(|f| &mut f.value) {
-        Some(Value::Text(input)) => edit(input, key),
-        Some(Value::Choice(words, at)) => match key.code {
-            KeyCode::Right | KeyCode::Char(' ') => *at = (*at + 1) % words.len().max(1),
-            KeyCode::Left => *at = (*at + words.len().saturating_sub(1)) % words.len().max(1),
-            _ => {}
-        },
-        None => {}
-    }
-}
-
-fn look_up(form: &Form, effects: &mut Vec<Effect>) {
-    if let Some(path) = form.wants_fact() {
-        effects.push(Effect::LookUp(path));
-    }
-}
-
-/// Takes what was found out about a path.
-pub fn path_fact(model: &mut Model, path: &Path, fact: PathFact) {
-    if let Some(Overlay::Form(form)) = model.overlays.last_mut() {
-        form.take_fact(path, fact);
-    }
-}
-
 /// Text was pasted: into the field that takes text, or, where none is open and it is a link, into
 /// a new add form.
 pub fn paste(model: &mut Model, text: &str, effects: &mut Vec<Effect>) {
     match model.overlays.last_mut() {
         Some(Overlay::Form(form)) => {
-            form.refused = false;
-            if let Some(Value::Text(input)) = form.field_mut().map(|f| &mut f.value) {
-                input.insert(text);
+            if !forms::paste(form, text, effects) {
+                actions::say(model, ToastLevel::Warn, "too much to paste: nothing was taken; paste it in parts");
             }
-            let form = form.clone();
-            look_up(&form, effects);
         }
         Some(Overlay::Palette(palette)) => palette.input.insert(text),
         Some(Overlay::Filter(filter)) => {
@@ -196,7 +143,7 @@ pub fn paste(model: &mut Model, text: &str, effects: &mut Vec<Effect>) {
             set_filter(model, pane, &text);
         }
         Some(_) => {}
-        None if judge(text).is_ok() => {
+        None if forms::is_link(text) => {
             actions::perform(model, Action::Add, effects);
             if matches!(model.overlays.last(), Some(Overlay::Form(_))) {
                 paste(model, text, effects);
@@ -231,7 +178,7 @@ fn confirmed(model: &mut Model, confirm: Confirm, effects: &mut Vec<Effect>) {
         // Something else stands there: neither answer was meant.
         Some(typed) if !typed.input.text().trim().is_empty() => {
             let text = format!("nothing was done: type {} or leave the field empty", typed.word);
-            return actions::say(model, crate::console::model::toast::ToastLevel::Warn, text);
+            return actions::say(model, ToastLevel::Warn, text);
         }
         _ => yes,
     };

@@ -5,6 +5,7 @@ mod actions;
 mod answer;
 pub mod available;
 mod dialogs;
+mod forms;
 mod keys;
 mod looks;
 mod mouse;
@@ -12,6 +13,7 @@ mod movement;
 mod rest;
 mod snapshot;
 mod transfers;
+mod undo;
 
 use super::effect::Effect;
 use super::event::Event;
@@ -39,14 +41,16 @@ pub fn reduce(model: &mut Model, event: Event, at: Moment) -> Vec<Effect> {
         Event::Snapshot(snapshot) => snapshot::take(model, snapshot),
         Event::Connection(connection) => connected(model, connection),
         Event::Answer { told, ids, result } => answer::take(model, told, &ids, result),
-        Event::PathFact(path, fact) => dialogs::path_fact(model, &path, fact),
         Event::Themes { themes, troubles } => looks::take_themes(model, themes, troubles),
         Event::Ground { light } => looks::take_ground(model, light),
         Event::Exported(result) => looks::exported(model, result),
+        Event::Listing(dir, listing) => forms::listing(model, &dir, listing),
+        Event::Preview(key, found) => forms::preview(model, &key, found),
         Event::Cost(cost) => model.cost = cost,
         Event::Tick => {}
         Event::Trouble(text) => model.toasts.push(ToastLevel::Error, text, at.mono_ms),
     }
+    undo::note(model, &effects);
     time_passes(model);
     keep_in_sight(model);
     if model.transfers.selected != looked_at {
@@ -92,7 +96,11 @@ fn keep_in_sight(model: &mut Model) {
         let page = panes::pane(id).page(area.height);
         match id {
             PaneId::Transfers => model.transfers.keep_in_sight(page),
-            PaneId::Pieces => model.pieces.keep_in_sight(page),
+            PaneId::Pieces => {
+                let files = model.detail().map_or(0, |detail| detail.files.len());
+                model.files.keep_in_sight(files, page);
+                model.pieces.keep_in_sight(page);
+            }
             PaneId::Log => model.log.keep_in_sight(page),
         }
     }

@@ -51,6 +51,10 @@ pub fn mouse(model: &mut Model, event: MouseEvent, _effects: &mut Vec<Effect>) {
         PaneId::Pieces => {
             let fixed = 3 + usize::from(Shape::of(area, model.pieces.zoom).sources);
             if let Some(row) = line.checked_sub(fixed) {
+                if model.files.shown {
+                    model.files.at = model.files.top + row;
+                    return;
+                }
                 let place = model.pieces.top + row;
                 if place < model.pieces.order.len() {
                     model.pieces.select(place);
@@ -64,9 +68,10 @@ pub fn mouse(model: &mut Model, event: MouseEvent, _effects: &mut Vec<Effect>) {
             }
         }
         PaneId::Transfers => {
-            let list = &mut model.transfers;
             // The border says nothing of columns; the line below it does.
-            let Some(sort) = transfers::sort_at(area, event.column).filter(|_| event.row == area.y + 1) else { return };
+            let sort = transfers::sort_at(model, area, event.column).filter(|_| event.row == area.y + 1);
+            let Some(sort) = sort else { return };
+            let list = &mut model.transfers;
             // The same heading again turns the order round.
             list.reversed = list.sort == sort && !list.reversed;
             list.sort = sort;

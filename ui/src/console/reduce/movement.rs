@@ -2,7 +2,9 @@
 
 use super::looks;
 use crate::console::model::Model;
+use crate::console::model::files;
 use crate::console::model::overlay::Overlay;
+use crate::console::model::pieces::Zoom;
 use crate::console::overlays::help_lines;
 use crate::console::panes::{self, PaneId};
 use crate::console::view::layout::Layout;
@@ -20,6 +22,10 @@ pub fn by(model: &mut Model, lines: isize) {
         Some(Overlay::Bans(view)) => view.at = view.at.saturating_add_signed(lines).min(bans.saturating_sub(1)),
         _ => match model.focus {
             PaneId::Transfers => model.transfers.move_by(lines),
+            PaneId::Pieces if model.files.shown => {
+                let files = model.detail().map_or(0, |detail| detail.files.len());
+                model.files.move_by(lines, files);
+            }
             PaneId::Pieces => model.pieces.move_by(lines),
             PaneId::Log => model.log.move_by(lines),
         },
@@ -44,6 +50,18 @@ pub fn end(model: &mut Model, last: bool) {
     }
     // The end of the log is followed from now on.
     model.log.at = None;
+}
+
+/// Lets the map show the selected file alone, or everything if it does already.
+pub fn jump_to_file(model: &mut Model) {
+    let Some(place) = model.detail().and_then(|detail| files::place(detail, model.files.at)) else { return };
+    let pieces = &mut model.pieces;
+    if pieces.zoom == Zoom::File && pieces.file == place.pieces {
+        pieces.zoom = Zoom::Whole;
+    } else if !place.pieces.is_empty() {
+        pieces.zoom = Zoom::File;
+        pieces.file = place.pieces;
+    }
 }
 
 /// Moves a zoomed map by half of what it shows.

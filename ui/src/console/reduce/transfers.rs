@@ -12,6 +12,7 @@ use crate::console::model::Model;
 use crate::console::model::form::Form;
 use crate::console::model::input::Input;
 use crate::console::model::overlay::{Confirm, Overlay, TypedAnswer};
+use crate::console::model::sort::SortKey;
 use crate::console::model::toast::ToastLevel;
 use crate::console::model::wish::WishKind;
 use crate::console::widgets::format::{Bytes, Limit};
@@ -34,6 +35,9 @@ const STEPS: [u64; 15] = [
     1_000_000_000,
     2_000_000_000,
 ];
+
+/// Priorities reach from minus this to this.
+const HIGHEST: i8 = 9;
 
 /// Performs an action that is about transfers.
 pub fn perform(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
@@ -58,11 +62,17 @@ pub fn perform(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
         Action::Slower => step_limit(model, false, effects),
         Action::Faster => step_limit(model, true, effects),
         Action::Limit => {
-            if let Some(row) = model.selected() {
-                let form = Form::limit(Some(row.id), &row.name, row.limit_down, row.limit_up);
-                model.overlays.push(Overlay::Form(Box::new(form)));
+            let targets = model.transfers.targets();
+            if let Some(row) = targets.first().and_then(|id| row(model, *id)) {
+                let (down, up) = (row.limit_down, row.limit_up);
+                let form = Form::limit(targets.clone(), &called(model, &targets), down, up);
+                super::forms::open(model, form, effects);
             }
         }
+        Action::Raise => prioritise(model, 1, effects),
+        Action::Lower => prioritise(model, -1, effects),
+        Action::MoveUp => move_in_queue(model, true, effects),
+        Action::MoveDown => move_in_queue(model, false, effects),
         Action::Mark => {
             if let Some(id) = model.transfers.selected {
                 if !model.transfers.marked.remove(&id) {
@@ -186,27 +196,75 @@ fn remove(model: &mut Model) {
 
 /// Moves the limit of the way that matters by a step: down while it fetches, up while it serves.
 fn step_limit(model: &mut Model, faster: bool, effects: &mut Vec<Effect>) {
-    let Some(row) = model.selected() else { return };
-    let up = row.direction == Direction::Up || row.state == TransferState::Seeding;
-    let (limit, now) = if up { (row.limit_up, row.smooth_up) } else { (row.limit_down, row.smooth_down) };
-    let next = if faster {
-        limit.and_then(|l| STEPS.into_iter().find(|s| *s > l))
-    } else {
-        // Without a limit the first step down is below what it moves now.
-        let from = limit.unwrap_or(if now > 0 { now } else { u64::MAX });
-        Some(STEPS.into_iter().rev().find(|s| *s < from).unwrap_or(STEPS[0]))
-    };
-    if next == limit {
-        return;
+    let targets = model.transfers.targets();
+    let mut said = None;
+    for row in targets.iter().filter_map(|id| row(model, *id)) {
+        let up = row.direction == Direction::Up || row.state == TransferState::Seeding;
+        let (limit, now) = if up { (row.limit_up, row.smooth_up) } else { (row.limit_down, row.smooth_down) };
+        let next = stepped(limit, now, faster);
+        if next == limit {
+            continue;
+        }
+        let way = if up { "up" } else { "down" };
+        said = Some(format!("{}: {way} {}", row.name, Limit(next, "unlimited")));
+        let id = Some(row.id);
+        let command = if up {
+            Command::Limit { id, up: Some(next), down: None }
+        } else {
+            Command::Limit { id, up: None, down: Some(next) }
+        };
+        effects.push(Effect::command(command, "limit"));
     }
-    let way = if up { "up" } else { "down" };
-    let text = format!("{}: {way} {}", row.name, Limit(next, "unlimited"));
-    let id = Some(row.id);
-    let command = if up {
-        Command::Limit { id, up: Some(next), down: None }
-    } else {
-        Command::Limit { id, up: None, down: Some(next) }
+    match said {
+        Some(_) if targets.len() > 1 => {
+            let word = if faster { "higher" } else { "lower" };
+            say(model, ToastLevel::Info, format!("{}: limits a step {word}", called(model, &targets)));
+        }
+        Some(text) => say(model, ToastLevel::Info, text),
+        None => {}
+    }
+}
+
+/// The next limit; `now` is what moves without one.
+fn stepped(limit: Option<u64>, now: u64, faster: bool) -> Option<u64> {
+    if faster {
+        return limit.and_then(|l| STEPS.into_iter().find(|s| *s > l));
+    }
+    // Without a limit the first step down is below what it moves now.
+    let from = limit.unwrap_or(if now > 0 { now } else { u64::MAX });
+    Some(STEPS.into_iter().rev().find(|s| *s < from).unwrap_or(STEPS[0]))
+}
+
+/// Raises or lowers priorities by one, each from what it is.
+fn prioritise(model: &mut Model, by: i8, effects: &mut Vec<Effect>) {
+    let targets = model.transfers.targets();
+    let mut groups: std::collections::BTreeMap<i8, Vec<TransferId>> = std::collections::BTreeMap::new();
+    for row in targets.iter().filter_map(|id| row(model, *id)) {
+        let next = row.priority.saturating_add(by).clamp(-HIGHEST, HIGHEST);
+        if next != row.priority {
+            groups.entry(next).or_default().push(row.id);
+        }
+    }
+    let text = match (groups.first_key_value(), groups.len()) {
+        (None, _) => format!("{}: that is as far as priorities go", called(model, &targets)),
+        (Some((next, ids)), 1) => format!("{}: priority {next:+}", called(model, ids)),
+        _ => format!("{}: priorities {by:+}", called(model, &targets)),
     };
-    effects.push(Effect::command(command, "limit"));
     say(model, ToastLevel::Info, text);
+    for (priority, ids) in groups {
+        effects.push(Effect::command(Command::Prioritise { ids, priority }, "prioritise"));
+    }
+}
+
+/// Moves the selected transfer in the queue. In another order nothing would be seen of it, so the
+/// first press only brings the list into the order of the queue.
+fn move_in_queue(model: &mut Model, up: bool, effects: &mut Vec<Effect>) {
+    let Some(id) = model.transfers.selected else { return };
+    if model.transfers.sort != SortKey::Queue || model.transfers.reversed {
+        model.transfers.sort = SortKey::Queue;
+        model.transfers.reversed = false;
+        refresh_rows(model, true);
+        return say(model, ToastLevel::Info, "sorted by queue: J and K move it now");
+    }
+    effects.push(Effect::command(Command::Move { id, up }, "move"));
 }

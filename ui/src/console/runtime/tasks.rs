@@ -3,26 +3,34 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
 
 use ratatui::buffer::Buffer;
-use skep_engine::control::{AddTransfer, Command, CommandError, CommandErrorKind, Control, TransferId};
+use skep_engine::control::{AddTransfer, Command, CommandError, CommandErrorKind, Control, Reply, TransferId};
 use tokio::task::JoinSet;
 
 use super::export;
-use crate::console::effect::{Effect, Told};
+use crate::console::effect::{Effect, PreviewAsk, PreviewFrom, Told};
 use crate::console::event::Event;
-use crate::console::model::form::PathFact;
+use crate::console::model::form::{Entry, Listing};
 use crate::console::theme::Theme;
 
 /// Effects under way at most; an operator has no more hands than that.
 const MAX_TASKS: usize = 64;
 /// Largest manifest or Metalink that is read from a file.
 const MAX_DOCUMENT: u64 = 64 << 20;
+/// Entries of a folder that are listed.
+const MAX_ENTRIES: usize = 20_000;
+/// How long nothing must be typed before the network or the disk is asked about it.
+const TYPING: Duration = Duration::from_millis(300);
 
 /// Effects under way.
 pub struct Tasks {
     control: Arc<dyn Control>,
     set: JoinSet<Event>,
+    /// Number of the newest wish for previews: older ones are not asked any more.
+    wished: Arc<AtomicU64>,
 }
 
 impl std::fmt::Debug for Tasks {
@@ -34,7 +42,7 @@ impl std::fmt::Debug for Tasks {
 impl Tasks {
     /// Carries effects out on this node.
     pub fn new(control: Arc<dyn Control>) -> Self {
-        Self { control, set: JoinSet::new() }
+        Self { control, set: JoinSet::new(), wished: Arc::default() }
     }
 
     /// Starts an effect; gives it back if it is none of this kind.
@@ -55,11 +63,29 @@ impl Tasks {
                 self.set.spawn(async move { add_file(control.as_ref(), path, add).await });
                 None
             }
-            Effect::LookUp(path) => {
+            Effect::ListFolder(dir) => {
                 if self.set.len() < MAX_TASKS {
                     self.set.spawn_blocking(move || {
-                        let fact = look_up(&path);
-                        Event::PathFact(path, fact)
+                        let listing = list(&dir);
+                        Event::Listing(dir, listing)
+                    });
+                }
+                None
+            }
+            Effect::Preview(asks) => {
+                let wish = self.wished.fetch_add(1, Ordering::Relaxed) + 1;
+                for ask in asks {
+                    if self.set.len() >= MAX_TASKS {
+                        break;
+                    }
+                    let (control, wished) = (Arc::clone(&self.control), Arc::clone(&self.wished));
+                    self.set.spawn(async move {
+                        tokio::time::sleep(TYPING).await;
+                        if wished.load(Ordering::Relaxed) == wish {
+                            preview(control.as_ref(), ask).await
+                        } else {
+                            Event::Tick
+                        }
                     });
                 }
                 None
@@ -117,16 +143,50 @@ fn read_document(path: &Path) -> Result<String, String> {
     Ok(text)
 }
 
-fn look_up(path: &Path) -> PathFact {
-    match std::fs::metadata(path) {
-        Ok(meta) if meta.is_dir() => PathFact::Folder,
-        Ok(meta) if meta.is_file() => PathFact::File(meta.len()),
-        Ok(_) => PathFact::Missing("neither a file nor a folder".to_owned()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            PathFact::Missing("there is no such file or folder here".to_owned())
-        }
-        Err(error) => PathFact::Missing(error.to_string()),
+async fn preview(control: &dyn Control, ask: PreviewAsk) -> Event {
+    let command = match ask.from {
+        PreviewFrom::Command(command) => Ok(command),
+        PreviewFrom::File(path, add) => match tokio::task::spawn_blocking(move || read_document(&path)).await {
+            Ok(document) => document.map(|text| Command::Preview(AddTransfer { document: Some(text), ..add })),
+            Err(error) => Err(error.to_string()),
+        },
+    };
+    let found = match command {
+        Ok(command) => match control.command(command).await {
+            Ok(Reply::Preview(preview)) => Ok(Box::new(preview)),
+            Ok(_) => Err("the node does not tell".to_owned()),
+            Err(error) => Err(error.message),
+        },
+        Err(why) => Err(why),
+    };
+    Event::Preview(ask.key, found)
+}
+
+/// What a folder holds: folders first, then by name, letter case aside.
+fn list(dir: &Path) -> Listing {
+    let listed = match std::fs::read_dir(dir) {
+        Ok(listed) => listed,
+        Err(error) => return Listing::Failed(error.to_string()),
+    };
+    let (mut entries, mut omitted) = (Vec::new(), 0);
+    for entry in listed.flatten() {
+        // A name that is not text could not be typed, nor sent to the node.
+        let Some(name) = entry.file_name().to_str().map(str::to_owned).filter(|_| entries.len() < MAX_ENTRIES) else {
+            omitted += 1;
+            continue;
+        };
+        // A link is what it leads to; one that leads nowhere is an empty file.
+        let meta = std::fs::metadata(entry.path()).or_else(|_| entry.metadata()).ok();
+        let modified = meta.as_ref().and_then(|m| m.modified().ok()).and_then(|t| t.duration_since(UNIX_EPOCH).ok());
+        entries.push(Entry {
+            name,
+            folder: meta.as_ref().is_some_and(std::fs::Metadata::is_dir),
+            size: meta.map_or(0, |m| m.len()),
+            modified_ms: modified.map_or(0, |t| t.as_millis() as u64),
+        });
     }
+    entries.sort_by_cached_key(|entry| (!entry.folder, entry.name.to_lowercase(), entry.name.clone()));
+    Listing::Read { entries: Arc::new(entries), omitted }
 }
 
 fn ids_of(command: &Command) -> Vec<TransferId> {
@@ -135,8 +195,34 @@ fn ids_of(command: &Command) -> Vec<TransferId> {
         | Command::Resume { ids }
         | Command::Cancel { ids }
         | Command::Remove { ids, .. }
+        | Command::Prioritise { ids, .. }
         | Command::Verify { ids } => ids.clone(),
+        Command::Move { id, .. } => vec![*id],
         Command::Limit { id, .. } => id.iter().copied().collect(),
         _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_listed_folders_first() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["b.txt", "A.txt", ".dot"] {
+            std::fs::write(dir.path().join(name), name).unwrap();
+        }
+        std::fs::create_dir(dir.path().join("zoo")).unwrap();
+        std::os::unix::fs::symlink("zoo", dir.path().join("link")).unwrap();
+        std::os::unix::fs::symlink("nowhere", dir.path().join("broken")).unwrap();
+        let Listing::Read { entries, omitted: 0 } = list(dir.path()) else { panic!() };
+        let names: Vec<(&str, bool)> = entries.iter().map(|e| (e.name.as_str(), e.folder)).collect();
+        let expected =
+            [("link", true), ("zoo", true), (".dot", false), ("A.txt", false), ("b.txt", false), ("broken", false)];
+        assert_eq!(names, expected);
+        assert_eq!(entries[4].size, 5);
+        assert!(entries[4].modified_ms > 0);
+        assert!(matches!(list(&dir.path().join("missing")), Listing::Failed(_)));
     }
 }

@@ -11,6 +11,7 @@
 //! ```
 
 mod facts;
+mod files;
 pub mod grid;
 mod lanes;
 mod peers;
@@ -152,16 +153,30 @@ impl Pane for Pieces {
         facts::draw(canvas, x, y, shape.inner.width.saturating_sub(3), detail, context);
         y += 1;
         for place in shape.columns.iter().filter(|c| c.key != Cell::Map) {
-            canvas.print(x + place.x, y, place.width, place.align, format_args!("{}", place.title), Token::Heading);
+            let title = if model.files.shown { files::title(place.key) } else { place.title };
+            canvas.print(x + place.x, y, place.width, place.align, format_args!("{title}"), Token::Heading);
         }
         ruler(canvas, &shape, y, context);
         y += 1;
         lanes::own(canvas, &shape, y, context);
-        peers::own(canvas, &shape, y, row);
+        if !model.files.shown {
+            peers::own(canvas, &shape, y, row);
+        }
         y += 1;
         if shape.sources {
             lanes::sources(canvas, &shape, y, context);
             y += 1;
+        }
+        if model.files.shown {
+            files::rows(canvas, &shape, y, detail, context);
+            // The grid was laid out below the peers: more files than that need its room.
+            if detail.files.len() <= detail.peers.len() {
+                grid::draw(canvas, &shape, detail.peers.len(), context);
+            }
+            if shape.note {
+                files::note(canvas, &shape, detail, context);
+            }
+            return;
         }
         peers::rows(canvas, &shape, y, detail, context);
         grid::draw(canvas, &shape, detail.peers.len(), context);

@@ -1,0 +1,506 @@
+//! Forms: a few fields, judged while they are typed, a folder's list under a path, and a summary of
+//! what Enter will do.
+
+mod browser;
+mod summary;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+use skep_engine::control::{AddTransfer, Command, PieceOrder, Preview, ShareRequest, TransferId};
+
+use super::input::Input;
+use super::link::{Typed, judge, rate};
+use crate::console::effect::{Effect, PreviewAsk, PreviewFrom, PreviewKey};
+use crate::console::widgets::format::{Limit, Rate};
+
+pub use browser::{Browser, Entry, Listing, Wanted};
+pub use summary::{Line, Tone, accept_word, lines as summary};
+
+/// Links of a paste whose sizes are asked for before they are added.
+const MAX_PREVIEWS: usize = 8;
+
+/// What a form is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Fetch something.
+    Add,
+    /// Make a path available.
+    Share,
+    /// Rate limits of transfers, or of the node.
+    Limit,
+}
+
+/// Which field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FieldKey {
+    /// Link, URL or path of a manifest.
+    Link,
+    /// Target folder.
+    Folder,
+    /// Order of pieces.
+    Order,
+    /// Goes on serving when complete.
+    Seed,
+    /// Path to share.
+    Path,
+    /// Limit down.
+    Down,
+    /// Limit up.
+    Up,
+}
+
+/// What a field holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// A line of text.
+    Text(Input),
+    /// One of some words.
+    Choice(&'static [&'static str], usize),
+}
+
+/// A field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Field {
+    /// Which.
+    pub key: FieldKey,
+    /// Its label.
+    pub label: &'static str,
+    /// What it holds.
+    pub value: Value,
+}
+
+/// What is known of something the form would add or share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    /// The node was asked.
+    Asked,
+    /// What it would be.
+    Known(Box<Preview>),
+    /// Nothing, and why.
+    Failed(String),
+}
+
+impl Seen {
+    fn known(&self) -> Option<&Preview> {
+        match self {
+            Self::Known(preview) => Some(preview),
+            _ => None,
+        }
+    }
+}
+
+/// Where paths of the form lie.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Places {
+    /// The operator's home folder, for `~/`.
+    pub home: Option<String>,
+    /// The node's folders can be listed from here: it runs on this machine.
+    pub here: bool,
+}
+
+/// A form on screen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Form {
+    /// What for.
+    pub purpose: Purpose,
+    /// Its title.
+    pub title: String,
+    /// Its fields.
+    pub fields: Vec<Field>,
+    /// The field that takes keys.
+    pub at: usize,
+    /// The folder behind the path in that field.
+    pub browser: Option<Browser>,
+    /// What is known of what it would add or share.
+    pub seen: Vec<(PreviewKey, Seen)>,
+    /// Enter was pressed on something wrong: say so louder.
+    pub refused: bool,
+    places: Places,
+    /// Whose limits; the node's if empty.
+    limited: Vec<TransferId>,
+}
+
+const ORDERS: &[&str] = &["rarest", "sequential", "random"];
+const YES_NO: &[&str] = &["yes", "no"];
+
+impl Form {
+    fn new(purpose: Purpose, title: String, fields: Vec<Field>, places: Places) -> Self {
+        Self {
+            purpose,
+            title,
+            fields,
+            at: 0,
+            browser: None,
+            seen: Vec::new(),
+            refused: false,
+            places,
+            limited: Vec::new(),
+        }
+    }
+
+    /// The add form.
+    pub fn add(default_dir: Option<&str>, places: Places) -> Self {
+        let text = |key, label, start: &str| Field { key, label, value: Value::Text(Input::new(start)) };
+        let fields = vec![
+            text(FieldKey::Link, "Link", ""),
+            text(FieldKey::Folder, "Into", default_dir.unwrap_or_default()),
+            Field { key: FieldKey::Order, label: "Order", value: Value::Choice(ORDERS, 0) },
+            Field { key: FieldKey::Seed, label: "Serve", value: Value::Choice(YES_NO, 0) },
+        ];
+        Self::new(Purpose::Add, "Add a transfer".to_owned(), fields, places)
+    }
+
+    /// The share form.
+    pub fn share(places: Places) -> Self {
+        let path = Field { key: FieldKey::Path, label: "Path", value: Value::Text(Input::default()) };
+        Self::new(Purpose::Share, "Share a file or folder".to_owned(), vec![path], places)
+    }
+
+    /// The form of rate limits.
+    pub fn limit(ids: Vec<TransferId>, name: &str, down: Option<u64>, up: Option<u64>) -> Self {
+        let field = |key, label, value| {
+            let text = Limit(value, "unlimited").to_string();
+            Field { key, label, value: Value::Text(Input::new(&text)) }
+        };
+        let fields = vec![field(FieldKey::Down, "Down", down), field(FieldKey::Up, "Up", up)];
+        let title = format!("Rate limits of {name}");
+        Self { limited: ids, ..Self::new(Purpose::Limit, title, fields, Places::default()) }
+    }
+
+    /// The text of a field.
+    pub fn text(&self, key: FieldKey) -> &str {
+        let value = self.fields.iter().find(|f| f.key == key).map(|f| &f.value);
+        match value {
+            Some(Value::Text(input)) => input.text().trim(),
+            Some(Value::Choice(words, at)) => words.get(*at).copied().unwrap_or_default(),
+            None => "",
+        }
+    }
+
+    /// The field that takes keys.
+    pub fn field_mut(&mut self) -> Option<&mut Field> {
+        self.fields.get_mut(self.at)
+    }
+
+    /// Goes to the next or previous field.
+    pub fn go(&mut self, back: bool) {
+        let count = self.fields.len();
+        self.at = if back { self.at + count - 1 } else { self.at + 1 } % count;
+    }
+
+    /// The links in the form, each once: a paste may bring several.
+    pub fn links(&self) -> Vec<&str> {
+        let text = self.text(FieldKey::Link);
+        let mut links: Vec<&str> = Vec::new();
+        // A path may have blanks in it, a link cannot.
+        let words: Vec<&str> = if text.contains("://") {
+            text.split_whitespace().collect()
+        } else {
+            Vec::from_iter((!text.is_empty()).then_some(text))
+        };
+        for word in words {
+            if !links.contains(&word) {
+                links.push(word);
+            }
+        }
+        links
+    }
+
+    /// A path with `~/` made the home folder.
+    fn expanded(&self, text: &str) -> String {
+        match (text.strip_prefix("~/"), &self.places.home) {
+            (Some(rest), Some(home)) => format!("{}/{rest}", home.trim_end_matches('/')),
+            _ => text.to_owned(),
+        }
+    }
+
+    /// The typed path up to its last `/`, what stands behind it, and which entries could follow;
+    /// none where the field that takes keys has no path that can be listed from here.
+    fn browsed(&self) -> Option<(String, String, Wanted)> {
+        let key = self.fields.get(self.at)?.key;
+        let text = self.text(key);
+        let wanted = match key {
+            FieldKey::Link if judge(text) == Ok(Typed::Path) => Wanted::Manifests,
+            FieldKey::Folder if self.places.here && !text.is_empty() => Wanted::Folders,
+            FieldKey::Path if self.places.here => Wanted::All,
+            _ => return None,
+        };
+        let (dir, name) = match text.rfind('/') {
+            Some(at) => text.split_at(at + 1),
+            None if text.is_empty() => (self.start(), ""),
+            None => ("", text),
+        };
+        Some((dir.to_owned(), name.to_owned(), wanted))
+    }
+
+    /// Where looking for a path starts.
+    fn start(&self) -> &'static str {
+        if self.places.home.is_some() { "~/" } else { "/" }
+    }
+
+    /// Brings list and summary up to date with what is typed, and says what has to be found out.
+    pub fn update(&mut self) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match self.browsed() {
+            None => self.browser = None,
+            Some((dir, name, wanted)) => {
+                let dir = if dir.is_empty() { "./".to_owned() } else { self.expanded(&dir) };
+                let hidden = self.browser.as_ref().is_some_and(|browser| browser.hidden);
+                match &mut self.browser {
+                    Some(browser) if browser.dir == dir => browser.narrow(&name),
+                    browser => {
+                        effects.push(Effect::ListFolder(PathBuf::from(&dir)));
+                        browser.insert(Browser::new(dir, wanted, hidden)).narrow(&name);
+                    }
+                }
+            }
+        }
+        let asks = self.asks();
+        let mut news = false;
+        let mut before = std::mem::take(&mut self.seen);
+        for ask in &asks {
+            let known = before.iter().position(|(key, _)| *key == ask.key).map(|at| before.swap_remove(at));
+            news |= known.is_none();
+            self.seen.push(known.unwrap_or_else(|| (ask.key.clone(), Seen::Asked)));
+        }
+        if news {
+            let open = |ask: &PreviewAsk| self.seen.iter().any(|(key, seen)| *key == ask.key && *seen == Seen::Asked);
+            effects.push(Effect::Preview(asks.into_iter().filter(open).collect()));
+        }
+        effects
+    }
+
+    /// What the form would add or share, as far as it is typed well.
+    fn asks(&self) -> Vec<PreviewAsk> {
+        match self.purpose {
+            Purpose::Limit => Vec::new(),
+            Purpose::Share => {
+                let path = self.expanded(self.text(FieldKey::Path));
+                let key = PreviewKey { what: path.clone(), dir: String::new() };
+                let request = ShareRequest { path: PathBuf::from(path), ..ShareRequest::default() };
+                let ask = PreviewAsk { key, from: PreviewFrom::Command(Command::PreviewShare(request)) };
+                Vec::from_iter(ask.key.what.starts_with('/').then_some(ask))
+            }
+            Purpose::Add if self.remark(FieldKey::Folder).is_err() => Vec::new(),
+            Purpose::Add => {
+                let adds = self.adds().into_iter().filter(|add| judge(&add.link).is_ok()).take(MAX_PREVIEWS);
+                let ask = |add: AddTransfer| {
+                    let dir = self.text(FieldKey::Folder).to_owned();
+                    let key = PreviewKey { what: add.link.clone(), dir };
+                    let from = match judge(&add.link) {
+                        Ok(Typed::Path) => {
+                            let path = PathBuf::from(self.expanded(&add.link));
+                            PreviewFrom::File(path, AddTransfer { link: String::new(), ..add })
+                        }
+                        _ => PreviewFrom::Command(Command::Preview(add)),
+                    };
+                    PreviewAsk { key, from }
+                };
+                adds.map(ask).collect()
+            }
+        }
+    }
+
+    /// Takes what a folder holds, if it is still the one looked at.
+    pub fn take_listing(&mut self, dir: &std::path::Path, listing: Listing) {
+        if let Some(browser) = self.browser.as_mut().filter(|browser| std::path::Path::new(&browser.dir) == dir) {
+            browser.take(listing);
+        }
+    }
+
+    /// Takes what something would be, if it still stands in the form.
+    pub fn take_preview(&mut self, of: &PreviewKey, found: Result<Box<Preview>, String>) {
+        if let Some((_, seen)) = self.seen.iter_mut().find(|(key, _)| key == of) {
+            *seen = match found {
+                Ok(preview) => Seen::Known(preview),
+                Err(why) => Seen::Failed(why),
+            };
+        }
+    }
+
+    /// Puts the chosen entry into the field; false if none is chosen.
+    pub fn take_chosen(&mut self) -> bool {
+        let Some((dir, ..)) = self.browsed() else { return false };
+        let Some(entry) = self.browser.as_ref().and_then(Browser::chosen) else { return false };
+        let text = format!("{dir}{}{}", entry.name, if entry.folder { "/" } else { "" });
+        self.set_text(&text);
+        true
+    }
+
+    /// Completes the path in the field; false if that adds nothing.
+    pub fn complete(&mut self) -> bool {
+        let Some((dir, ..)) = self.browsed() else { return false };
+        let Some(name) = self.browser.as_ref().and_then(Browser::completion) else { return false };
+        self.set_text(&format!("{dir}{name}"));
+        true
+    }
+
+    /// From a folder to the one above it; false if the text does not end with a folder.
+    pub fn go_up(&mut self) -> bool {
+        let Some((dir, name, _)) = self.browsed() else { return false };
+        let Some(Field { key, .. }) = self.fields.get(self.at) else { return false };
+        if !name.is_empty() || self.text(*key).is_empty() {
+            return false;
+        }
+        // The home folder has a folder above it as well.
+        let whole = if dir == "~/" { self.expanded(&dir) } else { dir };
+        let above = whole.trim_end_matches('/').rfind('/').map_or("", |at| &whole[..=at]);
+        self.set_text(above);
+        true
+    }
+
+    /// Starts to look for a path where the field that takes one is empty; false if it is not.
+    pub fn start_browsing(&mut self) -> bool {
+        let key = self.fields.get(self.at).map(|field| field.key);
+        let empty = key.is_some_and(|key| self.text(key).is_empty());
+        let starts = empty && matches!(key, Some(FieldKey::Link))
+            || (empty && self.places.here && key == Some(FieldKey::Folder));
+        if starts {
+            self.set_text(self.start());
+        }
+        starts
+    }
+
+    fn set_text(&mut self, text: &str) {
+        if let Some(Field { value: Value::Text(input), .. }) = self.field_mut() {
+            *input = Input::new(text);
+        }
+    }
+
+    /// Why nothing can be made of what is in the form, as the node or the disk says.
+    fn failure(&self) -> Option<&str> {
+        match self.seen.first() {
+            Some((_, Seen::Failed(why))) => Some(why),
+            _ => None,
+        }
+    }
+
+    /// What to say below a field: `Ok` when it is well, `Err` when it is not.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what to do.
+    pub fn remark(&self, key: FieldKey) -> Result<String, String> {
+        let text = self.text(key);
+        let whole = "write the whole path, from / or ~/".to_owned();
+        match key {
+            FieldKey::Link => self.remark_on_links(),
+            FieldKey::Folder if text.is_empty() => Ok("the node's root folder; Down looks for another".to_owned()),
+            FieldKey::Folder if !self.expanded(text).starts_with('/') => Err(whole),
+            FieldKey::Folder => Ok("on the node's disk; made if it is not there".to_owned()),
+            FieldKey::Path if text.is_empty() && self.places.here => {
+                Err("choose with the arrow keys, or type a path".to_owned())
+            }
+            FieldKey::Path if text.is_empty() => Err("the path of a file or folder on the node's disk".to_owned()),
+            FieldKey::Path if !self.expanded(text).starts_with('/') => Err(whole),
+            FieldKey::Path => match self.failure() {
+                Some(why) => Err(why.to_owned()),
+                None if self.seen.iter().any(|(_, seen)| *seen == Seen::Asked) => Ok("looking…".to_owned()),
+                None => Ok("on the node's disk; it stays where it is".to_owned()),
+            },
+            FieldKey::Down | FieldKey::Up => rate(text).map(|r| match r {
+                Some(bytes) => format!("{} at most", Rate(bytes)),
+                None => "as fast as it goes".to_owned(),
+            }),
+            FieldKey::Order => Ok(match text {
+                "sequential" => "from the first piece to the last",
+                "random" => "any piece",
+                _ => "the piece that the fewest peers have, first",
+            }
+            .to_owned()),
+            FieldKey::Seed => Ok(match text {
+                "no" => "stops when it is complete",
+                _ => "goes on serving others when it is complete",
+            }
+            .to_owned()),
+        }
+    }
+
+    fn remark_on_links(&self) -> Result<String, String> {
+        let links = self.links();
+        match links.as_slice() {
+            [] | [_] => Ok(match judge(self.text(FieldKey::Link))? {
+                Typed::Skep { host, id } => format!("content {id}… from {host}"),
+                Typed::Url => "a manifest or Metalink is fetched from there".to_owned(),
+                Typed::Path => match self.failure() {
+                    Some(why) => return Err(why.to_owned()),
+                    None => "a manifest or Metalink file on this machine".to_owned(),
+                },
+            }),
+            many => {
+                for (at, link) in many.iter().enumerate() {
+                    match judge(link) {
+                        Ok(Typed::Path) => {
+                            return Err(format!(
+                                "{} of {}: add files one by one, links can go together",
+                                at + 1,
+                                many.len()
+                            ));
+                        }
+                        Ok(_) => {}
+                        Err(why) => return Err(format!("link {} of {}: {why}", at + 1, many.len())),
+                    }
+                }
+                Ok(format!("{} links: a transfer each", many.len()))
+            }
+        }
+    }
+
+    /// True if a field is wrong only because nothing was typed yet: that is a hint, no mistake.
+    pub fn is_untouched(&self, key: FieldKey) -> bool {
+        !self.refused && self.text(key).is_empty()
+    }
+
+    /// The transfers in the form; paths of local files still in their links.
+    fn adds(&self) -> Vec<AddTransfer> {
+        let folder = self.text(FieldKey::Folder);
+        let add = AddTransfer {
+            dir: (!folder.is_empty()).then(|| PathBuf::from(self.expanded(folder))),
+            order: match self.text(FieldKey::Order) {
+                "sequential" => PieceOrder::Sequential,
+                "random" => PieceOrder::Random,
+                _ => PieceOrder::Rarest,
+            },
+            seed: self.text(FieldKey::Seed) != "no",
+            ..AddTransfer::default()
+        };
+        self.links().into_iter().map(|link| AddTransfer { link: link.to_owned(), ..add.clone() }).collect()
+    }
+
+    /// What Enter does.
+    ///
+    /// # Errors
+    /// The index of the first field that is wrong.
+    pub fn submit(&self) -> Result<Vec<Effect>, usize> {
+        if let Some(wrong) = self.fields.iter().position(|f| self.remark(f.key).is_err()) {
+            return Err(wrong);
+        }
+        let limit = |key| rate(self.text(key)).unwrap_or(None);
+        Ok(match self.purpose {
+            Purpose::Add => {
+                let effect = |add: AddTransfer| match judge(&add.link) {
+                    Ok(Typed::Path) => {
+                        let path = PathBuf::from(self.expanded(&add.link));
+                        Effect::AddFile { path, add: AddTransfer { link: String::new(), ..add } }
+                    }
+                    _ => Effect::command(Command::Add(add), "add"),
+                };
+                self.adds().into_iter().map(effect).collect()
+            }
+            Purpose::Share => {
+                let path = PathBuf::from(self.expanded(self.text(FieldKey::Path)));
+                vec![Effect::command(Command::Share(ShareRequest { path, ..ShareRequest::default() }), "share")]
+            }
+            Purpose::Limit => {
+                let (up, down) = (Some(limit(FieldKey::Up)), Some(limit(FieldKey::Down)));
+                let effect = |id| Effect::command(Command::Limit { id, up, down }, "limit");
+                if self.limited.is_empty() {
+                    vec![effect(None)]
+                } else {
+                    self.limited.iter().map(|id| effect(Some(*id))).collect()
+                }
+            }
+        })
+    }
+}

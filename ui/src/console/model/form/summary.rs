@@ -1,0 +1,131 @@
+//! What Enter will do, in words, below the fields.
+
+use skep_engine::control::{NodeRow, Preview};
+
+use super::{FieldKey, Form, Purpose, Seen};
+use crate::console::widgets::format::{Bytes, Count, Rate, Seconds};
+
+/// How a line of the summary is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    /// A fact.
+    Fact,
+    /// Not known yet.
+    Open,
+    /// Worth a look before Enter.
+    Warning,
+}
+
+/// A line of the summary.
+pub type Line = (Tone, String);
+
+/// The lines for a form; empty while there is nothing to say.
+pub fn lines(form: &Form, node: &NodeRow) -> Vec<Line> {
+    if form.fields.iter().any(|field| form.remark(field.key).is_err()) && form.purpose != Purpose::Share {
+        return Vec::new();
+    }
+    match form.purpose {
+        Purpose::Add => added(form, node),
+        Purpose::Share => shared(form),
+        Purpose::Limit => Vec::new(),
+    }
+}
+
+fn files(preview: &Preview) -> String {
+    let more = if preview.at_least { "more than " } else { "" };
+    let s = if preview.files == 1 { "" } else { "s" };
+    format!("{more}{} in {} file{s}", Bytes(preview.size), Count(preview.files))
+}
+
+fn short_strategy(id: &str) -> &str {
+    id.rsplit('-').next().unwrap_or(id)
+}
+
+fn shared(form: &Form) -> Vec<Line> {
+    let Some((_, Seen::Known(preview))) = form.seen.first() else { return Vec::new() };
+    let mut lines = vec![(Tone::Fact, format!("shares {}: {}", preview.name, files(preview)))];
+    if preview.files == 0 && !preview.at_least {
+        lines.push((Tone::Warning, "there is no file in it".to_owned()));
+    }
+    if let Some(id) = preview.existing {
+        lines.push((Tone::Warning, format!("transfer #{id} shares it already: it looks at it again")));
+    }
+    lines.push((Tone::Fact, format!("via {}: {}", short_strategy(&preview.strategy), preview.why)));
+    let once = "every file is read once to make its digests; then c copies the link that others fetch it by";
+    lines.push((Tone::Fact, once.to_owned()));
+    lines
+}
+
+fn added(form: &Form, node: &NodeRow) -> Vec<Line> {
+    let known: Vec<&Preview> = form.seen.iter().filter_map(|(_, seen)| seen.known()).collect();
+    let mut lines = Vec::new();
+    let all = form.seen.len();
+    if let Some(first) = known.first() {
+        let size: u64 = known.iter().map(|preview| preview.size).sum();
+        let whole = Preview { size, files: known.iter().map(|preview| preview.files).sum(), ..Preview::default() };
+        let contents: u32 = known.iter().map(|preview| preview.contents).sum();
+        let what = if contents == 1 { first.name.clone() } else { format!("{contents} contents") };
+        let eta = match node.limit_down {
+            Some(limit) if limit > 0 => {
+                format!("; {} or more at the node's limit of {}", Seconds(size / limit), Rate(limit))
+            }
+            _ => String::new(),
+        };
+        lines.push((Tone::Fact, format!("fetches {what}: {}{eta}", files(&whole))));
+        lines.push(place(first, size, known.len()));
+        if let Some(id) = first.existing {
+            lines.push((Tone::Warning, format!("transfer #{id} fetches it already: that one goes on")));
+        } else if known.iter().any(|preview| preview.taken) {
+            let text = "the name is taken there: used if it is this content already, else refused";
+            lines.push((Tone::Warning, text.to_owned()));
+        }
+        lines.push((Tone::Fact, format!("via {}: {}", short_strategy(&first.strategy), first.why)));
+    }
+    let asked = form.seen.iter().filter(|(_, seen)| *seen == Seen::Asked).count();
+    match asked {
+        0 => {}
+        1 if all == 1 => lines.push((Tone::Open, "asking how large it is…".to_owned())),
+        n => lines.push((Tone::Open, format!("asking how large {n} of {all} are…"))),
+    }
+    for (link, seen) in &form.seen {
+        if let Seen::Failed(why) = seen {
+            let of = if all == 1 { String::new() } else { format!(" ({link})") };
+            lines.push((Tone::Warning, format!("not known yet{of}: {why}; Enter adds it all the same")));
+        }
+    }
+    let many = form.links().len();
+    if many > all {
+        lines.push((Tone::Open, format!("and {} more links that are asked when they are added", many - all)));
+    }
+    lines
+}
+
+fn place(first: &Preview, size: u64, contents: usize) -> Line {
+    let path = if contents == 1 {
+        first.path.as_str()
+    } else {
+        first.path.rsplit_once('/').map_or(first.path.as_str(), |(folder, _)| folder)
+    };
+    match first.disk_free {
+        Some(free) if size > free && first.existing.is_none() => {
+            (Tone::Warning, format!("into {path}: only {} free there, {} too little", Bytes(free), Bytes(size - free)))
+        }
+        Some(free) => (Tone::Fact, format!("into {path}; {} free there", Bytes(free))),
+        None => (Tone::Fact, format!("into {path}")),
+    }
+}
+
+/// What Enter does now, for the border.
+pub fn accept_word(form: &Form) -> &'static str {
+    if form.browser.as_ref().is_some_and(|browser| browser.chosen().is_some()) {
+        return "Enter takes it";
+    }
+    match form.purpose {
+        Purpose::Add if form.links().len() > 1 => "Enter adds them",
+        Purpose::Add if form.text(FieldKey::Link).is_empty() => "paste or type a link",
+        Purpose::Add => "Enter adds it",
+        Purpose::Share if form.text(FieldKey::Path).is_empty() => "choose what to share",
+        Purpose::Share => "Enter shares it",
+        Purpose::Limit => "Enter sets them",
+    }
+}
