@@ -132,7 +132,8 @@ pub fn edit(input: &mut Input, key: Key) {
 pub fn paste(model: &mut Model, text: &str, effects: &mut Vec<Effect>) {
     match model.overlays.last_mut() {
         Some(Overlay::Form(form)) => {
-            if !forms::paste(form, text, effects) {
+            let taken = forms::paste(form, text, effects);
+            if !taken {
                 actions::say(model, ToastLevel::Warn, "too much to paste: nothing was taken; paste it in parts");
             }
         }
