@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use skep::console::model::{Cost, Model};
 use skep::console::theme::{Depth, Theme};
-use skep::console::{ConsoleOptions, export};
+use skep::console::{ConsoleOptions, Opening, export};
 use skep_engine::control::{
     BoxFuture, Command, CommandError, Connection, Control, Focus, Reply, Snapshot, TransferId, TransferState, View,
 };
@@ -180,7 +180,8 @@ fn main() {
         return frame(&args);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let result = runtime.block_on(async { skep::console::run(Paper::start(load), ConsoleOptions::default()).await });
+    let result = runtime
+        .block_on(async { skep::console::run(Opening::node(Paper::start(load)), ConsoleOptions::default()).await });
     runtime.shutdown_background();
     match result {
         Ok(exit) => eprintln!("{exit:?}"),

@@ -122,6 +122,21 @@ pub async fn remote(cx: &Context, url: &str) -> Result<Arc<dyn Control>, Failure
         (Some(Source::Flag(_)), _) | (_, None) => token(cx.settings())?,
         (_, Some(instance)) => Some(read_token(&instance.token_file)?),
     };
+    attach(url, token).await
+}
+
+/// A node at a URL that has a token file of its own, unless none is named.
+///
+/// # Errors
+/// As [`remote`].
+pub async fn remote_with(cx: &Context, url: &str, token_file: Option<&Path>) -> Result<Arc<dyn Control>, Failure> {
+    match token_file {
+        Some(file) => attach(url, Some(read_token(file)?)).await,
+        None => remote(cx, url).await,
+    }
+}
+
+async fn attach(url: &str, token: Option<String>) -> Result<Arc<dyn Control>, Failure> {
     let control = RemoteControl::connect_once(url, token).await.map_err(refused)?;
     Ok(Arc::new(control))
 }
@@ -270,7 +285,11 @@ fn token(settings: &Settings) -> Result<Option<String>, Failure> {
     settings.token_file.as_deref().map(read_token).transpose()
 }
 
-fn read_token(path: &Path) -> Result<String, Failure> {
+/// The token in a file.
+///
+/// # Errors
+/// It cannot be read or holds none.
+pub fn read_token(path: &Path) -> Result<String, Failure> {
     let shown = path.display();
     let fail = |e: io::Error| {
         let failure = Failure::because(format!("cannot read the token file {shown}"), e);

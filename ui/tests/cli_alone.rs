@@ -262,3 +262,17 @@ fn the_demo_draws_pictures_of_itself() {
     let shown = parser.screen().contents();
     assert!(shown.contains("debian-13-amd64.img") && shown.contains("Commands"), "{shown}");
 }
+
+#[test]
+fn what_cannot_be_played_is_said_without_a_terminal() {
+    let lab = Lab::new();
+    let letter = lab.data("letter.txt", 100);
+    let ended = lab.run(&["attach", "--replay", letter.to_str().unwrap()]);
+    assert!(ended.expect(1).stderr().contains("is no recording of the console"), "{}", ended.stderr());
+    let ended = lab.run(&["attach", "--replay", "nowhere.skeprec"]);
+    assert!(ended.expect(1).stderr().contains("nowhere.skeprec"), "{}", ended.stderr());
+    lab.run(&["attach", "http://127.0.0.1:1", "--replay", "x"]).expect(2);
+    let wrong = lab.command(&["attach", "attic"]).env("SKEP_CONSOLE_TARGETS", "attic").output().unwrap();
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("NAME=URL"));
+}

@@ -73,6 +73,98 @@ fn the_console_attaches_to_the_node_that_runs_and_leaves_it_running() {
 }
 
 #[test]
+fn the_past_is_recorded_saved_and_played() {
+    let lab = Lab::new();
+    let node = lab.serve(&["--name", "gamma"]);
+    let data = lab.data("first.bin", 1000);
+    lab.share(&data);
+    let mut terminal = Terminal::start(&lab, &[], &[]);
+    terminal.wait_for_text("first.bin");
+    // There is a past once something has changed since the console began to look.
+    let back_to_a_moment = |terminal: &mut Terminal| {
+        terminal.press("[");
+        terminal.wait_for_text("PAST");
+    };
+    back_to_a_moment(&mut terminal);
+    terminal.wait_for_text("Esc now");
+    terminal.press("P");
+    terminal.wait_for_text("you look at the past");
+    terminal.press("\x1b");
+    terminal.wait_for("now", |screen| !screen.contents().contains("PAST"));
+    terminal.press("W");
+    terminal.wait_for_text("skep attach --replay");
+    terminal.press("q");
+    assert_eq!(terminal.exit_code(), 0);
+    drop(node);
+    let saved = std::fs::read_dir(lab.dir.path()).unwrap().map(|entry| entry.unwrap().path());
+    let saved = saved.into_iter().find(|path| path.extension().is_some_and(|e| e == "skeprec")).unwrap();
+    let mut terminal = Terminal::start(&lab, &["attach", "--replay", saved.to_str().unwrap()], &[]);
+    terminal.wait_for_text("STOPPED");
+    terminal.wait_for_text("gamma");
+    terminal.press("q");
+    assert_eq!(terminal.exit_code(), 0);
+    terminal.assert_restored();
+    let recordings = std::fs::read_dir(lab.path("state/recordings")).unwrap().count();
+    assert_eq!(recordings, 1, "of the console, none of what was played");
+}
+
+#[test]
+fn one_console_goes_from_node_to_node() {
+    let (lab, other) = (Lab::new(), Lab::new());
+    let far = other.serve(&["--name", "faraway"]);
+    let token = other.path("state/token");
+    let target = format!("far={} token={}", far.url.as_deref().unwrap(), token.display());
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let gone = format!("gone=127.0.0.1:{port} read-only");
+    // Something that is no node: it answers whatever is asked with rubbish.
+    let rubbish = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = rubbish.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in rubbish.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let mut asked = [0; 1024];
+            let _ = std::io::Read::read(&mut stream, &mut asked);
+            let _ = std::io::Write::write_all(&mut stream, b"\x1b[2J\x00rubbish\r\n\r\n");
+        }
+    });
+    // And something that takes every connection and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let quiet = silent.local_addr().unwrap();
+    let targets = format!("{target},{gone},rubbish={address},quiet={quiet}");
+    let env = [("SKEP_CONSOLE_TARGETS", targets.as_str())];
+    let mut terminal = Terminal::start(&lab, &["--name", "nearby", "--listen", "127.0.0.1:0"], &env);
+    terminal.wait_for_text("nearby");
+    terminal.press("@");
+    terminal.wait_for_text("Nodes");
+    terminal.press("j\r");
+    terminal.wait_for_text("faraway");
+    terminal.wait_for_text("REMOTE");
+    for (name, what) in [("gone", "retrying in"), ("rubbish", "retrying in"), ("quiet", "NO DATA YET")] {
+        // The list opens at the node on screen; the next one is below it.
+        terminal.press("@j\r");
+        terminal.wait_for(name, |screen| {
+            let header = screen.rows(0, 100).next().unwrap_or_default();
+            header.contains(name) && header.contains(what)
+        });
+    }
+    terminal.press("q");
+    terminal.wait_for_text("Another one lives in this console");
+    terminal.press("\x1b");
+    terminal.wait_for("still here", |screen| !screen.contents().contains("Another one"));
+    terminal.press("@");
+    terminal.wait_for_text("Enter shows it");
+    terminal.press("\x1b[H\r");
+    terminal.wait_for_text("nearby");
+    terminal.press("q");
+    assert_eq!(terminal.exit_code(), 0);
+    let mut by_name = Terminal::start(&lab, &["attach", "far"], &env);
+    by_name.wait_for_text("faraway");
+    by_name.press("q");
+    assert_eq!(by_name.exit_code(), 0);
+    drop(silent);
+}
+
+#[test]
 fn attaching_to_nothing_never_takes_the_screen() {
     let lab = Lab::new();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();

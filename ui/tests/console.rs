@@ -11,5 +11,7 @@ mod frames;
 mod keys;
 #[path = "console/storm.rs"]
 mod storm;
+#[path = "console/travel.rs"]
+mod travel;
 #[path = "console/workload.rs"]
 mod workload;

@@ -4,7 +4,6 @@
 //! it, puts snapshots together, and subscribes anew after a reconnect. Everything that comes from
 //! the node is data: sizes are capped, and text is made printable before anybody shows it.
 
-mod clean;
 mod link;
 mod post;
 mod target;

@@ -9,11 +9,10 @@ use jsonrpsee::types::SubscriptionId;
 use serde_json::{Map, json};
 use tokio::sync::watch;
 
-use super::clean::clean;
 use super::link::{Client, Link};
 use super::{Shared, refusal};
 use crate::control::{BoxFuture, Connection, Focus, Snapshot};
-use crate::rpc::delta::{SnapshotDelta, apply};
+use crate::rpc::delta::{SnapshotDelta, apply, clean};
 
 /// Before subscribing again on a connection that works, where the node said no.
 const PAUSE: Duration = Duration::from_secs(2);

@@ -7,6 +7,7 @@
 //! ([`SnapshotDelta::more`] for rows, the next message for bitmaps of peers).
 
 mod apply;
+mod clean;
 mod encode;
 mod patch;
 #[cfg(test)]
@@ -19,6 +20,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::control::{BanRow, LogLine, NodeRow, PeerRow, TrackerRow, TransferId, TransferRow};
 
 pub use apply::{ApplyError, apply};
+pub use clean::clean;
 pub use encode::Encoder;
 pub use patch::{BitsPatch, BytesPatch, Run};
 

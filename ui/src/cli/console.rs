@@ -11,12 +11,14 @@ use skep_engine::node::NodeError;
 use super::context::Context;
 use crate::config::Source;
 use crate::console::glyphs::GlyphChoice;
+use crate::console::recording::{RecordingOptions, Tape};
 use crate::console::theme::ColorChoice;
-use crate::console::{self, ConsoleError, ConsoleOptions};
+use crate::console::{self, ConsoleError, ConsoleOptions, Opening};
 use crate::host::{self, Start};
 use crate::logging;
 use crate::output::{Exit, Failure};
 use crate::signals::Stop;
+use crate::switchboard::Nodes;
 
 /// Settings that it takes as flags.
 pub const FLAGS: &[&str] = &["console.theme", "console.glyphs", "listen", "root", "name"];
@@ -35,7 +37,7 @@ pub(super) fn run(cx: &Context) -> Result<Exit, Failure> {
             }
             host => host?,
         };
-        let shown = show(cx, host.control(), false, logging.file.clone()).await;
+        let shown = show(cx, Show { log_file: logging.file.clone(), ..Show::node(host.control()) }).await;
         let mut stop = Stop::listen()?;
         stop.cleaning_up(Exit::Done, host.close()).await;
         shown
@@ -65,18 +67,47 @@ pub(super) fn need_terminal() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Runs the console on a node until the operator leaves. `log_file`: where this process logs.
+/// What the console is to show, and how.
+pub(super) struct Show {
+    /// The node.
+    pub(super) control: Arc<dyn Control>,
+    /// Its name among the targets.
+    pub(super) name: Option<String>,
+    /// Nothing may be changed.
+    pub(super) read_only: bool,
+    /// The folder for recordings of a node that leaves nothing behind.
+    pub(super) fleeting: Option<PathBuf>,
+    /// Where this process logs.
+    pub(super) log_file: Option<PathBuf>,
+    /// A recording to play instead.
+    pub(super) replay: Option<Tape>,
+}
+
+impl Show {
+    pub(super) fn node(control: Arc<dyn Control>) -> Self {
+        Self { control, name: None, read_only: false, fleeting: None, log_file: None, replay: None }
+    }
+}
+
+/// Runs the console on a node until the operator leaves.
 ///
 /// # Errors
 /// The terminal cannot be used, or the console failed.
-pub(super) async fn show(
-    cx: &Context,
-    control: Arc<dyn Control>,
-    read_only: bool,
-    log_file: Option<PathBuf>,
-) -> Result<Exit, Failure> {
-    let options = ConsoleOptions { log_file, ..options(cx, read_only) };
-    match console::run(control, options).await {
+pub(super) async fn show(cx: &Context, show: Show) -> Result<Exit, Failure> {
+    let mut options = options(cx, show.read_only);
+    options.log_file = show.log_file;
+    options.fleeting = show.fleeting.is_some();
+    let max_bytes = cx.settings().console.recording;
+    if show.replay.is_none() && max_bytes > 0 {
+        let dir = show.fleeting.or_else(|| Some(cx.settings().log_dir.as_ref()?.join("recordings")));
+        options.recording = dir.map(|dir| RecordingOptions { dir, max_bytes });
+    }
+    let Show { control, name, read_only, replay, .. } = show;
+    let mut opening = Opening { replay, ..Opening::node(Arc::clone(&control)) };
+    if opening.replay.is_none() {
+        opening.switchboard = Some(Arc::new(Nodes::new(cx, control, name.as_deref(), read_only)?));
+    }
+    match console::run(opening, options).await {
         Ok(console::Exit::Quit | console::Exit::Terminated) => Ok(Exit::Done),
         Err(error @ ConsoleError::NotATerminal) => Err(Failure::usage(error.to_string())),
         Err(error) => Err(Failure::failed(error.to_string())),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use skep_engine::control::{Focus, TransferState};
 
-use super::console;
+use super::console::{self, Show};
 use super::context::Context;
 use crate::config::units;
 use crate::console::picture;
@@ -68,7 +68,7 @@ pub(super) fn run(cx: &Context, args: &Args) -> Result<Exit, Failure> {
         } else {
             let time = args.seconds.unwrap_or(Duration::MAX);
             tokio::select! {
-                shown = console::show(cx, fleet.control(), false, None) => shown,
+                shown = console::show(cx, Show { fleeting: Some(fleet.folder().join("recordings")), ..Show::node(fleet.control()) }) => shown,
                 () = tokio::time::sleep(time.min(Duration::from_secs(30 * 86_400))) => Ok(Exit::Done),
             }
         };

@@ -8,6 +8,7 @@ mod file;
 mod folders;
 mod settings;
 pub mod table;
+pub mod targets;
 pub mod units;
 mod value;
 

@@ -82,6 +82,10 @@ pub struct Console {
     pub keys: Option<PathBuf>,
     pub mouse: bool,
     pub fps: u32,
+    /// Bytes; 0: nothing is recorded.
+    pub recording: u64,
+    /// See [`super::targets`].
+    pub targets: Vec<String>,
 }
 
 /// Values by key. A key that the table lacks, or of another kind, would read as zero or empty: the
@@ -122,6 +126,13 @@ impl Values<'_> {
         match self.get(key) {
             Some(Value::Rate(rate)) => *rate,
             _ => None,
+        }
+    }
+
+    fn size(&self, key: &str) -> u64 {
+        match self.get(key) {
+            Some(Value::Size(bytes)) => *bytes,
+            _ => 0,
         }
     }
 
@@ -211,6 +222,8 @@ impl Settings {
                 keys: of.path("console.keys"),
                 mouse: of.yes("console.mouse"),
                 fps: of.count("console.fps") as u32,
+                recording: of.size("console.recording"),
+                targets: of.list("console.targets"),
             },
         }
     }

@@ -254,6 +254,20 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("console.mouse", None, Kind::Bool, "true", "Let the console take the mouse"),
     setting("console.fps", None, Kind::Count(1, 30), "4", "Frames per second at most while data changes"),
+    setting(
+        "console.recording",
+        None,
+        Kind::Size,
+        "64MiB",
+        "Bytes that the console's recordings may take on disk; the last hour always fits, on busy nodes with fewer moments. 0: nothing is recorded, and there is no way back in time",
+    ),
+    setting(
+        "console.targets",
+        None,
+        Kind::List,
+        "",
+        "Nodes that the console can be switched to and that `skep attach NAME` opens, each as NAME=URL [token=FILE] [read-only]",
+    ),
 ];
 
 /// The setting of that key.

@@ -77,7 +77,7 @@ fn every_setting_arrives() {
         let other = match setting.kind {
             Kind::Bool => (!matches!(setting.default_value(), Value::Bool(true))).to_string(),
             Kind::Count(..) | Kind::AutoCount(..) => "3".into(),
-            Kind::AutoSize => "\"5MiB\"".into(),
+            Kind::Size | Kind::AutoSize => "\"5MiB\"".into(),
             Kind::Rate => "\"5M\"".into(),
             Kind::Duration | Kind::MaybeDuration => "\"7s\"".into(),
             Kind::MaybeRatio => "2.5".into(),

@@ -15,6 +15,8 @@ pub enum Kind {
     Count(u64, u64),
     /// A whole number in a range, or `auto`.
     AutoCount(u64, u64),
+    /// Bytes: 0, or at least 1 MiB.
+    Size,
     /// Bytes, or `auto`.
     AutoSize,
     /// Bytes per second, or `unlimited`.
@@ -46,6 +48,8 @@ pub enum Value {
     Count(u64),
     /// Of [`Kind::AutoCount`]; none is `auto`.
     AutoCount(Option<u64>),
+    /// Of [`Kind::Size`].
+    Size(u64),
     /// Of [`Kind::AutoSize`]; none is `auto`.
     AutoSize(Option<u64>),
     /// Of [`Kind::Rate`]; none is `unlimited`.
@@ -80,6 +84,10 @@ impl Kind {
             Self::Count(least, most) => Value::Count(count(text, least, most)?),
             Self::AutoCount(..) if text == "auto" => Value::AutoCount(None),
             Self::AutoCount(least, most) => Value::AutoCount(Some(count(text, least, most)?)),
+            Self::Size => match units::size(text).map_err(words)? {
+                bytes @ (0 | 0x10_0000..) => Value::Size(bytes),
+                _ => return Err(format!("{text:?} is neither 0 nor 1MiB or more")),
+            },
             Self::AutoSize if text == "auto" => Value::AutoSize(None),
             Self::AutoSize => Value::AutoSize(Some(units::size(text).map_err(words)?)),
             Self::Rate => Value::Rate(units::rate(text).map_err(words)?),
@@ -141,7 +149,7 @@ impl Value {
             Self::Bool(yes) => toml::Value::Boolean(*yes),
             Self::Count(n) | Self::AutoCount(Some(n)) => toml::Value::Integer(i64::try_from(*n).unwrap_or(i64::MAX)),
             Self::AutoCount(None) | Self::AutoSize(None) => text("auto".into()),
-            Self::AutoSize(Some(n)) => text(units::show_size(*n)),
+            Self::AutoSize(Some(n)) | Self::Size(n) => text(units::show_size(*n)),
             Self::Rate(rate) => text(units::show_rate(*rate)),
             Self::Duration(None) | Self::Ratio(None) => text("none".into()),
             Self::Duration(Some(span)) => text(units::show_duration(*span)),

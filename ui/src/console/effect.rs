@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use skep_engine::control::{AddTransfer, Command, Focus};
 
+use super::recording::Seek;
+
 /// Words for what a command does: `pause`, `add`. For the message when it is refused or done.
 pub type Told = &'static str;
 
@@ -64,6 +66,17 @@ pub enum Effect {
     Preview(Vec<PreviewAsk>),
     /// Tell the engine what is looked at.
     SetFocus(Focus),
+    /// Read a moment of the recording.
+    Seek {
+        /// The number that the answer bears.
+        number: u64,
+        /// Which moment.
+        seek: Seek,
+    },
+    /// Copy the recording into a file.
+    SaveRecording,
+    /// Show another node: one of the targets.
+    Switch(usize),
     /// Put text on the operator's clipboard (OSC 52).
     Copy(String),
     /// Write the screen to files with this name, without extension.

@@ -10,6 +10,8 @@ use super::effect::{PreviewKey, Told};
 use super::keymap::Key;
 use super::model::Cost;
 use super::model::form::Listing;
+use super::recording::Recorded;
+use super::targets::TargetSettings;
 use super::theme::ThemeSpec;
 
 /// An event, as `reduce` takes it.
@@ -29,6 +31,26 @@ pub enum Event {
     Snapshot(Arc<Snapshot>),
     /// The connection to the node changed.
     Connection(Connection),
+    /// A moment of the recording was read.
+    Recorded {
+        /// The number of the request.
+        number: u64,
+        /// The moment, or why it cannot be shown.
+        result: Result<Recorded, String>,
+    },
+    /// A recording was opened instead of a node.
+    Replay,
+    /// The recording was copied to a file of so many bytes.
+    Saved(Result<(PathBuf, u64), String>),
+    /// Another node is shown from now on.
+    Switched {
+        /// Which of the targets.
+        at: usize,
+        /// How one stands to it.
+        settings: TargetSettings,
+    },
+    /// Another node cannot be shown.
+    NotSwitched(String),
     /// A command was accepted or refused.
     Answer {
         /// What the operator was told it would do.

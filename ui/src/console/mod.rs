@@ -15,10 +15,13 @@
 //! | [`panes`], [`overlays`], [`widgets`], [`view`] | drawing |
 //! | [`theme`], [`glyphs`] | how meanings look |
 //! | [`source`] | snapshots as events |
+//! | [`targets`] | other nodes to switch to |
+//! | [`recording`] | what was shown, on disk, and back on screen |
 //! | [`runtime`] | terminal, frames, signals, and carrying out effects |
 //! | [`export`] | a frame as text, ANSI or SVG |
 //!
-//! It knows the engine through `skep_engine::control` only, and no sockets at all.
+//! It knows the engine through `skep_engine::control` and, for recordings, the differences between
+//! snapshots (`skep_engine::rpc::delta`); it knows no sockets at all.
 
 pub mod action;
 pub mod derive;
@@ -30,13 +33,15 @@ pub mod keymap;
 pub mod model;
 pub mod overlays;
 pub mod panes;
+pub mod recording;
 pub mod reduce;
 pub mod runtime;
 pub mod source;
+pub mod targets;
 pub mod theme;
 pub mod view;
 pub mod widgets;
 
 pub use runtime::options::{ConsoleError, ConsoleOptions, Exit};
 pub use runtime::picture;
-pub use runtime::run;
+pub use runtime::{Opening, run};

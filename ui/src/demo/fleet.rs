@@ -66,7 +66,7 @@ pub struct Fleet {
     stop: CancellationToken,
     tasks: JoinSet<()>,
     // Last, so that it is removed after everything that lies in it has ended.
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Fleet {
@@ -85,12 +85,10 @@ impl Fleet {
         let config = EngineConfig { logs: logs.clone(), ..config(folder.path(), "demo") };
         let local = Engine::start(config).await?;
         let mallory = hostile::start(address(origin.engine.url())?, stop.clone()).await?;
-        let (mut fleet, mut rng) = (
-            Self { local, origin, sites, stop, tasks: JoinSet::new(), _folder: folder },
-            fastrand::Rng::with_seed(seed),
-        );
+        let (mut fleet, mut rng) =
+            (Self { local, origin, sites, stop, tasks: JoinSet::new(), folder }, fastrand::Rng::with_seed(seed));
         for (name, bytes, files) in CONTENTS {
-            let path = fleet._folder.path().join("source").join(name);
+            let path = fleet.folder.path().join("source").join(name);
             let content_seed = rng.u64(..);
             tokio::task::spawn_blocking(move || make_content(&path, bytes, files, content_seed))
                 .await
@@ -101,6 +99,11 @@ impl Fleet {
         Ok(fleet)
     }
 
+    /// The folder that everything lies in, and that goes with it.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     /// The node in the middle of it: what the console shows.
     pub fn control(&self) -> Arc<dyn Control> {
         self.local.control()
@@ -109,7 +112,7 @@ impl Fleet {
     /// The origin shares it; everybody fetches it.
     async fn distribute(&self, name: &'static str, mallory: String) -> Result<(), DemoError> {
         let origin = self.origin.engine.control();
-        let path = self._folder.path().join("source").join(name);
+        let path = self.folder.path().join("source").join(name);
         let reply = origin.command(Command::Share(ShareRequest { path, ..ShareRequest::default() })).await?;
         let Reply::Added { ids, .. } = reply else { return Err(DemoError::Slow(name)) };
         let link = link_of(&origin, ids[0]).await.ok_or(DemoError::Slow(name))?;

@@ -177,7 +177,7 @@ fn a_lost_connection_is_unmistakable() {
     reduce(&mut model, Event::Connection(lost), at(12_000));
     let shown = text(&model);
     assert!(shown.lines().next().unwrap().contains("LOST, data 12s old"), "{shown}");
-    assert!(shown.lines().next().unwrap().contains("try 3 in 3s: connection refused"), "{shown}");
+    assert!(shown.lines().next().unwrap().contains("retrying in 3s (attempt 3): connection refused"), "{shown}");
     assert!(shown.lines().take(4).all(|line| !line.contains("B/s")), "no rates of a node out of reach: {shown}");
     reduce(&mut model, Event::Connection(Connection::Live), at(13_000));
     model.settings.read_only = true;

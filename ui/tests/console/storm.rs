@@ -85,6 +85,12 @@ const KEYS: &[&str] = &[
     "ctrl-c",
     "é",
     "日",
+    "[",
+    "]",
+    "{",
+    "}",
+    "@",
+    "W",
 ];
 
 #[derive(Debug, Clone)]

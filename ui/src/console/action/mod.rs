@@ -71,6 +71,15 @@ pub enum Action {
     PreviousField,
     HiddenFiles,
     LiftBan,
+    Earlier,
+    Later,
+    MuchEarlier,
+    MuchLater,
+    SaveRecording,
+    Targets,
+    Play,
+    PlayFaster,
+    PlaySlower,
     DebugPanic,
 }
 
@@ -87,11 +96,13 @@ pub enum Scope {
     Dialog,
     /// In the list of bans.
     Bans,
+    /// While a recording is played: before all panes.
+    Replay,
 }
 
 impl Scope {
     /// All scopes, in the order of help and documentation.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Global,
         Self::List,
         Self::Pane(PaneId::Transfers),
@@ -99,6 +110,7 @@ impl Scope {
         Self::Pane(PaneId::Log),
         Self::Dialog,
         Self::Bans,
+        Self::Replay,
     ];
 
     /// Its name in the key file.
@@ -109,6 +121,7 @@ impl Scope {
             Self::Pane(pane) => pane.name(),
             Self::Dialog => "dialog",
             Self::Bans => "bans",
+            Self::Replay => "replay",
         }
     }
 
@@ -120,6 +133,7 @@ impl Scope {
             Self::Pane(pane) => pane.title(),
             Self::Dialog => "In a dialog",
             Self::Bans => "Bans",
+            Self::Replay => "Playing a recording",
         }
     }
 }

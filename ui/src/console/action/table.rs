@@ -2,7 +2,7 @@
 
 use super::Action as A;
 use super::Danger::{LosesData, LosesProgress, Reversible, View};
-use super::Scope::{Bans, Dialog, Global, List, Pane};
+use super::Scope::{Bans, Dialog, Global, List, Pane, Replay};
 use super::{Action, Danger, Entry, Scope};
 use crate::console::panes::PaneId::{Log, Pieces, Transfers};
 
@@ -34,7 +34,7 @@ pub const TABLE: &[Entry] = &[
     line(A::Filter, "filter", &["/"], "filter", Global, View, 60,
         "Show only what matches: words, state:running, rate>10M, size<1G, peers=0; - in front means not."),
     line(A::Back, "back", &["esc"], "back", Global, View, 0,
-        "Clear the filter and the marks, or leave the full-screen pane."),
+        "Return from the past to now; else clear filter and marks, or leave the full screen."),
     line(A::FocusNext, "focus.next", &["tab"], "next pane", Global, View, 80,
         "Give the keys to the next pane."),
     line(A::FocusPrevious, "focus.previous", &["shift-tab"], "previous pane", Global, View, 0,
@@ -59,6 +59,18 @@ pub const TABLE: &[Entry] = &[
         "Set the rate limits of the whole node."),
     line(A::PauseAll, "transfer.pause-all", &["P"], "pause all", Global, Reversible, 0,
         "Pause every transfer that runs; if none runs, resume all that are paused."),
+    line(A::Earlier, "time.earlier", &["["], "earlier", Global, View, 41,
+        "Go back in time: every pane shows the moment recorded before."),
+    line(A::Later, "time.later", &["]"], "later", Global, View, 42,
+        "Go on to the next moment; behind the last one is now."),
+    line(A::MuchEarlier, "time.minute-earlier", &["{"], "-1 min", Global, View, 43,
+        "Go a minute back in time."),
+    line(A::MuchLater, "time.minute-later", &["}"], "+1 min", Global, View, 44,
+        "Go on by a minute."),
+    line(A::SaveRecording, "recording.save", &["W"], "save recording", Global, View, 0,
+        "Write what was recorded into a file, for skep attach --replay."),
+    line(A::Targets, "targets", &["@"], "nodes", Global, View, 0,
+        "Show another node: this one, or those that the configuration names."),
     line(A::Theme, "theme", &["t"], "theme", Global, View, 0,
         "Choose a theme; the screen shows it while you choose, Esc goes back."),
     line(A::Glyphs, "glyphs", &["e"], "glyphs", Global, View, 0,
@@ -149,6 +161,13 @@ pub const TABLE: &[Entry] = &[
 
     line(A::LiftBan, "bans.lift", &["u", "d"], "lift ban", Bans, Reversible, 10,
         "Forget the ban of this peer."),
+
+    line(A::Play, "replay.play", &["space"], "play/pause", Replay, View, 1,
+        "Play the recording from here, or stop; from the end it begins anew."),
+    line(A::PlayFaster, "replay.faster", &["+"], "faster", Replay, View, 6,
+        "Play twice as fast."),
+    line(A::PlaySlower, "replay.slower", &["-"], "slower", Replay, View, 7,
+        "Play half as fast, down to as it happened."),
 
     line(A::DebugPanic, "debug.panic", &[], "panic", Global, View, 0,
         "Panic on purpose, to see that the terminal survives it (debug builds only)."),

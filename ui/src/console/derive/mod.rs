@@ -34,7 +34,7 @@ pub struct Derived {
     lanes_key: Option<LanesKey>,
     /// Builds of the map, first file and number of files that the rows above hold for.
     files_key: Option<(u64, usize, usize)>,
-    totals_of: Option<u64>,
+    totals_of: Option<(u64, u64)>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -71,9 +71,10 @@ impl MapKey {
 impl Derived {
     /// Brings everything up to date for a frame of this layout; what still holds is kept.
     pub fn update(&mut self, model: &Model, layout: &Layout) {
-        if self.totals_of != Some(model.snapshot.generation) {
+        let of = (model.snapshot.generation, model.snapshot.time_ms);
+        if self.totals_of != Some(of) {
             self.totals = totals::Totals::of(&model.snapshot);
-            self.totals_of = Some(model.snapshot.generation);
+            self.totals_of = Some(of);
         }
         match (model.detail(), layout.area(PaneId::Pieces)) {
             (Some(detail), Some(area)) => {

@@ -75,6 +75,24 @@ impl LogView {
         true
     }
 
+    /// Shows these lines and no others: those of another moment. Who is at a line stays there if it is
+    /// among them.
+    pub fn show(&mut self, tail: &[Arc<LogLine>]) {
+        let start = tail.len().saturating_sub(KEPT);
+        self.lines = tail[start..].iter().cloned().collect();
+        if self.lines.back().is_none_or(|last| self.at.is_some_and(|at| at > last.seq)) {
+            self.at = None;
+        }
+        self.refresh();
+    }
+
+    /// Forgets the lines of one node; what they are narrowed to stays.
+    pub fn change_node(&mut self) {
+        self.lines.clear();
+        self.shown.clear();
+        (self.missed, self.at, self.top) = (0, None, 0);
+    }
+
     /// Makes the list of matching lines anew.
     pub fn refresh(&mut self) {
         let (level, filter) = (self.level, &self.filter);

@@ -16,6 +16,7 @@ pub mod pieces;
 pub mod sort;
 pub mod toast;
 pub mod transfers;
+pub mod travel;
 pub mod undo;
 pub mod wish;
 
@@ -28,6 +29,7 @@ use super::action::Scope;
 use super::glyphs::{Charset, GlyphChoice};
 use super::keymap::{Key, Keymap};
 use super::panes::PaneId;
+use super::targets::Target;
 use super::theme::{Depth, Theme, ThemeSpec, builtin, builtin_names};
 use looks::ThemeChoice;
 use overlay::Overlay;
@@ -50,6 +52,16 @@ pub struct Settings {
     pub embedded: bool,
     /// Nothing may be changed from here.
     pub read_only: bool,
+    /// The node and its data are gone for good once the console ends: the demo.
+    pub fleeting: bool,
+    /// A recording is shown, no node.
+    pub replay: bool,
+    /// What is shown is recorded.
+    pub recorded: bool,
+    /// Nodes that the console can be switched to.
+    pub targets: Vec<Target>,
+    /// Which of them is shown.
+    pub target_at: usize,
     /// The operator's home folder, for `~/`.
     pub home: Option<String>,
     /// Where transfers land unless told otherwise; the node's root if none.
@@ -70,6 +82,11 @@ impl Default for Settings {
             target: "embedded".to_owned(),
             embedded: true,
             read_only: false,
+            fleeting: false,
+            replay: false,
+            recorded: false,
+            targets: Vec::new(),
+            target_at: 0,
             home: None,
             default_dir: None,
             zone: TimeZone::UTC,
@@ -131,7 +148,9 @@ pub struct Model {
     /// Panes that are hidden.
     pub hidden: Vec<PaneId>,
     /// Rates of the last minutes.
-    pub history: history::History,
+    history: history::History,
+    /// Where in time the console looks.
+    pub travel: travel::Travel,
     /// Keys.
     pub keymap: Arc<Keymap>,
     /// Keys of a chord so far, and when the last was pressed.
@@ -177,6 +196,7 @@ impl Model {
             undo: undo::History::default(),
             hidden: Vec::new(),
             history: history::History::default(),
+            travel: travel::Travel::default(),
             keymap: Arc::new(keymap),
             chord: (Vec::new(), 0),
             theme_choice: choice,
@@ -202,16 +222,56 @@ impl Model {
 
     /// The keymap layers that are active where the operator is, innermost first.
     pub fn layers(&self) -> &'static [Scope] {
-        match self.overlays.last() {
-            Some(Overlay::Bans(_)) => &[Scope::Bans, Scope::List, Scope::Dialog],
-            Some(Overlay::Help(_) | Overlay::Themes(_)) => &[Scope::List, Scope::Dialog],
-            Some(_) => &[Scope::Dialog],
-            None => match self.focus {
-                PaneId::Transfers => &[Scope::Pane(PaneId::Transfers), Scope::List, Scope::Global],
-                PaneId::Pieces => &[Scope::Pane(PaneId::Pieces), Scope::List, Scope::Global],
-                PaneId::Log => &[Scope::Pane(PaneId::Log), Scope::List, Scope::Global],
+        match (self.overlays.last(), self.focus) {
+            (Some(Overlay::Bans(_)), _) => &[Scope::Bans, Scope::List, Scope::Dialog],
+            (Some(Overlay::Help(_) | Overlay::Themes(_) | Overlay::Targets(_)), _) => &[Scope::List, Scope::Dialog],
+            (Some(_), _) => &[Scope::Dialog],
+            (None, pane) if self.settings.replay => match pane {
+                PaneId::Transfers => &[Scope::Replay, Scope::Pane(PaneId::Transfers), Scope::List, Scope::Global],
+                PaneId::Pieces => &[Scope::Replay, Scope::Pane(PaneId::Pieces), Scope::List, Scope::Global],
+                PaneId::Log => &[Scope::Replay, Scope::Pane(PaneId::Log), Scope::List, Scope::Global],
             },
+            (None, PaneId::Transfers) => &[Scope::Pane(PaneId::Transfers), Scope::List, Scope::Global],
+            (None, PaneId::Pieces) => &[Scope::Pane(PaneId::Pieces), Scope::List, Scope::Global],
+            (None, PaneId::Log) => &[Scope::Pane(PaneId::Log), Scope::List, Scope::Global],
         }
+    }
+
+    /// The moment that is on screen, ms since the epoch: now, or one that has passed.
+    pub fn moment_ms(&self) -> u64 {
+        self.travel.past.as_ref().map_or(self.now.wall_ms, |past| past.time_ms)
+    }
+
+    /// Rates of the minutes before the moment on screen.
+    pub fn history(&self) -> &history::History {
+        self.travel.past.as_ref().map_or(&self.history, |past| &past.history)
+    }
+
+    /// Notes the rates of now.
+    pub fn note_rates(&mut self, time_ms: u64, down: u64, up: u64) {
+        self.history.note(time_ms, down, up);
+    }
+
+    /// What was asked of the engine, whatever moment is on screen.
+    pub fn live_wishes(&mut self) -> &mut wish::Wishes {
+        match &mut self.travel.past {
+            Some(past) => &mut past.live.wishes,
+            None => &mut self.wishes,
+        }
+    }
+
+    /// Forgets what belongs to the node shown so far, because another one is shown now. Theme, sorting,
+    /// layout and keys stay.
+    pub fn change_node(&mut self) {
+        self.snapshot = Arc::default();
+        self.received = None;
+        self.travel.change_node();
+        self.undo = undo::History::default();
+        self.wishes = wish::Wishes::default();
+        self.history = history::History::default();
+        self.transfers.change_node();
+        self.pieces.clear();
+        self.log.change_node();
     }
 
     /// Age in milliseconds of what is shown, if the connection is lost.

@@ -26,6 +26,8 @@ pub enum Overlay {
     Bans(BansView),
     /// Themes to choose from.
     Themes(ThemesView),
+    /// Nodes to switch to.
+    Targets(TargetsView),
 }
 
 /// Help on screen.
@@ -41,6 +43,13 @@ pub struct HelpView {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BansView {
     /// The selected ban.
+    pub at: usize,
+}
+
+/// The list of nodes to switch to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TargetsView {
+    /// The selected node.
     pub at: usize,
 }
 
@@ -70,7 +79,7 @@ impl Palette {
         use crate::console::action::Scope;
         let wanted = self.input.text().trim().to_lowercase();
         let shown = |e: &&Entry| {
-            !matches!(e.scope, Scope::Dialog | Scope::Bans | Scope::List)
+            !matches!(e.scope, Scope::Dialog | Scope::Bans | Scope::List | Scope::Replay)
                 && !matches!(e.action, Action::Palette | Action::Back)
                 && (!e.is_hidden() || (cfg!(debug_assertions) && wanted.contains("panic")))
         };

@@ -70,6 +70,11 @@ impl Toasts {
         &self.0
     }
 
+    /// Drops a message that is not true any more.
+    pub fn take_back(&mut self, text: &str) {
+        self.0.retain(|toast| toast.text != text);
+    }
+
     /// Drops all of them.
     pub fn clear(&mut self) {
         self.0.clear();

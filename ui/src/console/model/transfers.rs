@@ -40,6 +40,9 @@ pub struct TransferList {
     pub top: usize,
     /// A transfer that was just added: it is selected as soon as its row comes.
     pub awaited: Option<TransferId>,
+    /// What is selected and marked stays so, whether or not there is a row for it: the rows are of a
+    /// moment that has passed.
+    pub hold: bool,
     /// When the order was made.
     sorted_ms: u64,
 }
@@ -71,6 +74,9 @@ impl TransferList {
             rows.sort_by_key(|r| known.get(&r.id).copied().unwrap_or(usize::MAX));
         }
         self.rows = rows;
+        if self.hold {
+            return;
+        }
         let alive = |id: &TransferId| snapshot.transfers.iter().any(|t| t.id == *id);
         if !self.marked.is_empty() {
             self.marked.retain(&alive);
@@ -87,6 +93,16 @@ impl TransferList {
             let near = place.unwrap_or(0).min(self.rows.len().saturating_sub(1));
             self.selected = self.rows.get(near).map(|r| r.id);
         }
+    }
+
+    /// Forgets the transfers of one node; how they are sorted and filtered stays.
+    pub fn change_node(&mut self) {
+        self.selected = None;
+        self.marked.clear();
+        self.rows.clear();
+        self.top = 0;
+        self.awaited = None;
+        self.hold = false;
     }
 
     /// Place of the selected transfer among the rows.

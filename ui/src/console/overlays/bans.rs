@@ -29,7 +29,7 @@ pub fn draw(canvas: &mut Canvas<'_>, view: &BansView, context: Context<'_>) {
     for (row, ban) in bans.iter().enumerate().skip(top).take(rows) {
         let y = inner.y + 1 + (row - top) as u16;
         canvas.text(inner.x + 2, y, 23, &ban.peer, Token::Text);
-        let left = ban.until_ms.saturating_sub(model.now.wall_ms) / 1000;
+        let left = ban.until_ms.saturating_sub(model.moment_ms()) / 1000;
         canvas.left(inner.x + 26, y, 7, format_args!("{}", Seconds(left)), Token::Muted);
         let x = inner.x + 34;
         canvas.text(x, y, inner.right().saturating_sub(x), &ban.reason, Token::Text);

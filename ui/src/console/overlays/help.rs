@@ -15,9 +15,10 @@ enum Line {
 }
 
 /// Lines for a pane: its own actions first.
-fn lines(pane: PaneId) -> Vec<Line> {
+fn lines(pane: PaneId, replay: bool) -> Vec<Line> {
     let mut lines = Vec::new();
-    for scope in [Scope::Pane(pane), Scope::Global, Scope::List] {
+    let replay = replay.then_some(Scope::Replay);
+    for scope in replay.into_iter().chain([Scope::Pane(pane), Scope::Global, Scope::List]) {
         if !lines.is_empty() {
             lines.push(Line::Blank);
         }
@@ -28,13 +29,13 @@ fn lines(pane: PaneId) -> Vec<Line> {
 }
 
 /// Number of lines, for scrolling.
-pub fn line_count(pane: PaneId) -> usize {
-    lines(pane).len()
+pub fn line_count(pane: PaneId, replay: bool) -> usize {
+    lines(pane, replay).len()
 }
 
 /// Draws it.
 pub fn draw(canvas: &mut Canvas<'_>, view: &HelpView, context: Context<'_>) {
-    let lines = lines(view.pane);
+    let lines = lines(view.pane, context.model.settings.replay);
     let height = lines.len().min(200) as u16 + 2;
     let area = centered(canvas, 116, height);
     let inner = window(canvas, area, "Help", "j k scroll, Esc closes");

@@ -7,6 +7,7 @@ mod folder;
 mod form;
 mod help;
 mod palette;
+mod targets;
 mod themes;
 
 use ratatui::layout::Rect;
@@ -29,6 +30,7 @@ pub fn draw(canvas: &mut Canvas<'_>, overlay: &Overlay, layout: &Layout, context
         Overlay::Form(form) => form::draw(canvas, form, context),
         Overlay::Filter(edit) => filter::draw(canvas, edit, layout, context.model),
         Overlay::Bans(view) => bans::draw(canvas, view, context),
+        Overlay::Targets(view) => targets::draw(canvas, view, context),
         Overlay::Themes(view) => themes::draw(canvas, view),
     }
 }

@@ -74,6 +74,10 @@ fn chord(canvas: &mut Canvas<'_>, mut x: u16, y: u16, end: u16, context: Context
 fn keys(canvas: &mut Canvas<'_>, mut x: u16, y: u16, end: u16, context: Context<'_>) {
     let model = context.model;
     let layers = model.layers();
+    if model.travel.past.is_some() && !model.settings.replay && model.overlays.is_empty() {
+        x += canvas.text(x, y, end.saturating_sub(x), "Esc", Token::Key) + 1;
+        x += canvas.text(x, y, end.saturating_sub(x), "now", Token::Muted) + 2;
+    }
     let mut entries: Vec<_> = TABLE
         .iter()
         .filter(|e| e.footer > 0 && layers.contains(&e.scope) && available::is_available(model, e.action))

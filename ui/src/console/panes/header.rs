@@ -12,6 +12,7 @@ use ratatui::layout::Rect;
 use skep_engine::control::Connection;
 
 use super::Context;
+use crate::console::model::Model;
 use crate::console::theme::Token;
 use crate::console::view::layout::TALL_HEADER;
 use crate::console::widgets::clock::Clock;
@@ -30,19 +31,26 @@ pub fn draw(canvas: &mut Canvas<'_>, area: Rect, context: Context<'_>) {
     let mut right = area.right().saturating_sub(1);
     if area.width >= 72 {
         right -= 8;
-        canvas.left(right, y, 8, format_args!("{}", Clock::at(model.now.wall_ms, &model.settings.zone)), Token::Muted);
-        right -= 2;
+        // The past has its clock in its badge; two of them could be mixed up.
+        if model.travel.past.is_none() {
+            let clock = Clock::at(model.now.wall_ms, &model.settings.zone);
+            canvas.left(right, y, 8, format_args!("{clock}"), Token::Muted);
+            right -= 2;
+        } else {
+            right += 8;
+        }
     }
-    // Rates of a node that cannot be reached are no rates: the room is for what went wrong.
     if area.height >= TALL_HEADER {
         charts(canvas, area, context);
-    } else if model.data_age_ms().is_none() {
+    } else if shows_rates(model, area.width) {
         right = rates(canvas, area, right, context);
     }
     let mut x = area.x + 1;
     let room = |x: u16| right.saturating_sub(x + 1);
+    x += past(canvas, x, y, room(x), context);
     x += canvas.text(x, y, room(x), "skep", Token::Brand) + 1;
-    let name = &model.snapshot.node.name;
+    let known = model.settings.targets.get(model.settings.target_at).filter(|_| model.received.is_none());
+    let name = known.map_or(&model.snapshot.node.name, |target| &target.name);
     if !name.is_empty() {
         // How one stands to the node matters more than its whole name.
         x += canvas.text(x, y, room(x).saturating_sub(12).min(24), name, Token::Strong) + 1;
@@ -50,15 +58,56 @@ pub fn draw(canvas: &mut Canvas<'_>, area: Rect, context: Context<'_>) {
     badges(canvas, x, y, right, context);
 }
 
+/// Rates of a node that cannot be reached are no rates; on narrow screens which moment it is matters more.
+fn shows_rates(model: &Model, width: u16) -> bool {
+    match &model.travel.past {
+        Some(_) => width >= if model.settings.replay { 96 } else { 60 },
+        None => model.data_age_ms().is_none(),
+    }
+}
+
+/// The moment on screen, where it is not now: before everything else, so that nobody takes it for now.
+fn past(canvas: &mut Canvas<'_>, x: u16, y: u16, room: u16, context: Context<'_>) -> u16 {
+    let model = context.model;
+    let Some(past) = &model.travel.past else { return 0 };
+    let clock = Clock::at(past.time_ms, &model.settings.zone);
+    let used = if model.settings.replay {
+        let player = &model.travel.player;
+        let (state, speed) =
+            if player.since.is_some() { ("PLAYING", player.speed()) } else { ("STOPPED", player.speed()) };
+        let since = |ms: u64| Seconds(ms.saturating_sub(past.first_ms) / 1000);
+        let (at, all) = (since(past.time_ms), since(past.last_ms));
+        canvas.left(x, y, room, format_args!(" {state} {speed}x {clock}, {at} of {all} "), Token::BadgeLost)
+    } else {
+        let ago = Seconds(model.now.wall_ms.saturating_sub(past.time_ms) / 1000);
+        canvas.left(x, y, room, format_args!(" PAST {clock}, {ago} ago "), Token::BadgeLost)
+    };
+    used + 1
+}
+
 fn badges(canvas: &mut Canvas<'_>, mut x: u16, y: u16, right: u16, context: Context<'_>) {
     let model = context.model;
     let room = |x: u16| right.saturating_sub(x + 1);
+    if model.settings.replay {
+        x += canvas.text(x, y, room(x), " READ-ONLY ", Token::BadgeReadOnly) + 1;
+        canvas.text(x, y, room(x), &model.settings.target, Token::Text);
+        return;
+    }
     if let Some(age) = model.data_age_ms() {
-        let age = Seconds(age / 1000);
-        x += canvas.left(x, y, room(x), format_args!(" LOST, data {age} old "), Token::BadgeLost) + 1;
+        if model.received.is_none() {
+            x += canvas.text(x, y, room(x), " NO DATA YET ", Token::BadgeLost) + 1;
+        } else {
+            let age = Seconds(age / 1000);
+            x += canvas.left(x, y, room(x), format_args!(" LOST, data {age} old "), Token::BadgeLost) + 1;
+        }
         if let Connection::Lost { error, attempts, retry_at_ms } = &model.connection {
             let wait = Seconds(retry_at_ms.saturating_sub(model.now.wall_ms).div_ceil(1000));
-            canvas.left(x, y, room(x), format_args!("try {} in {wait}: {error}", attempts + 1), Token::Warn);
+            if *attempts == 0 {
+                canvas.left(x, y, room(x), format_args!("{} {error}", model.settings.target), Token::Warn);
+            } else {
+                let next = attempts + 1;
+                canvas.left(x, y, room(x), format_args!("retrying in {wait} (attempt {next}): {error}"), Token::Warn);
+            }
         }
         return;
     }
@@ -70,6 +119,12 @@ fn badges(canvas: &mut Canvas<'_>, mut x: u16, y: u16, right: u16, context: Cont
     } else {
         x += canvas.text(x, y, room(x), " REMOTE ", Token::BadgeRemote) + 1;
         let target = model.settings.target.split_once("://").map_or(&*model.settings.target, |(_, host)| host);
+        // An operator with several nodes knows them by their names.
+        if let Some(known) =
+            model.settings.targets.get(model.settings.target_at).filter(|_| model.settings.target_at > 0)
+        {
+            x += canvas.text(x, y, room(x), &known.name, Token::Strong) + 1;
+        }
         canvas.text(x, y, room(x), target, Token::Text);
     }
 }
@@ -105,7 +160,7 @@ fn rates(canvas: &mut Canvas<'_>, area: Rect, mut right: u16, context: Context<'
 fn charts(canvas: &mut Canvas<'_>, area: Rect, context: Context<'_>) {
     let half = (area.width - 3) / 2;
     // Rates of a node that cannot be reached are no rates; what they were stays, faint.
-    let lost = context.model.data_age_ms().is_some();
+    let lost = context.model.travel.past.is_none() && context.model.data_age_ms().is_some();
     for (way, x) in [(Way::down(context), area.x + 1), (Way::up(context), area.right() - 1 - half)] {
         let y = area.y + 1;
         let chart = Rect::new(x + LABEL, y, half - LABEL, area.height - 1);
@@ -147,7 +202,7 @@ impl Way {
 
     /// Draws its history and gives the scale.
     fn chart(&self, canvas: &mut Canvas<'_>, area: Rect, tokens: (Token, Token), context: Context<'_>) -> u64 {
-        let history = &context.model.history;
+        let history = context.model.history();
         if self.up {
             chart::draw(canvas, area, history.up(), tokens)
         } else {

@@ -15,6 +15,9 @@ pub fn draw(canvas: &mut Canvas<'_>, context: Context<'_>) {
     let (model, totals) = (context.model, &context.derived.totals);
     let (mut x, y) = (area.x, area.y + area.height / 2);
     let room = |x: u16| area.right().saturating_sub(x);
+    if model.travel.past.is_some() {
+        x += canvas.text(x, y, room(x), "PAST ", Token::BadgeLost);
+    }
     if model.data_age_ms().is_some() {
         x += canvas.text(x, y, room(x), "LOST ", Token::BadgeLost);
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use skep_engine::control::Command;
 
-use super::{available, forms, looks, movement, transfers, undo};
+use super::{available, forms, looks, movement, targets, transfers, travel, undo};
 use crate::console::action::Action;
 use crate::console::effect::Effect;
 use crate::console::model::Model;
@@ -86,9 +86,19 @@ pub fn perform(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
             }
             say(model, ToastLevel::Info, "the line is on the clipboard");
         }
+        Action::Earlier
+        | Action::Later
+        | Action::MuchEarlier
+        | Action::MuchLater
+        | Action::Play
+        | Action::PlayFaster
+        | Action::PlaySlower => travel::perform(model, action, effects),
+        Action::SaveRecording => effects.push(Effect::SaveRecording),
+        Action::Targets => targets::list(model),
+        Action::Accept => targets::choose(model, effects),
         Action::DebugPanic => effects.push(Effect::Panic),
         // Fields and buttons of dialogs are served where the dialogs are.
-        Action::Accept | Action::NextField | Action::PreviousField | Action::HiddenFiles => {}
+        Action::NextField | Action::PreviousField | Action::HiddenFiles => {}
         _ => transfers::perform(model, action, effects),
     }
 }
@@ -99,26 +109,45 @@ pub fn say(model: &mut Model, level: ToastLevel, text: impl Into<String>) {
 }
 
 fn quit(model: &mut Model, effects: &mut Vec<Effect>) {
-    let moving = model.snapshot.transfers.iter().filter(|t| !t.state.is_settled()).count();
-    if !model.settings.embedded || moving == 0 {
+    let settings = &model.settings;
+    // Also while the past is on screen it is now that ends.
+    let snapshot = model.travel.past.as_ref().map_or(&model.snapshot, |past| &past.live.snapshot);
+    let moving = snapshot.transfers.iter().filter(|t| !t.state.is_settled()).count();
+    let away = !settings.embedded && settings.targets.iter().any(|target| target.embedded);
+    let lines = if settings.embedded && moving > 0 {
+        let s = if moving == 1 { " is" } else { "s are" };
+        let what = format!("{moving} transfer{s} not complete. The node lives in this console:");
+        let then = if settings.fleeting {
+            "the demo ends with it and leaves nothing behind."
+        } else {
+            "they pause now and go on when skep is started again."
+        };
+        vec![what, then.to_owned()]
+    } else if away {
+        let then = if settings.fleeting {
+            "the demo ends with it and leaves nothing behind."
+        } else {
+            "its transfers pause now and go on when skep is started again."
+        };
+        vec!["The node on screen goes on. Another one lives in this console:".to_owned(), then.to_owned()]
+    } else {
         effects.push(Effect::Quit);
         return;
-    }
-    let s = if moving == 1 { " is" } else { "s are" };
+    };
     model.overlays.push(Overlay::Confirm(Confirm {
         title: "Quit".to_owned(),
-        lines: vec![
-            format!("{moving} transfer{s} not complete. The node lives in this console:"),
-            "they pause now and go on when skep is started again.".to_owned(),
-        ],
+        lines,
         yes: vec![Effect::Quit],
         ids: Vec::new(),
         typed: None,
     }));
 }
 
-/// One step back: marks, filter, full screen.
+/// One step back: to now, marks, filter, full screen.
 fn back(model: &mut Model) {
+    if !model.settings.replay && (model.travel.past.is_some() || model.travel.is_waiting()) {
+        return travel::leave(model);
+    }
     let list = &mut model.transfers;
     if !model.toasts.all().is_empty() {
         model.toasts.clear();

@@ -30,7 +30,7 @@ pub fn take(model: &mut Model, told: &'static str, ids: &[TransferId], result: R
             }
         }
         Err(error) => {
-            model.wishes.drop_all(ids);
+            model.live_wishes().drop_all(ids);
             model.undo.refused(told, ids);
             say(model, ToastLevel::Error, format!("cannot {told}: {}", error.message));
         }

@@ -3,7 +3,8 @@
 
 use skep_engine::control::TransferState as S;
 
-use crate::console::action::{Action, Danger, Entry};
+use super::travel::PAST;
+use crate::console::action::{Action, Danger, Entry, Scope};
 use crate::console::model::Model;
 use crate::console::model::overlay::Overlay;
 use crate::console::model::pieces::Zoom;
@@ -17,6 +18,15 @@ pub fn is_available(model: &Model, action: Action) -> bool {
 /// Why an action cannot be performed, in words; none if it can.
 pub fn why_not(model: &Model, action: Action) -> Option<&'static str> {
     let entry = Entry::of(action)?;
+    if model.settings.replay && entry.danger > Danger::View {
+        return Some("this is a recording: nothing can be changed");
+    }
+    if model.travel.past.is_some() && entry.danger > Danger::View {
+        return Some(PAST);
+    }
+    if entry.scope == Scope::Replay && !model.settings.replay {
+        return Some("no recording is played");
+    }
     if model.settings.read_only && entry.danger > Danger::View {
         return Some("read-only: nothing can be changed from here");
     }
@@ -70,6 +80,15 @@ pub fn why_not(model: &Model, action: Action) -> Option<&'static str> {
         Action::Accept if matches!(model.overlays.last(), Some(Overlay::Bans(_) | Overlay::Help(_))) => {
             Some("nothing to confirm")
         }
+        Action::Earlier | Action::MuchEarlier if !model.settings.recorded => {
+            Some("nothing is recorded (the setting console.recording)")
+        }
+        Action::Later | Action::MuchLater if model.travel.past.is_none() => Some("this is now already"),
+        Action::SaveRecording if model.settings.replay => Some("it is a file already"),
+        Action::SaveRecording if !model.settings.recorded => {
+            Some("nothing is recorded (the setting console.recording)")
+        }
+        Action::Targets if model.settings.replay => Some("a recording is played, no node"),
         Action::CopyLine if model.log.shown.is_empty() => Some("there is no line"),
         _ => None,
     }

@@ -94,10 +94,10 @@ pub fn typed(model: &mut Model, key: Key, effects: &mut Vec<Effect>) -> bool {
                 _ => false,
             }
         }
-        Some(other @ (Overlay::Help(_) | Overlay::Bans(_))) => {
+        Some(other @ (Overlay::Help(_) | Overlay::Bans(_) | Overlay::Targets(_))) => {
             model.overlays.push(other);
-            // q, ? and b close what they or their like opened; everything else goes by the keymap.
-            let closes = matches!(key.typed(), Some('q' | '?' | 'b')) && action.is_none();
+            // q, ?, b and @ close what they or their like opened; everything else goes by the keymap.
+            let closes = matches!(key.typed(), Some('q' | '?' | 'b' | '@')) && action.is_none();
             if closes {
                 model.overlays.pop();
             }

@@ -10,15 +10,17 @@ use crate::console::model::Model;
 /// Takes a key press.
 pub fn press(model: &mut Model, key: Key, effects: &mut Vec<Effect>) {
     if !model.overlays.is_empty() {
-        model.chord.0.clear();
         // The way out works everywhere, whatever the keys are bound to.
         if key.ctrl && key.code == KeyCode::Char('c') {
+            model.chord.0.clear();
             return dialogs::ctrl_c(model, effects);
         }
         if key.code == KeyCode::Esc {
+            model.chord.0.clear();
             return dialogs::close(model);
         }
         if dialogs::typed(model, key, effects) {
+            model.chord.0.clear();
             return;
         }
     }

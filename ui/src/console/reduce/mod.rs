@@ -12,8 +12,12 @@ mod mouse;
 mod movement;
 mod rest;
 mod snapshot;
+mod targets;
 mod transfers;
+mod travel;
 mod undo;
+
+use std::path::PathBuf;
 
 use super::effect::Effect;
 use super::event::Event;
@@ -22,6 +26,7 @@ use super::model::toast::ToastLevel;
 use super::model::{Model, Moment};
 use super::panes::{self, PaneId};
 use super::view::layout::Layout;
+use super::widgets::format::Bytes;
 use skep_engine::control::{Connection, Focus};
 
 /// How long the keys of a chord may lie apart.
@@ -40,6 +45,11 @@ pub fn reduce(model: &mut Model, event: Event, at: Moment) -> Vec<Effect> {
         Event::TerminalFocus(focused) => model.terminal_focused = focused,
         Event::Snapshot(snapshot) => snapshot::take(model, snapshot),
         Event::Connection(connection) => connected(model, connection),
+        Event::Recorded { number, result } => travel::take(model, number, result, &mut effects),
+        Event::Replay => travel::open(model, &mut effects),
+        Event::Saved(result) => saved(model, result),
+        Event::Switched { at, settings } => targets::switched(model, at, settings),
+        Event::NotSwitched(why) => model.toasts.push(ToastLevel::Error, why, at.mono_ms),
         Event::Answer { told, ids, result } => answer::take(model, told, &ids, result),
         Event::Themes { themes, troubles } => looks::take_themes(model, themes, troubles),
         Event::Ground { light } => looks::take_ground(model, light),
@@ -47,7 +57,7 @@ pub fn reduce(model: &mut Model, event: Event, at: Moment) -> Vec<Effect> {
         Event::Listing(dir, listing) => forms::listing(model, &dir, listing),
         Event::Preview(key, found) => forms::preview(model, &key, found),
         Event::Cost(cost) => model.cost = cost,
-        Event::Tick => {}
+        Event::Tick => travel::tick(model, &mut effects),
         Event::Trouble(text) => model.toasts.push(ToastLevel::Error, text, at.mono_ms),
     }
     undo::note(model, &effects);
@@ -64,6 +74,8 @@ pub fn reduce(model: &mut Model, event: Event, at: Moment) -> Vec<Effect> {
 fn connected(model: &mut Model, connection: Connection) {
     let now = model.now.mono_ms;
     match (&model.connection, &connection) {
+        // A node that was never there is not lost; the header says how it stands.
+        _ if model.received.is_none() => {}
         (Connection::Live, Connection::Lost { error, .. }) => {
             let text = format!("the connection to {} is lost: {error}", model.settings.target);
             model.toasts.push(ToastLevel::Warn, text, now);
@@ -76,6 +88,17 @@ fn connected(model: &mut Model, connection: Connection) {
     model.connection = connection;
 }
 
+/// The recording was copied to a file, or not.
+fn saved(model: &mut Model, result: Result<(PathBuf, u64), String>) {
+    let (level, text) = match result {
+        Ok((path, bytes)) => {
+            (ToastLevel::Info, format!("{} saved: skep attach --replay {}", Bytes(bytes), path.display()))
+        }
+        Err(why) => (ToastLevel::Error, format!("the recording is not saved: {why}")),
+    };
+    model.toasts.push(level, text, model.now.mono_ms);
+}
+
 /// Toasts go, chords end, wishes that nothing came of are admitted.
 fn time_passes(model: &mut Model) {
     let now = model.now.mono_ms;
@@ -83,7 +106,7 @@ fn time_passes(model: &mut Model) {
     if !model.chord.0.is_empty() && now.saturating_sub(model.chord.1) >= CHORD_MS {
         model.chord.0.clear();
     }
-    if model.wishes.expire(now) > 0 {
+    if model.live_wishes().expire(now) > 0 {
         model.toasts.push(ToastLevel::Warn, "the node has not done what was asked yet", now);
     }
 }
@@ -106,5 +129,8 @@ fn keep_in_sight(model: &mut Model) {
     }
     if let Some(Overlay::Bans(view)) = model.overlays.last_mut() {
         view.at = view.at.min(model.snapshot.bans.len().saturating_sub(1));
+    }
+    if let Some(Overlay::Targets(view)) = model.overlays.last_mut() {
+        view.at = view.at.min(model.settings.targets.len().saturating_sub(1));
     }
 }

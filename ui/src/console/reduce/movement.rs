@@ -12,14 +12,19 @@ use crate::console::view::layout::Layout;
 /// Moves by lines.
 pub fn by(model: &mut Model, lines: isize) {
     let bans = model.snapshot.bans.len();
+    let replay = model.settings.replay;
     let screen = usize::from(model.size.1);
     match model.overlays.last_mut() {
         Some(Overlay::Help(view)) => {
-            let last = (help_lines(view.pane) + 4).saturating_sub(screen);
+            let last = (help_lines(view.pane, replay) + 4).saturating_sub(screen);
             view.top = view.top.saturating_add_signed(lines).min(last);
         }
         Some(Overlay::Themes(_)) => looks::preview(model, lines),
         Some(Overlay::Bans(view)) => view.at = view.at.saturating_add_signed(lines).min(bans.saturating_sub(1)),
+        Some(Overlay::Targets(view)) => {
+            let last = model.settings.targets.len().saturating_sub(1);
+            view.at = view.at.saturating_add_signed(lines).min(last);
+        }
         _ => match model.focus {
             PaneId::Transfers => model.transfers.move_by(lines),
             PaneId::Pieces if model.files.shown => {

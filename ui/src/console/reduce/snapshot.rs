@@ -11,16 +11,26 @@ use crate::console::model::toast::ToastLevel;
 
 /// Takes a snapshot into the model.
 pub fn take(model: &mut Model, snapshot: Arc<Snapshot>) {
-    let snapshot = rest::settle(snapshot, &model.snapshot);
-    let before = std::mem::replace(&mut model.snapshot, snapshot);
-    let now = Arc::clone(&model.snapshot);
+    if model.settings.replay {
+        return;
+    }
+    // While the past is on screen, now goes on behind it.
+    let shown = match &mut model.travel.past {
+        Some(past) => &mut past.live.snapshot,
+        None => &mut model.snapshot,
+    };
+    let now = rest::settle(snapshot, shown);
+    let before = std::mem::replace(shown, Arc::clone(&now));
     if model.received.is_some() {
         announce(model, &before, &now);
     }
     model.received = Some(model.now);
-    model.wishes.settle(&now);
+    model.live_wishes().settle(&now);
+    model.note_rates(now.time_ms, now.node.rate_down, now.node.rate_up);
+    if model.travel.past.is_some() {
+        return;
+    }
     model.log.merge(&now.log);
-    model.history.note(now.time_ms, now.node.rate_down, now.node.rate_up);
     refresh_rows(model, false);
     refresh_peers(model);
 }

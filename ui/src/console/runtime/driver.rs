@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossterm::event::{Event as TermEvent, KeyEventKind};
-use skep_engine::control::{Control, Focus};
+use skep_engine::control::Focus;
 
+use super::Opening;
 use super::cpu_us;
 use super::frames::Frames;
 use super::ground::{self, GroundProbe, Heard};
@@ -24,8 +25,14 @@ use crate::console::keymap::Key;
 use crate::console::model::{Model, Moment};
 use crate::console::reduce::reduce;
 use crate::console::source::{Change, Source};
+use crate::console::targets::TargetSettings;
 
 mod setup;
+mod switching;
+mod time;
+
+use switching::{Opened, Switching};
+use time::Time;
 
 /// Terminal events taken in one go before a frame: a storm of them must not starve drawing.
 const MAX_DRAIN: usize = 1_024;
@@ -38,6 +45,8 @@ struct Driver<'a> {
     frames: Frames,
     source: Source,
     tasks: Tasks,
+    time: Time,
+    switching: Switching,
     writer: Writer,
     signals: Signals,
     input: Input,
@@ -52,12 +61,14 @@ struct Driver<'a> {
 
 /// Runs the console on a terminal that is taken over already.
 pub(super) async fn drive(
-    control: Arc<dyn Control>,
+    opening: Opening,
     options: ConsoleOptions,
     tty: Arc<Tty>,
     hook: &PanicHook,
 ) -> Result<Exit, ConsoleError> {
-    let (model, files, troubles) = setup::model(control.as_ref(), &options);
+    let (model, files, troubles) = setup::model(&opening, &options);
+    let Opening { control, switchboard, replay } = opening;
+    let replayed = replay.is_some();
     let source = Source::new(control.view(Focus::default()));
     let (width, height) = crossterm::terminal::size()?;
     let mut driver = Driver {
@@ -65,6 +76,8 @@ pub(super) async fn drive(
         frames: Frames::new((width, height), options.fps, options.byte_budget),
         source,
         tasks: Tasks::new(control),
+        time: Time::new(options.recording.clone()),
+        switching: Switching::new(switchboard),
         writer: Writer::start(Arc::clone(&tty))?,
         signals: Signals::listen()?,
         input: Input::start()?,
@@ -73,7 +86,7 @@ pub(super) async fn drive(
         tty,
         hook,
         started: Instant::now(),
-        fresh: true,
+        fresh: !replayed,
     };
     driver.model.eco = options.eco;
     driver.reduce(Event::Resize(width, height)).await?;
@@ -84,7 +97,15 @@ pub(super) async fn drive(
         driver.frames.screen().send(ground::QUESTION);
         driver.ground.on_asked(driver.now().mono_ms);
     }
-    driver.run().await
+    if let Some(tape) = replay {
+        driver.time.replay(tape);
+        driver.reduce(Event::Replay).await?;
+    } else {
+        driver.record().await?;
+    }
+    let exit = driver.run().await;
+    driver.time.close().await;
+    exit
 }
 
 impl Driver<'_> {
@@ -109,6 +130,7 @@ impl Driver<'_> {
                     self.frames.on_input();
                     self.reduce(event).await?
                 }
+                opened = self.switching.opened() => self.switched(opened).await?,
                 change = self.source.changed(), if !self.fresh => self.changed(change).await?,
                 () = tokio::time::sleep(Duration::from_millis(wake)) => None,
             };
@@ -131,6 +153,9 @@ impl Driver<'_> {
             let Some(effect) = self.tasks.start(effect) else { continue };
             match effect {
                 Effect::SetFocus(focus) => self.source.focus(focus),
+                Effect::Seek { number, seek } => self.tasks.spawn(self.time.seek(number, seek)),
+                Effect::SaveRecording => self.tasks.spawn(self.time.save(&self.model.snapshot.node.name, now.wall_ms)),
+                Effect::Switch(at) => self.switching.start(at),
                 Effect::Copy(text) => self.frames.screen().copy(&text),
                 Effect::Export(stem) => {
                     let frame = self.frames.picture(&self.model);
@@ -248,14 +273,53 @@ impl Driver<'_> {
     async fn take_data(&mut self, now: Moment) -> Result<(), ConsoleError> {
         if std::mem::take(&mut self.fresh) {
             let snapshot = self.source.snapshot();
-            self.reduce(Event::Snapshot(snapshot)).await?;
+            let focus = Focus { transfer: self.model.transfers.selected };
+            self.time.note(Arc::clone(&snapshot), focus, now);
+            // The one that stands there before a node has sent its first says nothing.
+            if snapshot.generation > 0 {
+                self.reduce(Event::Snapshot(snapshot)).await?;
+            }
         }
         for message in self.hook.take() {
             self.reduce(Event::Trouble(format!("something panicked, see the log: {message}"))).await?;
         }
+        if let Some(trouble) = self.time.trouble() {
+            self.reduce(Event::Trouble(trouble)).await?;
+        }
+        self.reduce(Event::Tick).await?;
         let cost = self.frames.cost(now.mono_ms, cpu_us());
         self.reduce(Event::Cost(cost)).await?;
         Ok(())
+    }
+
+    /// Begins the recording of the node that is shown.
+    async fn record(&mut self) -> Result<(), ConsoleError> {
+        let now = self.now();
+        let troubles = self.time.start(now.wall_ms);
+        self.model.settings.recorded = self.time.is_on();
+        if let Err(error) = troubles {
+            self.reduce(Event::Trouble(error.to_string())).await?;
+        }
+        Ok(())
+    }
+
+    /// Another node was found, or not.
+    async fn switched(&mut self, opened: Opened) -> Result<Flow, ConsoleError> {
+        self.frames.on_input();
+        let (at, control, read_only) = match opened {
+            Ok(opened) => opened,
+            Err(why) => return self.reduce(Event::NotSwitched(why)).await,
+        };
+        let settings = TargetSettings { target: control.target(), embedded: control.is_embedded(), read_only };
+        self.source = Source::new(control.view(Focus::default()));
+        self.tasks.switch(control);
+        self.frames.change_node();
+        self.fresh = true;
+        self.frames.on_data();
+        self.reduce(Event::Switched { at, settings }).await?;
+        self.record().await?;
+        let connection = self.source.connection();
+        self.reduce(Event::Connection(connection)).await
     }
 
     async fn signal(&mut self, asked: Asked) -> Result<Flow, ConsoleError> {

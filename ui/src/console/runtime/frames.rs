@@ -57,6 +57,11 @@ impl Frames {
         self.scheduler.on_input();
     }
 
+    /// Another node is shown: what was derived from the former is of no use.
+    pub fn change_node(&mut self) {
+        self.derived = Derived::default();
+    }
+
     /// Data changed.
     pub fn on_data(&mut self) {
         self.scheduler.on_data();
@@ -81,6 +86,10 @@ impl Frames {
 
     /// Is a frame due?
     pub fn turn(&mut self, model: &Model, now: Moment) -> Option<Turn> {
+        // A recording that is played moves with time alone.
+        if model.travel.player.since.is_some() {
+            self.scheduler.on_data();
+        }
         if now.wall_ms / 1_000 != self.second {
             self.second = now.wall_ms / 1_000;
             self.scheduler.on_data();

@@ -29,6 +29,7 @@ pub mod themes;
 pub mod tty;
 pub mod writer;
 
+use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -39,16 +40,42 @@ use options::{ConsoleError, ConsoleOptions, Exit};
 use panics::PanicHook;
 use tty::Tty;
 
+use crate::console::recording::Tape;
+use crate::console::targets::Switchboard;
+
+/// What a console is opened on.
+pub struct Opening {
+    /// The node.
+    pub control: Arc<dyn Control>,
+    /// Other nodes; the first of them is the same as `control`.
+    pub switchboard: Option<Arc<dyn Switchboard>>,
+    /// A recording that is played instead.
+    pub replay: Option<Tape>,
+}
+
+impl Opening {
+    /// A node and no other.
+    pub fn node(control: Arc<dyn Control>) -> Self {
+        Self { control, switchboard: None, replay: None }
+    }
+}
+
+impl fmt::Debug for Opening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opening").field("target", &self.control.target()).finish_non_exhaustive()
+    }
+}
+
 /// Runs the console on the terminal until the operator leaves it.
 ///
 /// # Errors
 /// The terminal is none or cannot be used; the console panicked (the terminal is restored then,
 /// and the message tells where the log is).
-pub async fn run(control: Arc<dyn Control>, options: ConsoleOptions) -> Result<Exit, ConsoleError> {
+pub async fn run(opening: Opening, options: ConsoleOptions) -> Result<Exit, ConsoleError> {
     let log_file = options.log_file.clone();
     let hook = PanicHook::install();
     let tty = Arc::new(Tty::enter(options.mouse)?);
-    let outcome = AssertUnwindSafe(driver::drive(control, options, Arc::clone(&tty), &hook)).catch_unwind().await;
+    let outcome = AssertUnwindSafe(driver::drive(opening, options, Arc::clone(&tty), &hook)).catch_unwind().await;
     tty.leave();
     match outcome {
         Ok(result) => result,

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::console::glyphs::GlyphChoice;
+use crate::console::recording::RecordingOptions;
 use crate::console::theme::ColorChoice;
 
 /// What a console is started with.
@@ -10,6 +11,10 @@ use crate::console::theme::ColorChoice;
 pub struct ConsoleOptions {
     /// Nothing may be changed.
     pub read_only: bool,
+    /// The node and its data are gone for good once the console ends.
+    pub fleeting: bool,
+    /// Where what is shown is recorded; none: it is not.
+    pub recording: Option<RecordingOptions>,
     /// Theme by name; the default if none or unknown.
     pub theme: Option<String>,
     /// A folder with the user's themes (`*.toml`).
@@ -38,6 +43,8 @@ impl Default for ConsoleOptions {
     fn default() -> Self {
         Self {
             read_only: false,
+            fleeting: false,
+            recording: None,
             theme: None,
             theme_dir: None,
             keys_file: None,

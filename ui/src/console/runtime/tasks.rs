@@ -104,6 +104,18 @@ impl Tasks {
         }
     }
 
+    /// Carries effects out on another node from now on; what is under way ends where it began.
+    pub fn switch(&mut self, control: Arc<dyn Control>) {
+        self.control = control;
+    }
+
+    /// Waits for something else whose result is an event, unless too much is under way.
+    pub fn spawn(&mut self, work: impl Future<Output = Event> + Send + 'static) {
+        if self.set.len() < MAX_TASKS {
+            self.set.spawn(work);
+        }
+    }
+
     /// Waits for the next result; for ever if nothing is under way.
     pub async fn next(&mut self) -> Event {
         match self.set.join_next().await {

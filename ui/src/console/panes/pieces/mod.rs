@@ -138,6 +138,7 @@ impl Pane for Pieces {
             let text = match model.selected() {
                 None => "select a transfer to see its pieces and peers",
                 Some(row) if row.state == TransferState::Cancelled => "cancelled: no piece and no peer any more",
+                Some(_) if model.travel.past.is_some() => "not recorded: another transfer was looked at then",
                 Some(_) => "waiting for its details…",
             };
             canvas.text(inner.x + 2, inner.y, inner.width.saturating_sub(3), text, Token::Muted);

@@ -4,7 +4,6 @@ use std::env;
 use std::path::Path;
 
 use jiff::tz::TimeZone;
-use skep_engine::control::Control;
 
 use crate::console::event::Event;
 use crate::console::glyphs::detect_charset;
@@ -12,12 +11,13 @@ use crate::console::keymap::{self, Keymap};
 use crate::console::model::looks::ThemeChoice;
 use crate::console::model::{Model, Moment, Settings};
 use crate::console::reduce::reduce;
+use crate::console::runtime::Opening;
 use crate::console::runtime::options::ConsoleOptions;
 use crate::console::runtime::themes::ThemeFiles;
 use crate::console::theme::{self, detect_depth};
 
 /// Makes the model; what is wrong with the operator's files comes back in words, their themes to be watched.
-pub fn model(control: &dyn Control, options: &ConsoleOptions) -> (Model, ThemeFiles, Vec<String>) {
+pub fn model(opening: &Opening, options: &ConsoleOptions) -> (Model, ThemeFiles, Vec<String>) {
     let mut troubles = Vec::new();
     let env = |name: &str| env::var(name).ok();
     let mut files = ThemeFiles::default();
@@ -29,9 +29,14 @@ pub fn model(control: &dyn Control, options: &ConsoleOptions) -> (Model, ThemeFi
         None => Keymap::default(),
     };
     let settings = Settings {
-        target: control.target(),
-        embedded: control.is_embedded(),
+        target: opening.control.target(),
+        embedded: opening.control.is_embedded(),
         read_only: options.read_only,
+        fleeting: options.fleeting,
+        replay: opening.replay.is_some(),
+        recorded: opening.replay.is_some() || options.recording.is_some(),
+        targets: opening.switchboard.as_ref().map(|board| board.targets()).unwrap_or_default(),
+        target_at: 0,
         home: env("HOME").filter(|h| h.starts_with('/')),
         default_dir: options.default_dir.as_ref().map(|d| d.to_string_lossy().into_owned()),
         zone: TimeZone::system(),

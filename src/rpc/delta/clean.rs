@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use super::{PeerOp, SnapshotDelta};
 use crate::content::name::printable;
 use crate::control::{PeerRow, TransferRow};
-use crate::rpc::delta::{PeerOp, SnapshotDelta};
 
 /// Makes every text of a message printable. What a well-meaning node sends is printable already
 /// and stays as it is.
-pub(super) fn clean(delta: &mut SnapshotDelta) {
+pub fn clean(delta: &mut SnapshotDelta) {
     if let Some(node) = delta.node.as_mut().and_then(Arc::get_mut) {
         [&mut node.name, &mut node.version, &mut node.endpoint, &mut node.root].into_iter().for_each(text);
     }
