@@ -16,6 +16,8 @@ fn main() {
     println!("memory, bitmaps half full: {} MiB", picker.memory() >> 20);
     let picker = swarm(0.003);
     println!("memory, bitmaps nearly empty: {} MiB", picker.memory() >> 20);
+    let picker = swarm(0.011);
+    println!("memory, one piece in ninety: {} MiB", picker.memory() >> 20);
     divan::main();
 }
 
@@ -70,9 +72,9 @@ fn choose_one_ready(bencher: Bencher<'_, '_>) {
     choose_in_turn(bencher, || swarm(0.5), |n| PeerSet::only((n * 7 % 1000) as u16));
 }
 
-#[divan::bench(sample_count = 3, sample_size = 1)]
-fn choose_one_ready_of_peers_with_little(bencher: Bencher<'_, '_>) {
-    choose_in_turn(bencher, || swarm(0.003), |n| PeerSet::only((n * 7 % 1000) as u16));
+#[divan::bench(sample_count = 3, sample_size = 1, args = [0.003, 0.006, 0.011, 0.02, 0.05])]
+fn choose_one_ready_of_peers_with_little(bencher: Bencher<'_, '_>, density: f64) {
+    choose_in_turn(bencher, || swarm(density), |n| PeerSet::only((n * 7 % 1000) as u16));
 }
 
 /// Half of all pieces are at one busy peer only; the ready ones have others.

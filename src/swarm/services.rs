@@ -67,7 +67,7 @@ impl Bans {
 
     /// Bans a peer by its endpoint URL.
     pub fn ban(&self, endpoint: &str, reason: &str) {
-        tracing::warn!(peer = endpoint, reason, "banned");
+        tracing::warn!("{endpoint} is banned: {reason}");
         self.with(|list| list.ban(endpoint, reason, bans::DEFAULT, unix_ms()));
         self.tell();
     }

@@ -19,10 +19,10 @@ use std::collections::BinaryHeap;
 /// Horizon of a peer of which everything wanted is in list and heap.
 pub(super) const DONE: u32 = u32::MAX;
 /// List and heap may hold this many pieces, or one in `SHARE` of the wanted ones if that is more (a piece in
-/// the list takes half as much memory as one in the heap, and counts half): 32 KiB per peer at a million
+/// the list takes half as much memory as one in the heap, and counts half): 64 KiB per peer at a million
 /// pieces. A peer with more is quickly met by scanning. (Few in tests, so that small swarms meet the limit.)
 const SMALL: usize = if cfg!(test) { 24 } else { 1024 };
-const SHARE: usize = 256;
+const SHARE: usize = 128;
 /// A piece whose place in the order changed is put right when it comes up; at most this many per look.
 const REPAIRS: usize = 16;
 

@@ -25,7 +25,7 @@ const fn line(
 pub const TABLE: &[Entry] = &[
     line(A::Add, "transfer.add", &["a"], "add", Global, Reversible, 10,
         "Fetch something: a skep:// link, a manifest or Metalink file or URL."),
-    line(A::Share, "transfer.share", &["S"], "share", Global, Reversible, 70,
+    line(A::Share, "transfer.share", &["S"], "share", Global, Reversible, 15,
         "Make a file or folder available to others and show its link."),
     line(A::Palette, "palette", &[":"], "commands", Global, View, 91,
         "Find any action by its name and run it."),
@@ -99,7 +99,7 @@ pub const TABLE: &[Entry] = &[
     line(A::Bottom, "bottom", &["G", "end"], "bottom", List, View, 0,
         "Go to the last line; in the log, follow it again."),
 
-    line(A::PauseResume, "transfer.pause", &["p", "space"], "pause/resume", Pane(Transfers), Reversible, 11,
+    line(A::PauseResume, "transfer.pause", &["p", "space"], "pause", Pane(Transfers), Reversible, 11,
         "Pause what runs, resume what is paused."),
     line(A::Cancel, "transfer.cancel", &["x"], "cancel", Pane(Transfers), LosesProgress, 30,
         "Stop for good and drop the partial data; what is complete only stops seeding."),
@@ -113,7 +113,7 @@ pub const TABLE: &[Entry] = &[
         "Lower its rate limit by a step: down while it fetches, up while it serves."),
     line(A::Faster, "transfer.faster", &[">"], "faster", Pane(Transfers), Reversible, 0,
         "Raise its rate limit by a step."),
-    line(A::Limit, "transfer.limit", &["L"], "limits", Pane(Transfers), Reversible, 35,
+    line(A::Limit, "transfer.limit", &["L"], "limits", Pane(Transfers), Reversible, 20,
         "Set its rate limits in exact figures."),
     line(A::Raise, "transfer.raise", &["+", "="], "priority up", Pane(Transfers), Reversible, 0,
         "Raise its priority: among those that wait for their turn it comes earlier."),

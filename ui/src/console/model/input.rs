@@ -13,6 +13,8 @@ pub struct Input {
     text: String,
     /// Byte offset of the cursor, always between two characters.
     cursor: usize,
+    /// The text is a proposal: what is typed takes its place.
+    proposed: bool,
 }
 
 impl Input {
@@ -21,6 +23,16 @@ impl Input {
         let mut input = Self::default();
         input.insert(text);
         input
+    }
+
+    /// A line with a proposal that the first thing typed replaces; moving the cursor accepts it.
+    pub fn proposing(text: &str) -> Self {
+        Self { proposed: !text.is_empty(), ..Self::new(text) }
+    }
+
+    /// True while the text is a proposal.
+    pub fn is_proposed(&self) -> bool {
+        self.proposed
     }
 
     /// The text.
@@ -35,6 +47,7 @@ impl Input {
 
     /// Types or pastes text. Line breaks become blanks, other steering characters are dropped.
     pub fn insert(&mut self, text: &str) {
+        self.drop_proposal();
         for c in text.trim_end_matches(['\n', '\r']).chars() {
             let c = if matches!(c, '\n' | '\r' | '\t') { ' ' } else { c };
             if !is_steering(c) && self.text.len() + c.len_utf8() <= MAX_LEN {
@@ -44,8 +57,11 @@ impl Input {
         }
     }
 
-    /// Deletes the character before the cursor.
+    /// Deletes the character before the cursor, or the proposal.
     pub fn backspace(&mut self) {
+        if self.drop_proposal() {
+            return;
+        }
         let start = self.previous();
         self.text.replace_range(start..self.cursor, "");
         self.cursor = start;
@@ -53,12 +69,18 @@ impl Input {
 
     /// Deletes the character behind the cursor.
     pub fn delete(&mut self) {
+        if self.drop_proposal() {
+            return;
+        }
         let end = self.next();
         self.text.replace_range(self.cursor..end, "");
     }
 
     /// Deletes the word before the cursor.
     pub fn delete_word(&mut self) {
+        if self.drop_proposal() {
+            return;
+        }
         let kept = self.before_cursor().trim_end().rfind([' ', '/', ':']).map_or(0, |at| at + 1);
         let kept = if kept == self.cursor { self.previous() } else { kept };
         self.text.replace_range(kept..self.cursor, "");
@@ -67,28 +89,43 @@ impl Input {
 
     /// Deletes everything before the cursor.
     pub fn delete_to_start(&mut self) {
+        self.proposed = false;
         self.text.replace_range(..self.cursor, "");
         self.cursor = 0;
     }
 
     /// Moves the cursor one character to the left.
     pub fn left(&mut self) {
+        self.proposed = false;
         self.cursor = self.previous();
     }
 
     /// Moves the cursor one character to the right.
     pub fn right(&mut self) {
+        self.proposed = false;
         self.cursor = self.next();
     }
 
     /// Moves the cursor to the start.
     pub fn home(&mut self) {
+        self.proposed = false;
         self.cursor = 0;
     }
 
     /// Moves the cursor to the end.
     pub fn end(&mut self) {
+        self.proposed = false;
         self.cursor = self.text.len();
+    }
+
+    /// True if there was one.
+    fn drop_proposal(&mut self) -> bool {
+        if std::mem::take(&mut self.proposed) {
+            self.text.clear();
+            self.cursor = 0;
+            return true;
+        }
+        false
     }
 
     fn previous(&self) -> usize {
@@ -121,6 +158,27 @@ mod tests {
         input.left();
         input.backspace();
         assert_eq!(input.text(), "kep://hos/");
+    }
+
+    #[test]
+    fn a_proposal_gives_way_to_what_is_typed_and_stays_once_the_cursor_moves() {
+        let edits: [(fn(&mut Input), &str); 6] = [
+            (|i| i.insert("5M"), "5M"),
+            (Input::backspace, ""),
+            (Input::delete_word, ""),
+            (Input::delete, ""),
+            (Input::end, "unlimited"),
+            (Input::left, "unlimited"),
+        ];
+        for (edit, of_proposal) in edits {
+            let mut input = Input::proposing("unlimited");
+            edit(&mut input);
+            assert_eq!((input.text(), input.is_proposed()), (of_proposal, false));
+        }
+        let mut input = Input::proposing("10");
+        input.end();
+        input.insert("0k");
+        assert_eq!(input.text(), "100k");
     }
 
     #[test]

@@ -84,7 +84,7 @@ pub fn rate(text: &str) -> Result<Option<u64>, String> {
     if text.is_empty() || ["unlimited", "none", "∞", "-"].contains(&text.to_ascii_lowercase().as_str()) {
         return Ok(None);
     }
-    let fail = || format!("{text:?} is no rate: write like 5M, 1.5MiB, 800k or unlimited");
+    let fail = || format!("{text:?} is no rate: 5M, 1.5MiB, 800k or unlimited");
     let bytes = bytes(text).ok_or_else(fail)?;
     if !(1.0..=1e15).contains(&bytes) {
         return Err("a limit is at least 1 B/s; `unlimited` for none, p to pause".to_owned());

@@ -64,6 +64,8 @@ pub struct Settings {
     pub target_at: usize,
     /// The operator's home folder, for `~/`.
     pub home: Option<String>,
+    /// The folder that the console was started in, with a `/` at its end.
+    pub current: Option<String>,
     /// Where transfers land unless told otherwise; the node's root if none.
     pub default_dir: Option<String>,
     /// For clocks.
@@ -88,6 +90,7 @@ impl Default for Settings {
             targets: Vec::new(),
             target_at: 0,
             home: None,
+            current: None,
             default_dir: None,
             zone: TimeZone::UTC,
             depth: Depth::True,

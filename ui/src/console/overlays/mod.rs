@@ -69,6 +69,11 @@ fn input(canvas: &mut Canvas<'_>, x: u16, y: u16, width: u16, value: &Input, act
     }
     canvas.text(x, y, width, &value.text()[start..], Token::Text);
     canvas.wash(area, Token::Input);
+    if active && value.is_proposed() {
+        // As marked text looks everywhere: the next key replaces it.
+        let shown = text::width(value.text()).min(room) as u16;
+        canvas.wash(Rect::new(x, y, shown, 1), Token::Selected);
+    }
     if active {
         canvas.set_cursor(x + text::width(&value.before_cursor()[start..]).min(room) as u16, y);
     }

@@ -20,7 +20,11 @@ const PAGE: isize = 10;
 
 /// Where paths typed here lie.
 pub fn places(settings: &Settings) -> Places {
-    Places { home: settings.home.clone(), here: settings.embedded || is_loopback(&settings.target) }
+    Places {
+        home: settings.home.clone(),
+        current: settings.current.clone(),
+        here: settings.embedded || is_loopback(&settings.target),
+    }
 }
 
 /// A node that is reached by loopback is taken to see this machine's folders. Behind a tunnel that

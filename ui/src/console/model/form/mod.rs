@@ -96,6 +96,8 @@ impl Seen {
 pub struct Places {
     /// The operator's home folder, for `~/`.
     pub home: Option<String>,
+    /// The folder that looking for a path starts in, with a `/` at its end.
+    pub current: Option<String>,
     /// The node's folders can be listed from here: it runs on this machine.
     pub here: bool,
 }
@@ -162,7 +164,7 @@ impl Form {
     pub fn limit(ids: Vec<TransferId>, name: &str, down: Option<u64>, up: Option<u64>) -> Self {
         let field = |key, label, value| {
             let text = Limit(value, "unlimited").to_string();
-            Field { key, label, value: Value::Text(Input::new(&text)) }
+            Field { key, label, value: Value::Text(Input::proposing(&text)) }
         };
         let fields = vec![field(FieldKey::Down, "Down", down), field(FieldKey::Up, "Up", up)];
         let title = format!("Rate limits of {name}");
@@ -236,8 +238,9 @@ impl Form {
     }
 
     /// Where looking for a path starts.
-    fn start(&self) -> &'static str {
-        if self.places.home.is_some() { "~/" } else { "/" }
+    fn start(&self) -> &str {
+        let home = if self.places.home.is_some() { "~/" } else { "/" };
+        self.places.current.as_deref().unwrap_or(home)
     }
 
     /// Brings list and summary up to date with what is typed, and says what has to be found out.
@@ -358,7 +361,7 @@ impl Form {
         let starts = empty && matches!(key, Some(FieldKey::Link))
             || (empty && self.places.here && key == Some(FieldKey::Folder));
         if starts {
-            self.set_text(self.start());
+            self.set_text(&self.start().to_owned());
         }
         starts
     }

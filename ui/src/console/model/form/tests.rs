@@ -13,7 +13,7 @@ fn type_in(form: &mut Form, text: &str) -> Vec<Effect> {
 }
 
 fn here() -> Places {
-    Places { home: Some("/home/op".into()), here: true }
+    Places { home: Some("/home/op".into()), current: None, here: true }
 }
 
 fn link(digit: char) -> String {
@@ -124,7 +124,7 @@ fn tab_completes_what_is_typed() {
 
 #[test]
 fn folders_of_another_machine_are_not_listed() {
-    let mut form = Form::share(Places { home: Some("/home/op".into()), here: false });
+    let mut form = Form::share(Places { home: Some("/home/op".into()), current: None, here: false });
     assert_eq!(form.update(), []);
     let effects = type_in(&mut form, "/srv/x");
     assert!(matches!(&effects[..], [Effect::Preview(_)]), "the node itself is asked: {effects:?}");
