@@ -103,14 +103,14 @@ mod tests {
         std::fs::File::create(dir.join("f")).unwrap().write_all(&bytes).unwrap();
         let manifest = Manifest::from_json(
             format!(
-                r#"{{"version":1,"name":"f","piece_length":262144,"files":[{{"path":"f","size":100000}}],"pieces":["{:064}"]}}"#,
+                r#"{{"version":1,"name":"f","piece_length":262144,"files":[{{"path":"f","size":100000,"mode":420}}],"pieces":["{:064}"]}}"#,
                 0
             )
             .as_bytes(),
         );
         let files = ContentFiles::open(dir, "f".as_ref(), manifest.unwrap().into(), Place::Shared, vec![]).unwrap();
         files.read_at(0, &mut [0]).unwrap();
-        (files.cached_region(0, MAX_REGION).unwrap().unwrap(), bytes)
+        (files.cached_region(0, bytes.len()).unwrap().unwrap(), bytes)
     }
 
     #[test]

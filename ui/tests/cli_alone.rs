@@ -147,6 +147,15 @@ fn completions_and_pages() {
     }
 }
 
+/// The page of keys in the documentation is what the table of actions says.
+#[test]
+fn the_page_of_keys_is_fresh() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/KEYS.md");
+    let made = Lab::new().run(&["keys", "--markdown"]).stdout();
+    let kept = std::fs::read_to_string(page).unwrap();
+    assert!(made == kept, "docs/KEYS.md is stale: cargo run -- keys --markdown > docs/KEYS.md");
+}
+
 #[test]
 fn a_closed_pipe_is_quiet() {
     let lab = Lab::new();

@@ -26,7 +26,7 @@ The console's keys as they are without a key file; `skep keys` lists them with y
 those that work where you are. Change them in the file that the setting `console.keys` names: a
 section per scope, in it lines like `\"ctrl-x\" = \"transfer.cancel\"`, or `\"x\" = false` to free a key.
 
-Generated from the console's table of actions by `.ci/generated`: change the table, not this page.";
+Generated from the console's table of actions by `skep keys --markdown`: change the table, not this page.";
 
 pub(super) fn run(cx: &Context, args: &Args) -> Result<Exit, Failure> {
     if args.markdown {

@@ -162,7 +162,8 @@ mod tests {
 
     #[test]
     fn a_proposal_gives_way_to_what_is_typed_and_stays_once_the_cursor_moves() {
-        let edits: [(fn(&mut Input), &str); 6] = [
+        type Edit = fn(&mut Input);
+        let edits: [(Edit, &str); 6] = [
             (|i| i.insert("5M"), "5M"),
             (Input::backspace, ""),
             (Input::delete_word, ""),

@@ -18,7 +18,7 @@ use super::{centered, folder, input, window};
 use crate::console::model::form::{Form, Purpose, Tone, Value, accept_word, summary};
 use crate::console::panes::Context;
 use crate::console::theme::Token;
-use crate::console::widgets::Canvas;
+use crate::console::widgets::{Canvas, text};
 use ratatui::layout::Rect;
 
 /// Columns of the labels.
@@ -74,20 +74,31 @@ pub fn draw(canvas: &mut Canvas<'_>, form: &Form, context: Context<'_>) {
 /// The folder and the summary: with little room the folder has it all but a line while it is used.
 /// Gives the line of the chosen entry.
 fn below(canvas: &mut Canvas<'_>, form: &Form, area: Rect, context: Context<'_>) -> Option<Rect> {
-    let lines = summary(form, &context.model.snapshot.node);
+    let said = summary(form, &context.model.snapshot.node);
+    let width = area.width.saturating_sub(2);
+    let lines: Vec<(Option<Tone>, &str)> = said
+        .iter()
+        .flat_map(|(tone, line)| {
+            text::wrap(line, width.into()).enumerate().map(|(at, part)| ((at == 0).then_some(*tone), part))
+        })
+        .collect();
     let least = form.browser.as_ref().map_or(0, |_| 4.min(area.height));
     let room = area.height.saturating_sub(least + 1).min(SUMMARY);
     let shown = lines.len().min(room.into()) as u16;
     let y = area.bottom() - shown;
-    for (at, (tone, text)) in lines.iter().take(shown.into()).enumerate() {
+    let mut token = Token::Text;
+    for (at, (tone, line)) in lines.iter().take(shown.into()).enumerate() {
         let y = y + at as u16;
-        let (glyph, token) = match tone {
-            Tone::Fact => (canvas.glyphs.dot, Token::Text),
-            Tone::Open => (canvas.glyphs.busy, Token::Muted),
-            Tone::Warning => (canvas.glyphs.stalled, Token::Warn),
-        };
-        canvas.glyph(area.x, y, glyph, token);
-        canvas.text(area.x + 2, y, area.width.saturating_sub(2), text, token);
+        if let Some(tone) = tone {
+            let glyph;
+            (glyph, token) = match tone {
+                Tone::Fact => (canvas.glyphs.dot, Token::Text),
+                Tone::Open => (canvas.glyphs.busy, Token::Muted),
+                Tone::Warning => (canvas.glyphs.stalled, Token::Warn),
+            };
+            canvas.glyph(area.x, y, glyph, token);
+        }
+        canvas.text(area.x + 2, y, width, line, token);
     }
     let used = if shown > 0 {
         if y > area.y {

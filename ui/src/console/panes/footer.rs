@@ -32,9 +32,11 @@ pub fn draw(canvas: &mut Canvas<'_>, area: Rect, context: Context<'_>) {
             end -= 10;
             canvas.right(end, area.y, 10, format_args!("{whole}.{tenth}% cpu"), Token::Faint);
         }
-        end -= 24;
-        canvas.right(end, area.y, 24, format_args!("{slow}{whole}.{tenth} fps {rate}"), Token::Faint);
-        end -= 2;
+        // As wide as it may get: the keys beside it must not come and go with the figures.
+        let width = slow.len() as u16 + 19;
+        end -= width;
+        canvas.right(end, area.y, width, format_args!("{slow}{whole}.{tenth} fps {rate}"), Token::Faint);
+        end -= 1;
     }
     let x = area.x + 1;
     if let Some((toast, more)) = model.toasts.shown() {

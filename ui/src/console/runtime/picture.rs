@@ -24,6 +24,8 @@ use crate::console::view;
 
 /// Between frames: four per second, as on a terminal.
 const FRAME: Duration = Duration::from_millis(250);
+/// Longest wait for the pieces of the transfer that the pictures show.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Columns and rows of the recording.
 const SIZE: (u16, u16) = (120, 40);
 
@@ -84,6 +86,13 @@ pub async fn watch(control: &dyn Control, time: Duration) -> Vec<(&'static str, 
         }
         watch.reduce(Event::Cost(frames.cost(now.mono_ms, cpu_us())));
         tokio::time::sleep(FRAME.min(left(&watch))).await;
+    }
+    // The pictures are of a transfer whose pieces have been told.
+    let patience = tokio::time::Instant::now() + PATIENCE;
+    while watch.model.detail().is_none()
+        && let Ok(change) = tokio::time::timeout_at(patience, watch.source.changed()).await
+    {
+        watch.take(change);
     }
     let mut files: Vec<_> = SHOTS.iter().map(|shot| (shot.name, watch.take_picture(shot))).collect();
     files.push(("demo.cast", cast.finish()));

@@ -69,6 +69,33 @@ pub fn width_of(value: std::fmt::Arguments<'_>) -> usize {
     counter.0
 }
 
+/// Cuts text into lines of at most `columns`, at blanks where there are any.
+pub fn wrap(text: &str, columns: usize) -> impl Iterator<Item = &str> {
+    let mut rest = text.trim_end();
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let (mut used, mut blank, mut end) = (0, None, rest.len());
+        for (at, cluster) in rest.grapheme_indices(true) {
+            used += usize::from(safe(cluster).1);
+            // At least one character a line, or there would be no end.
+            if used > columns.max(2) {
+                end = at;
+                break;
+            }
+            if cluster == " " {
+                blank = Some(at);
+            }
+        }
+        let behind = rest[end..].starts_with(' ');
+        let cut = if end == rest.len() || behind { end } else { blank.filter(|at| *at > 0).unwrap_or(end) };
+        let (line, tail) = rest.split_at(cut);
+        rest = tail.trim_start();
+        Some(line)
+    })
+}
+
 fn is_plain(text: &str) -> bool {
     text.bytes().all(|b| (0x20..0x7f).contains(&b))
 }
@@ -142,6 +169,17 @@ mod tests {
         let mut buf = Buffer::empty(Rect::new(0, 0, 40, 1));
         let used = put(&mut buf, 0, 0, max, text, "…", Style::new());
         (buf.content().iter().map(|c| c.symbol()).collect::<String>().trim_end().to_owned(), used)
+    }
+
+    #[test]
+    fn wraps_at_blanks() {
+        let lines = |text, columns| wrap(text, columns).collect::<Vec<_>>();
+        assert_eq!(lines("one two three", 7), ["one two", "three"]);
+        assert_eq!(lines("one two three", 6), ["one", "two", "three"]);
+        assert_eq!(lines("abcdefgh ij", 4), ["abcd", "efgh", "ij"]);
+        assert_eq!(lines("漢字漢字", 4), ["漢字", "漢字"]);
+        assert_eq!(lines("漢字", 0), ["漢", "字"]);
+        assert!(lines("  ", 4).is_empty());
     }
 
     #[test]

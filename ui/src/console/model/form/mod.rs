@@ -361,7 +361,8 @@ impl Form {
         let starts = empty && matches!(key, Some(FieldKey::Link))
             || (empty && self.places.here && key == Some(FieldKey::Folder));
         if starts {
-            self.set_text(&self.start().to_owned());
+            let start = self.start().to_owned();
+            self.set_text(&start);
         }
         starts
     }
