@@ -339,8 +339,23 @@ impl Manifest {
         if self.version != VERSION {
             return Err(ManifestError::Version(self.version));
         }
-        cap("the number of entries", self.files.len() as u64, MAX_FILES as u64)?;
         cap("the number of pieces", self.pieces.len() as u64, MAX_PIECES as u64)?;
+        self.check_shape()?;
+        let size = self.size();
+        let expected = size.div_ceil(self.piece_length);
+        if expected != self.pieces.len() as u64 {
+            let (piece_length, got) = (self.piece_length, self.pieces.len());
+            return Err(ManifestError::PieceCount { size, piece_length, expected, got });
+        }
+        Ok(())
+    }
+
+    /// [`Self::check`] of one whose digests are not known yet: name, entries and lengths.
+    ///
+    /// # Errors
+    /// As [`Self::check`], but for the version and the number of pieces.
+    pub fn check_shape(&self) -> Result<(), ManifestError> {
+        cap("the number of entries", self.files.len() as u64, MAX_FILES as u64)?;
         cap("the piece length", self.piece_length, MAX_PIECE_LENGTH)?;
         if self.piece_length < MIN_PIECE_LENGTH {
             return Err(ManifestError::Cap {
@@ -355,14 +370,7 @@ impl Manifest {
         {
             return Err(ManifestError::Path { index: 0, path: name::excerpt(&self.name), error });
         }
-        self.check_entries()?;
-        let size = self.size();
-        let expected = size.div_ceil(self.piece_length);
-        if expected != self.pieces.len() as u64 {
-            let (piece_length, got) = (self.piece_length, self.pieces.len());
-            return Err(ManifestError::PieceCount { size, piece_length, expected, got });
-        }
-        Ok(())
+        self.check_entries()
     }
 
     fn check_entries(&self) -> Result<(), ManifestError> {
@@ -446,7 +454,7 @@ fn cap(what: &'static str, got: u64, limit: u64) -> Result<(), ManifestError> {
 }
 
 /// A list that stops at `limit` items instead of growing as long as the sender likes.
-fn capped<'de, D: Deserializer<'de>, T: Deserialize<'de>>(d: D, limit: usize) -> Result<Vec<T>, D::Error> {
+pub(crate) fn capped<'de, D: Deserializer<'de>, T: Deserialize<'de>>(d: D, limit: usize) -> Result<Vec<T>, D::Error> {
     struct Capped<T>(usize, std::marker::PhantomData<T>);
     impl<'de, T: Deserialize<'de>> Visitor<'de> for Capped<T> {
         type Value = Vec<T>;

@@ -52,4 +52,4 @@ pub use metalink::{MetalinkError, MetalinkFile};
 pub use place::Place;
 pub use stamp::FileStamp;
 pub use tree::{Scan, ScanError, SkipReason, Skipped, scan};
-pub use verify::{Difference, Report, VerifyError, Wrong, verify, verify_place};
+pub use verify::{Difference, Report, VerifyError, Wrong, verify, verify_pieces, verify_place};

@@ -137,13 +137,49 @@ pub fn verify_place(
         let (expected, found) = (shape(manifest.is_single_file()), shape(place.is_single_file()));
         return Err(VerifyError::Shape { expected, found });
     }
-    let layout = Layout::new(manifest);
     let entries = Entries::look(place, manifest);
+    let (good, unreadable) = compare(place, manifest, &manifest.pieces, &entries.seen, threads, progress, cancel)?;
+    let mut wrong = entries.wrong;
+    wrong.extend(unreadable);
+    wrong.sort_by_key(|(file, _)| *file);
+    let spell = |file: usize| manifest.files[file].path.clone();
+    let wrong = wrong.into_iter().map(|(file, difference)| Wrong { path: spell(file), difference }).collect();
+    Ok(Report { good, missing: entries.missing.into_iter().map(spell).collect(), wrong })
+}
+
+/// Which pieces of a place have these digests; `manifest` need not have any of its own. Modes, and
+/// entries without bytes, are not looked at.
+///
+/// # Errors
+/// Cancelled.
+pub fn verify_pieces(
+    place: &Place,
+    manifest: &Manifest,
+    pieces: &[Digest],
+    cancel: &AtomicBool,
+) -> Result<Bitmap, VerifyError> {
+    let entries = Entries::look(place, manifest);
+    compare(place, manifest, pieces, &entries.seen, 0, &|_| (), cancel).map(|(good, _)| good)
+}
+
+type Compared = (Bitmap, BTreeMap<usize, Difference>);
+
+fn compare(
+    place: &Place,
+    manifest: &Manifest,
+    pieces: &[Digest],
+    seen: &[Option<(u64, u64)>],
+    threads: usize,
+    progress: &(dyn Fn(HashProgress) + Sync),
+    cancel: &AtomicBool,
+) -> Result<Compared, VerifyError> {
+    let layout = Layout::new(manifest);
     let todo: Vec<u32> = (0..layout.piece_count()).collect();
     let source = Source {
         place,
         manifest,
-        seen: &entries.seen,
+        pieces,
+        seen,
         good: Mutex::new(Bitmap::empty(layout.piece_count())),
         unreadable: Mutex::default(),
     };
@@ -154,12 +190,7 @@ pub fn verify_place(
         Err(Stop::Cancelled | Stop::Failed(NotThere)) => return Err(VerifyError::Cancelled),
     }
     let good = source.good.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let mut wrong = entries.wrong;
-    wrong.extend(source.unreadable.into_inner().unwrap_or_else(PoisonError::into_inner));
-    wrong.sort_by_key(|(file, _)| *file);
-    let spell = |file: usize| manifest.files[file].path.clone();
-    let wrong = wrong.into_iter().map(|(file, difference)| Wrong { path: spell(file), difference }).collect();
-    Ok(Report { good, missing: entries.missing.into_iter().map(spell).collect(), wrong })
+    Ok((good, source.unreadable.into_inner().unwrap_or_else(PoisonError::into_inner)))
 }
 
 /// What the entries look like, before any is read. Indices are those of the manifest.
@@ -250,6 +281,7 @@ struct NotThere;
 struct Source<'a> {
     place: &'a Place,
     manifest: &'a Manifest,
+    pieces: &'a [Digest],
     seen: &'a [Option<(u64, u64)>],
     good: Mutex<Bitmap>,
     unreadable: Mutex<BTreeMap<usize, Difference>>,
@@ -296,7 +328,7 @@ impl hash::Source for Source<'_> {
     }
 
     fn piece(&self, index: u32, digest: Result<Digest, NotThere>) -> Result<(), NotThere> {
-        if digest.is_ok_and(|digest| self.manifest.pieces.get(index as usize) == Some(&digest)) {
+        if digest.is_ok_and(|digest| self.pieces.get(index as usize) == Some(&digest)) {
             self.good.lock().unwrap_or_else(PoisonError::into_inner).set(index);
         }
         Ok(())

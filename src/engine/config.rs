@@ -9,6 +9,7 @@ use crate::log::Logs;
 use crate::node::NodeError;
 use crate::store::StateError;
 use crate::swarm::{ClientError, InFlight};
+use crate::upload::UploadLimits;
 
 /// Limits of a node; the defaults are those of the specification.
 #[derive(Debug, Clone)]
@@ -27,6 +28,8 @@ pub struct EngineLimits {
     pub down: Rate,
     /// Connections to the server.
     pub max_connections: usize,
+    /// What unfinished uploads of others may take.
+    pub uploads: UploadLimits,
 }
 
 impl Default for EngineLimits {
@@ -39,6 +42,7 @@ impl Default for EngineLimits {
             up: None,
             down: None,
             max_connections: 1024,
+            uploads: UploadLimits::default(),
         }
     }
 }

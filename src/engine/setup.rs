@@ -26,6 +26,7 @@ use crate::store::instance::{self, Instance};
 use crate::store::{Chosen, JobRecord, Phase, State};
 use crate::swarm::{Bans, Catalog, ChokerConfig, Client, LeechConfig, Swarm};
 use crate::throttle::Throttle;
+use crate::upload::Uploads;
 
 /// Manifests and hashes of paths that are forgotten at one start: a start must not take long.
 const PURGED: usize = 1_000;
@@ -38,7 +39,15 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
     let throttle_up = Arc::new(Throttle::new(Chosen::over(chosen.up, config.limits.up)));
     let throttle_down = Arc::new(Throttle::new(Chosen::over(chosen.down, config.limits.down)));
     let scraped = Arc::new(Scraped::default());
-    let node = bind(&config, &token, &catalog, &throttle_up, &scraped).await?;
+    let uploads = Uploads::load(&config.root, state.clone(), config.limits.uploads, throttle_down.clone())?;
+    let uploads = Arc::new(uploads);
+    let services = node::Services {
+        catalog: catalog.clone(),
+        up: throttle_up.clone(),
+        figures: scraped.clone(),
+        uploads: Some(uploads.clone()),
+    };
+    let node = bind(&config, &token, services).await?;
     let url = config.advertise.clone().unwrap_or_else(|| format!("http://{}", reachable(node.local_addr())));
 
     let (bans_changed, bans_bell) = mpsc::channel(1);
@@ -100,8 +109,14 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
     let (stop, background) = (CancellationToken::new(), TaskTracker::new());
     let control = Arc::new(EngineControl { core: core.clone() });
     let rpc = crate::rpc::router(control.clone(), control, stop.clone());
-    background.spawn(node.run(rpc, stop.clone()).instrument(span.clone()));
+    let (serving, received) = (node.run(rpc, stop.clone()), uploads.clone());
+    let serving = async move {
+        serving.await;
+        received.settle().await;
+    };
+    background.spawn(serving.instrument(span.clone()));
     background.spawn(core.publisher.clone().run(stop.clone()));
+    background.spawn(uploads.run(stop.clone()).instrument(span.clone()));
     background.spawn(keep_bans(swarm, state, bans_bell, stop.clone()).instrument(span));
     let note = Instance { url: url.clone(), pid: std::process::id(), token_file: token_file(&config) };
     instance::leave(&config.state_dir, &note).map_err(|source| StartError::Folder {
@@ -116,13 +131,7 @@ fn token_file(config: &EngineConfig) -> std::path::PathBuf {
     config.token_file.clone().unwrap_or_else(|| instance::token_file(&config.state_dir))
 }
 
-async fn bind(
-    config: &EngineConfig,
-    token: &str,
-    catalog: &Arc<Catalog>,
-    up: &Arc<Throttle>,
-    scraped: &Arc<Scraped>,
-) -> Result<Node, StartError> {
+async fn bind(config: &EngineConfig, token: &str, services: node::Services) -> Result<Node, StartError> {
     // The state folder's own token guards `/rpc`; only one that was set on purpose opens more than
     // loopback.
     let shared = config.token.is_some();
@@ -137,7 +146,6 @@ async fn bind(
         public: config.public,
         limits,
     };
-    let services = node::Services { catalog: catalog.clone(), up: up.clone(), figures: scraped.clone() };
     Ok(Node::bind(node_config, services).await?)
 }
 

@@ -4,7 +4,7 @@
 //! |---|---|---|---|
 //! | loopback | open | open | control token |
 //! | elsewhere | control token or data key | `/health`: either; `/metrics`: control token | control token |
-//! | elsewhere, `public` | reading and announcing open | as above | control token |
+//! | elsewhere, `public` | reading and announcing open, uploads as above | as above | control token |
 //!
 //! Nodes show each other the *data key*, a hash of the control token that cannot be turned back:
 //! a hostile peer never learns what steers a node. Both travel as `Authorization: Bearer`
@@ -97,6 +97,10 @@ fn area(path: &str) -> Area {
     }
 }
 
+fn is_upload(path: &str) -> bool {
+    ["/upload/", "/assemble/", "/tus"].iter().any(|prefix| path.starts_with(prefix))
+}
+
 /// Decides about every request of a node. Pure.
 #[derive(Debug)]
 pub struct Gate {
@@ -135,7 +139,8 @@ impl Gate {
         let open = match area {
             Area::Control => false,
             Area::Metrics | Area::Health => self.loopback,
-            Area::Data => self.loopback || (self.public && (reads || announces)),
+            // Who may not send does not learn what others do.
+            Area::Data => self.loopback || (self.public && (reads || announces) && !is_upload(uri.path())),
         };
         if open {
             return Ok(());
@@ -239,6 +244,7 @@ mod tests {
         // (method, path), then per gate: nothing shown, data key, control token, a wrong token.
         let routes = [("GET", "/swarm/piece/x/0"), ("POST", "/swarm/announce"), ("POST", "/probe"), ("GET", "/health")];
         let (metrics, rpc) = (("GET", "/metrics"), ("POST", "/rpc"));
+        let uploads = [("GET", "/upload/x"), ("PUT", "/upload/x/0"), ("POST", "/assemble/x"), ("HEAD", "/tus/x")];
         let expect = |gate: &Gate, (method, path): (&str, &str), codes: [u16; 4]| {
             let got = [None, Some(key.as_str()), Some(control.as_str()), Some("Bearer wrong-wrong-wrong-wrong")]
                 .map(|auth| status(gate, method, path, auth.map(|a| ("authorization", a)).as_slice()));
@@ -257,6 +263,11 @@ mod tests {
         expect(&public, routes[1], [200; 4]);
         expect(&public, routes[2], [401, 200, 200, 401]);
         expect(&public, routes[3], [401, 200, 200, 401]);
+        for upload in uploads {
+            expect(&loopback, upload, [200; 4]);
+            expect(&elsewhere, upload, [401, 200, 200, 401]);
+            expect(&public, upload, [401, 200, 200, 401]);
+        }
         for gate in [&elsewhere, &public] {
             expect(gate, metrics, [401, 403, 200, 401]);
         }

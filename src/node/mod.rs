@@ -27,6 +27,7 @@ mod caps;
 mod cgroup;
 mod config;
 mod conn;
+mod digest;
 mod error;
 mod health;
 mod io;

@@ -11,7 +11,7 @@ use crate::content::name::printable;
 /// Media type of a problem document.
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
-/// What went wrong with a request: `type`, `title`, `status`, `detail`.
+/// What went wrong with a request: `type`, `title`, `status`, `detail`, and what else helps the client.
 ///
 /// `type` is `urn:skep:problem:KIND`; the kinds are stable, titles and details are for people.
 #[derive(Debug, Clone)]
@@ -21,6 +21,7 @@ pub struct Problem {
     title: &'static str,
     detail: String,
     headers: Vec<(HeaderName, HeaderValue)>,
+    members: serde_json::Map<String, serde_json::Value>,
 }
 
 #[derive(Serialize)]
@@ -29,6 +30,8 @@ struct Document<'a> {
     title: &'a str,
     status: u16,
     detail: &'a str,
+    #[serde(flatten)]
+    members: &'a serde_json::Map<String, serde_json::Value>,
 }
 
 impl Problem {
@@ -38,7 +41,7 @@ impl Problem {
         if let Some((cut, _)) = detail.char_indices().nth(600) {
             detail.truncate(cut);
         }
-        Self { status, kind, title, detail, headers: Vec::new() }
+        Self { status, kind, title, detail, headers: Vec::new(), members: serde_json::Map::new() }
     }
 
     /// 400: the request makes no sense.
@@ -54,6 +57,11 @@ impl Problem {
     /// 404: the content is known, but these bytes are not here (yet).
     pub fn not_here(detail: impl AsRef<str>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-here", "Not here yet", detail)
+    }
+
+    /// 409: what is here stands in the way.
+    pub fn conflict(detail: impl AsRef<str>) -> Self {
+        Self::new(StatusCode::CONFLICT, "conflict", "Conflict", detail)
     }
 
     /// 413: more than this route takes.
@@ -106,6 +114,14 @@ impl Problem {
         self
     }
 
+    /// Adds an extension member (RFC 9457, 3.2).
+    pub fn with_member(mut self, name: &str, value: impl Serialize) -> Self {
+        if let Ok(value) = serde_json::to_value(value) {
+            self.members.insert(name.to_owned(), value);
+        }
+        self
+    }
+
     /// `Retry-After` in whole seconds (RFC 9110), and exactly in `Skep-Retry-Ms`.
     fn retry_after(self, after: Duration) -> Self {
         let seconds = after.as_millis().div_ceil(1000).max(1);
@@ -125,6 +141,7 @@ impl Problem {
             title: self.title,
             status: self.status.as_u16(),
             detail: &self.detail,
+            members: &self.members,
         };
         // Strings and an integer: cannot fail.
         serde_json::to_vec(&document).unwrap_or_default()

@@ -56,6 +56,16 @@ pub fn parse(header: Option<&str>, size: u64) -> Wanted {
     merged.map_or(Wanted::Unsatisfiable, Wanted::Part)
 }
 
+/// Reads a `Content-Range` of a request: the bytes, and the size of the whole. `None`: not one, or
+/// one without either.
+pub fn content_range(header: &str) -> Option<(Range<u64>, u64)> {
+    let (range, size) = header.trim().strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let exact = |text: &str| number(text).ok().filter(|number| *number < u64::MAX);
+    let (first, end, size) = (exact(first)?, exact(last)?.checked_add(1)?, exact(size)?);
+    (first < end && end <= size).then_some((first..end, size))
+}
+
 /// One `first-last`, `first-` or `-suffix`. `None`: lies behind the end. Err: not a range.
 fn one(spec: &str, size: u64) -> Result<Option<Range<u64>>, ()> {
     let (first, last) = spec.split_once('-').ok_or(())?;
@@ -99,6 +109,26 @@ pub fn if_range(headers: &HeaderMap, etag: &str) -> bool {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn content_ranges_of_requests_are_exact() {
+        assert_eq!(content_range("bytes 0-499/1234"), Some((0..500, 1234)));
+        assert_eq!(content_range("bytes 5-5/6"), Some((5..6, 6)));
+        for bad in [
+            "",
+            "bytes 0-499/*",
+            "bytes */5",
+            "bytes 5-4/6",
+            "bytes 0-6/6",
+            "bytes=0-1/2",
+            "items 0-1/2",
+            "bytes -1/2",
+            "bytes 0-18446744073709551615/18446744073709551615",
+            "bytes 0-99999999999999999999/5",
+        ] {
+            assert_eq!(content_range(bad), None, "{bad:?}");
+        }
+    }
 
     #[test]
     fn the_forms_of_rfc_9110() {

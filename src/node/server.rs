@@ -27,6 +27,9 @@ use super::services::Services;
 /// Pause after a failed accept that says the process is out of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Large documents (descriptions of uploads) parsed at once: each may take its cap of memory.
+const DOCUMENTS: usize = 4;
+
 /// What every route can see.
 #[derive(Debug)]
 pub struct Shared {
@@ -46,6 +49,8 @@ pub struct Shared {
     pub bodies: Arc<Semaphore>,
     /// One permit per file body being sent.
     pub files: Arc<Semaphore>,
+    /// One permit per large document being parsed.
+    pub documents: Arc<Semaphore>,
     /// Set when the node stops: who waits, answers.
     pub drain: CancellationToken,
 }
@@ -89,6 +94,7 @@ impl Node {
             pool: BufferPool::new(),
             bodies: Arc::new(Semaphore::new(config.limits.bodies)),
             files: Arc::new(Semaphore::new(config.limits.files)),
+            documents: Arc::new(Semaphore::new(DOCUMENTS)),
             drain: CancellationToken::new(),
             config,
             services,

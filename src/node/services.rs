@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::swarm::Catalog;
 use crate::throttle::Throttle;
+use crate::upload::Uploads;
 
 /// What the engine counts, for `/metrics`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -44,10 +45,12 @@ pub struct Services {
     pub up: Arc<Throttle>,
     /// For `/metrics`.
     pub figures: Arc<dyn Figures>,
+    /// What others push here; none: nothing is taken.
+    pub uploads: Option<Arc<Uploads>>,
 }
 
 impl Default for Services {
     fn default() -> Self {
-        Self { catalog: Arc::default(), up: Arc::default(), figures: Arc::new(NoFigures) }
+        Self { catalog: Arc::default(), up: Arc::default(), figures: Arc::new(NoFigures), uploads: None }
     }
 }

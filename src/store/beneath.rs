@@ -48,6 +48,19 @@ pub(super) fn make_folders(base: impl AsFd, path: &Path) -> io::Result<()> {
     walk(&base, path, true).map(drop)
 }
 
+/// Opens the folder at `path` below `base`, so that it can be synced and renamed into.
+///
+/// # Errors
+/// As [`open_file`].
+pub(super) fn open_folder(base: impl AsFd, path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | FOLDER;
+    let folder = match walk(&base, path, false)? {
+        Some(folder) => openat(folder, ".", flags, Mode::empty()),
+        None => openat(&base, ".", flags, Mode::empty()),
+    };
+    folder.map_err(told)
+}
+
 /// The folder at `path`; none if that is `base` itself.
 fn walk(base: impl AsFd, path: &Path, make: bool) -> io::Result<Option<OwnedFd>> {
     let mut at: Option<OwnedFd> = None;

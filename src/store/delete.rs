@@ -20,13 +20,7 @@ impl ContentFiles {
     pub fn delete(&self) -> Result<(), FilesError> {
         self.close();
         let top = self.top().clone();
-        let failed = |e| FilesError::new("delete", self.base_path.join(&top), e);
-        match self.base.symlink_metadata(&top) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(e) => Err(failed(e)),
-            Ok(there) if there.is_dir() => self.base.remove_dir_all(&top).map_err(failed),
-            Ok(_) => self.base.remove_file(&top).map_err(failed),
-        }
+        self.delete_named(&top)
     }
 
     /// Removes the entries of the manifest, then the folders that are empty by that. What somebody

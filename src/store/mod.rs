@@ -11,6 +11,7 @@ mod error;
 mod files;
 mod handles;
 pub mod instance;
+mod landing;
 mod publish;
 mod record;
 mod region;
@@ -18,10 +19,12 @@ mod stamps;
 mod state;
 #[cfg(test)]
 mod tests;
+mod uploads;
 mod write;
 
 pub use error::{FilesError, FilesErrorKind};
 pub use files::{ContentFiles, Place, partial_name};
+pub use landing::{Identity, Replace, numbered};
 pub use record::{Chosen, ChosenLimits, FetchRecord, JobRecord, Phase, TransferRecord};
 pub use region::Region;
 pub use state::{State, StateError};

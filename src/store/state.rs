@@ -87,7 +87,7 @@ from_redb!(redb::TransactionError, redb::TableError, redb::StorageError, redb::C
 /// The open database.
 #[derive(Debug)]
 pub struct State {
-    db: Database,
+    pub(super) db: Database,
 }
 
 impl State {
@@ -394,7 +394,7 @@ impl State {
 }
 
 /// Plain records of strings and numbers: they cannot fail to serialise.
-fn json<T: Serialize>(value: &T) -> Vec<u8> {
+pub(super) fn json<T: Serialize>(value: &T) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
 }
 

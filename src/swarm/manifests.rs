@@ -5,16 +5,14 @@
 //! and the others are dropped. A manifest is parsed while it comes: its text is never held, and it ends at
 //! the caps of [`crate::content::manifest`] whatever its sender goes on to say.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf as _, Bytes};
 use reqwest::Response;
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::client::{Client, ClientError};
+use crate::chunks::Chunks;
 use crate::content::{ContentId, Manifest};
 
 /// A node that has not answered after this long is not waited for alone.
@@ -26,8 +24,6 @@ const AT_ONCE: usize = 4;
 const STALL: Duration = Duration::from_secs(20);
 /// Longest time for a manifest, so that nobody holds a place by dripping.
 const LONGEST: Duration = Duration::from_secs(300);
-/// Chunks between the network and the parser.
-const CHUNKS: usize = 4;
 
 /// The manifest of `id`, checked, from one of `nodes`; else why each of them did not give it, in the order
 /// of `nodes`.
@@ -74,9 +70,9 @@ async fn ask(client: &Client, node: &str, id: ContentId) -> Result<Manifest, Cli
 
 /// Parses the body while it comes, off the async threads.
 async fn read(mut response: Response, node: &str, id: ContentId) -> Result<Manifest, ClientError> {
-    let (chunks, received) = mpsc::channel(CHUNKS);
+    let (chunks, reader) = Chunks::new();
     let parsing = tokio::task::spawn_blocking(move || {
-        let manifest = Manifest::from_reader(Chunks { received, rest: Bytes::new() }).map_err(|e| e.to_string())?;
+        let manifest = Manifest::from_reader(reader).map_err(|e| e.to_string())?;
         let got = manifest.id();
         Ok((got == id).then_some(manifest).ok_or(got))
     });
@@ -102,23 +98,5 @@ async fn read(mut response: Response, node: &str, id: ContentId) -> Result<Manif
             Err(ClientError::Malformed(format!("{node} answered with the manifest of another content ({got})")))
         }
         Err(error) => Err(ClientError::Malformed(format!("the manifest that {node} gave is refused: {error}"))),
-    }
-}
-
-/// A body as a reader; blocks until more of it comes, ends when nobody sends.
-struct Chunks {
-    received: mpsc::Receiver<Bytes>,
-    rest: Bytes,
-}
-
-impl io::Read for Chunks {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        while self.rest.is_empty() {
-            let Some(chunk) = self.received.blocking_recv() else { return Ok(0) };
-            self.rest = chunk;
-        }
-        let count = buf.len().min(self.rest.len());
-        self.rest.copy_to_slice(&mut buf[..count]);
-        Ok(count)
     }
 }

@@ -1,12 +1,14 @@
 //! The routes, one file per family, and the layer around all of them.
 
 mod announce;
+mod assemble;
 mod bitmap;
 mod file;
 mod info;
 mod manifest;
 mod piece;
 mod probe;
+mod upload;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -17,7 +19,7 @@ use axum::extract::{Extension, MatchedPath, Request, State};
 use axum::http::{HeaderName, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, head, post};
+use axum::routing::{get, head, post, put};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -46,6 +48,9 @@ pub fn router(shared: Arc<Shared>, rpc: Option<Router>) -> Router {
         .route("/swarm/bitmap/{id}", get(bitmap::bitmap))
         .route("/swarm/file/{id}/{*path}", get(file::get).head(file::head))
         .route("/probe", head(probe::head).get(probe::source).post(probe::sink))
+        .route("/upload/{transfer}", get(upload::status).post(upload::open).delete(upload::remove))
+        .route("/upload/{transfer}/{segment}", put(upload::segment))
+        .route("/assemble/{transfer}", post(assemble::assemble))
         .merge(small)
         .with_state(shared.clone());
     let routes = match rpc {
@@ -65,8 +70,10 @@ pub fn router(shared: Arc<Shared>, rpc: Option<Router>) -> Router {
 /// Around every request: the gate, the clock, the counters.
 async fn watched(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().cloned();
-    // How long a watcher of a bitmap waits says nothing about how fast we are.
-    let counts = route.as_ref().is_some_and(|route| !matches!(route.as_str(), "/swarm/bitmap/{id}" | "/rpc"));
+    // How long a watcher of a bitmap waits, or how much there is to assemble, says nothing about how fast we are.
+    let counts = route
+        .as_ref()
+        .is_some_and(|route| !matches!(route.as_str(), "/swarm/bitmap/{id}" | "/rpc" | "/assemble/{transfer}"));
     let start = Instant::now();
     let response = match shared.gate.check(request.method(), request.uri(), request.headers()) {
         Ok(()) => {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use axum::extract::{Extension, Path, Query, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
-use data_encoding::BASE64;
 use serde::Deserialize;
 
 use crate::node::body::{SendError, Sender};
+use crate::node::digest;
 use crate::node::outlet::Outlet;
 use crate::node::peer::{Ends, SKEP_PEER};
 use crate::node::problem::Problem;
@@ -69,9 +69,7 @@ pub async fn piece(
     fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     fields.insert(header::CONTENT_LENGTH, (bytes.end - bytes.start).into());
     fields.insert(SKEP_COUNT, count.into());
-    if let Some(digest) = digest
-        && let Ok(value) = HeaderValue::try_from(format!("sha-256=:{}:", BASE64.encode(&digest.0)))
-    {
+    if let Some(value) = digest.and_then(|digest| digest::write(&digest)) {
         fields.insert(super::REPR_DIGEST, value);
     }
     Ok(response)

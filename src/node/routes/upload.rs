@@ -1,0 +1,233 @@
+//! `/upload/{transfer}`: others push files and trees to this node, segment by segment.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use futures_util::StreamExt as _;
+use serde::{Deserialize, Serialize};
+
+use crate::chunks::Chunks;
+use crate::content::manifest::MAX_PIECE_LENGTH;
+use crate::node::digest;
+use crate::node::problem::Problem;
+use crate::node::range::content_range;
+use crate::node::server::Shared;
+use crate::throttle;
+use crate::upload::{Begun, Description, Opened, SegmentWriter, UploadError, Uploads};
+
+/// Digest of the bytes of a message (RFC 9530).
+const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
+/// Longest time for a description, so that nobody holds a place by dripping.
+const LONGEST: Duration = Duration::from_secs(300);
+/// When a sender that met a limit may come back.
+const BUSY_RETRY: Duration = Duration::from_secs(1);
+
+/// `?digests=1`
+#[derive(Debug, Deserialize)]
+pub struct Detail {
+    digests: Option<u8>,
+}
+
+/// What a segment's sender hears.
+#[derive(Debug, Serialize)]
+struct Taken {
+    /// Bytes of all segments that are here.
+    held_bytes: u64,
+    /// All of them would outlive a power cut.
+    durable: bool,
+}
+
+pub async fn open(
+    State(shared): State<Arc<Shared>>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let uploads = shared.uploads()?;
+    let description = shared.document(request.into_body(), |reader| Description::from_reader(reader)).await?;
+    let Opened { upload, new } = uploads.open(&id, description).await.map_err(problem)?;
+    let status = if new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Json(upload.status(false))).into_response())
+}
+
+pub async fn status(
+    State(shared): State<Arc<Shared>>,
+    Path(id): Path<String>,
+    detail: Result<Query<Detail>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let Query(detail) = detail.map_err(|error| Problem::bad_request(error.to_string()))?;
+    let upload = shared.uploads()?.get(&id).map_err(problem)?;
+    let no_store = [(header::CACHE_CONTROL, "no-store")];
+    Ok((no_store, Json(upload.status(detail.digests.is_some_and(|wanted| wanted != 0)))).into_response())
+}
+
+pub async fn remove(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Result<StatusCode, Problem> {
+    shared.uploads()?.remove(&id).await.map_err(problem)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Takes one segment. What its head says is checked before a byte of it is written.
+pub async fn segment(
+    State(shared): State<Arc<Shared>>,
+    Path((id, segment)): Path<(String, String)>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let uploads = shared.uploads()?.clone();
+    let _slot = shared.slot(&shared.bodies)?;
+    let (head, body) = request.into_parts();
+    let mut body = Incoming { body, stall: shared.config.limits.stall_timeout, uploads: uploads.clone() };
+    let result = receive(&uploads, &id, &segment, &head.headers, &mut body).await;
+    // The answer reaches a client that is still sending only if what it sends is read. Who waits for
+    // our leave to send is not sending.
+    let waits = head.headers.contains_key(header::EXPECT);
+    if !(waits && result.is_err()) {
+        body.discard().await;
+    }
+    let taken = result?;
+    Ok(Json(taken).into_response())
+}
+
+async fn receive(
+    uploads: &Uploads,
+    id: &str,
+    segment: &str,
+    headers: &HeaderMap,
+    body: &mut Incoming,
+) -> Result<Taken, Problem> {
+    let upload = uploads.get(id).map_err(problem)?;
+    let index: u32 = segment.parse().map_err(|_| Problem::bad_request("the segment's index is not a number"))?;
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let (bytes, size) = text(&header::CONTENT_RANGE)
+        .and_then(content_range)
+        .ok_or_else(|| Problem::bad_request("a segment needs \"Content-Range: bytes FIRST-LAST/SIZE\""))?;
+    if size != upload.size() {
+        return Err(Problem::bad_request(format!("the upload has {} bytes, not {size}", upload.size())));
+    }
+    let digest = text(&CONTENT_DIGEST)
+        .and_then(digest::parse)
+        .ok_or_else(|| Problem::bad_request("a segment needs \"Content-Digest: sha-256=:BASE64:\""))?;
+    let length = text(&header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
+    if length.is_some_and(|length| length != bytes.end - bytes.start) {
+        return Err(Problem::bad_request("Content-Length and Content-Range disagree"));
+    }
+    if let Begun::Write(writer) = upload.begin(index, &bytes, digest).map_err(problem)? {
+        write(writer, body).await?;
+    }
+    Ok(Taken { held_bytes: upload.held_bytes(), durable: upload.is_durable() })
+}
+
+async fn write(mut writer: Box<SegmentWriter>, body: &mut Incoming) -> Result<(), Problem> {
+    while let Some(chunk) = body.next().await? {
+        if !writer.feed(&chunk).map_err(problem)? {
+            break;
+        }
+    }
+    writer.finish().await.map_err(problem)
+}
+
+/// A request's body, under the node's limit, which must not stall.
+pub(super) struct Incoming {
+    body: Body,
+    stall: Duration,
+    uploads: Arc<Uploads>,
+}
+
+impl Incoming {
+    pub(super) async fn next(&mut self) -> Result<Option<bytes::Bytes>, Problem> {
+        let chunk = next(&mut self.body, self.stall).await?;
+        if let Some(chunk) = &chunk {
+            throttle::acquire(self.uploads.down(), chunk.len() as u64).await;
+        }
+        Ok(chunk)
+    }
+
+    /// Reads on to the end, so far as a segment can be long.
+    async fn discard(&mut self) {
+        let mut left = MAX_PIECE_LENGTH;
+        while let Ok(Some(chunk)) = self.next().await {
+            left = left.saturating_sub(chunk.len() as u64);
+            if left == 0 {
+                return;
+            }
+        }
+    }
+}
+
+/// The next chunk of a body; none at its end.
+async fn next(body: &mut Body, stall: Duration) -> Result<Option<bytes::Bytes>, Problem> {
+    let mut frames = http_body_util::BodyDataStream::new(body);
+    match tokio::time::timeout(stall, frames.next()).await {
+        Ok(Some(Ok(chunk))) => Ok(Some(chunk)),
+        Ok(Some(Err(_))) => Err(Problem::bad_request("the body broke off")),
+        Ok(None) => Ok(None),
+        Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", "Request timeout", "the body stalled")),
+    }
+}
+
+impl Shared {
+    pub(super) fn uploads(&self) -> Result<&Arc<Uploads>, Problem> {
+        self.services.uploads.as_ref().ok_or_else(|| Problem::not_found("this node takes no uploads"))
+    }
+
+    /// Parses a large document while it comes, off the async threads.
+    pub(super) async fn document<T: Send + 'static>(
+        &self,
+        mut body: Body,
+        parse: impl FnOnce(Chunks) -> Result<T, UploadError> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let permit = self.slot(&self.documents)?;
+        let (chunks, reader) = Chunks::new();
+        let parsing = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            parse(reader)
+        });
+        let stall = self.config.limits.stall_timeout;
+        let feeding = async {
+            // More than the parser wants to see is not read.
+            while let Some(chunk) = next(&mut body, stall).await? {
+                if chunks.send(chunk).await.is_err() {
+                    break;
+                }
+            }
+            Ok::<(), Problem>(())
+        };
+        tokio::time::timeout(LONGEST, feeding)
+            .await
+            .map_err(|_| Problem::bad_request(format!("the document did not come within {LONGEST:?}")))??;
+        drop(chunks);
+        parsing.await.map_err(|_| Problem::internal("the document cannot be parsed"))?.map_err(problem)
+    }
+}
+
+/// What a sender hears of an error.
+pub(super) fn problem(error: UploadError) -> Problem {
+    let detail = error.to_string();
+    match error {
+        UploadError::Bad(_) => Problem::bad_request(detail),
+        UploadError::TooLarge(_) => Problem::too_large(detail),
+        UploadError::Unknown => Problem::not_found(detail),
+        UploadError::Taken(_) => Problem::conflict(detail),
+        UploadError::Conflict { status, .. } => Problem::conflict(detail)
+            .with_member("transfer", &status.transfer)
+            .with_member("size", status.size)
+            .with_member("segment_length", status.segment_length)
+            .with_member("held", &status.held)
+            .with_member("state", status.state),
+        UploadError::Incomplete(missing) => {
+            Problem::new(StatusCode::CONFLICT, "incomplete", "Incomplete", detail).with_member("missing", missing)
+        }
+        UploadError::Mismatch { segments, .. } => {
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "digest-mismatch", "Digest mismatch", detail)
+                .with_member("segments", segments)
+        }
+        UploadError::Quota(_) => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "quota", "Over the quota", detail),
+        UploadError::NoSpace(_) => Problem::new(StatusCode::INSUFFICIENT_STORAGE, "no-space", "No space", detail),
+        UploadError::Busy(_) => Problem::busy(detail, BUSY_RETRY),
+        UploadError::Disk(_) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "disk", "Disk error", detail),
+    }
+}

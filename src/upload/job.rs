@@ -1,0 +1,293 @@
+//! One upload: what it is, where it stands, who writes to it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, Semaphore, watch};
+
+use super::admission::Claim;
+use super::description::{Description, Policy, Target};
+use super::error::UploadError;
+use super::ledger::{Ledger, Run};
+use super::segment::Lease;
+use crate::clock::unix_ms;
+use crate::content::{Digest, Manifest};
+use crate::store::{ContentFiles, FilesError, Identity, Place, State};
+
+/// Segments of one upload that may come at once.
+const WRITERS: usize = 64;
+
+/// How an upload ended, for whoever asks again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Published {
+    /// Where it is, relative to the root, escaped as in manifests.
+    pub path: String,
+    /// Bytes in all.
+    pub bytes: u64,
+    /// Entries.
+    pub files: u64,
+    /// SHA-256 of the segments' digests (32 bytes each) one after another.
+    pub sha256_of_segments: Digest,
+}
+
+/// What is recorded of an upload, beside its description and segments.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Record {
+    pub expires_ms: u64,
+    pub stage: StageRecord,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum StageRecord {
+    /// Takes segments.
+    Open,
+    /// Verified; about to get this name, or has it already: then that is this very file or folder.
+    Publishing { path: String, identity: Option<Identity> },
+    /// Has its name.
+    Done(Published),
+}
+
+/// Where an upload stands, for its sender.
+#[derive(Debug, Clone, Serialize)]
+pub struct Status {
+    /// Its name.
+    pub transfer: String,
+    /// Bytes in all.
+    pub size: u64,
+    /// Bytes per segment.
+    pub segment_length: u64,
+    /// Segments that are here: from the first to before the second.
+    pub held: Vec<Run>,
+    /// Digests of those that are here, if asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digests: Option<BTreeMap<u32, Digest>>,
+    /// When it is removed unless something comes.
+    pub expires_at: String,
+    /// `open`, `assembling` or `done`.
+    pub state: &'static str,
+    /// How it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub published: Option<Published>,
+}
+
+pub(super) type Outcome = Option<Result<Published, UploadError>>;
+
+#[derive(Debug)]
+pub(super) enum Stage {
+    Open,
+    /// Whoever asks for it meanwhile waits for the same outcome.
+    Assembling(watch::Receiver<Outcome>),
+    Done(Published),
+    /// Removed: nothing more is written.
+    Gone,
+}
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub ledger: Ledger,
+    pub stage: Stage,
+    pub expires_ms: u64,
+    pub writers: HashMap<u32, Writers>,
+    /// A task waits for the next batch.
+    pub flushing: bool,
+}
+
+/// Who writes one segment.
+#[derive(Debug, Default)]
+pub(super) struct Writers {
+    pub leases: Vec<Arc<Lease>>,
+    /// What several wrote is being read back: nobody may begin.
+    pub settling: bool,
+}
+
+/// One upload. Shared by its requests; its state is behind one lock that is never held across a wait.
+#[derive(Debug)]
+pub struct Upload {
+    pub(super) id: String,
+    pub(super) description: Digest,
+    pub(super) policy: Policy,
+    pub(super) path: PathBuf,
+    pub(super) manifest: Arc<Manifest>,
+    pub(super) root: PathBuf,
+    pub(super) state: Arc<State>,
+    pub(super) expiry: Duration,
+    pub(super) files: Mutex<Arc<ContentFiles>>,
+    pub(super) inner: Mutex<Inner>,
+    pub(super) slots: Arc<Semaphore>,
+    /// The batch is full.
+    pub(super) full: Arc<Notify>,
+    /// One at a time changes the record.
+    pub(super) recording: tokio::sync::Mutex<()>,
+}
+
+impl Upload {
+    /// A new one, or one that is on record with these segments.
+    pub(super) fn new(
+        id: &str,
+        description: &Description,
+        target: Target,
+        root: &Path,
+        state: Arc<State>,
+        expiry: Duration,
+        recorded: Vec<(u32, Digest)>,
+    ) -> Result<Self, FilesError> {
+        let manifest = Arc::new(target.manifest);
+        let files = open_files(root, id, &manifest)?;
+        let mut ledger = Ledger::new(files.layout().piece_count(), recorded);
+        if !files.can_hold(ledger.held()) {
+            let all: Vec<u32> = ledger.held().ones().collect();
+            ledger.lose(&all);
+        }
+        let expires_ms = unix_ms().saturating_add(expiry.as_millis() as u64);
+        let inner = Inner { ledger, stage: Stage::Open, expires_ms, writers: HashMap::new(), flushing: false };
+        Ok(Self {
+            id: id.to_owned(),
+            description: description.digest(),
+            policy: description.policy,
+            path: target.path,
+            manifest,
+            root: root.to_owned(),
+            state,
+            expiry,
+            files: Mutex::new(Arc::new(files)),
+            inner: Mutex::new(inner),
+            slots: Arc::new(Semaphore::new(WRITERS)),
+            full: Arc::default(),
+            recording: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// Its name.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Bytes in all.
+    pub fn size(&self) -> u64 {
+        self.files().layout().size()
+    }
+
+    /// Bytes per segment.
+    pub fn segment_length(&self) -> u64 {
+        self.manifest.piece_length
+    }
+
+    pub(super) fn files(&self) -> Arc<ContentFiles> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Opens the files anew: those at hand must not be relied on after a failed sync.
+    pub(super) fn reopen(&self) -> Result<(), FilesError> {
+        let files = open_files(&self.root, &self.id, &self.manifest)?;
+        *self.files.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(files);
+        Ok(())
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn touch(&self, inner: &mut Inner) {
+        inner.expires_ms = unix_ms().saturating_add(self.expiry.as_millis() as u64);
+    }
+
+    pub(super) fn record(&self) -> Record {
+        let inner = self.lock();
+        let stage = match &inner.stage {
+            Stage::Done(published) => StageRecord::Done(published.clone()),
+            _ => StageRecord::Open,
+        };
+        Record { expires_ms: inner.expires_ms, stage }
+    }
+
+    /// Where it stands. `digests`: also those of the segments that are here.
+    pub fn status(&self, digests: bool) -> Status {
+        let inner = self.lock();
+        let (state, published) = match &inner.stage {
+            Stage::Open | Stage::Gone => ("open", None),
+            Stage::Assembling(_) => ("assembling", None),
+            Stage::Done(published) => ("done", Some(published.clone())),
+        };
+        let held = match &published {
+            Some(_) => super::ledger::runs(0..inner.ledger.held().len()),
+            None => inner.ledger.held_runs(),
+        };
+        Status {
+            transfer: self.id.clone(),
+            size: self.size(),
+            segment_length: self.segment_length(),
+            held,
+            digests: digests.then(|| inner.ledger.digests().collect()),
+            expires_at: timestamp(inner.expires_ms),
+            state,
+            published,
+        }
+    }
+
+    /// Bytes of the segments that are here.
+    pub fn held_bytes(&self) -> u64 {
+        let files = self.files();
+        let inner = self.lock();
+        match inner.stage {
+            Stage::Done(_) => files.layout().size(),
+            _ => held_bytes(&files, &inner.ledger),
+        }
+    }
+
+    /// All that is here would outlive a power cut.
+    pub fn is_durable(&self) -> bool {
+        self.lock().ledger.is_durable()
+    }
+
+    /// The claim it lays while it is unfinished.
+    pub(super) fn claim(&self) -> Option<Claim> {
+        let size = self.size();
+        let held = self.held_bytes();
+        let unfinished = matches!(self.lock().stage, Stage::Open | Stage::Assembling(_));
+        unfinished.then(|| Claim {
+            path: self.path.clone(),
+            policy: self.policy,
+            size,
+            missing: size - held,
+            entries: self.manifest.files.len(),
+        })
+    }
+
+    pub(super) fn conflict(&self, detail: impl Into<String>) -> UploadError {
+        UploadError::Conflict { detail: detail.into(), status: Box::new(self.status(false)) }
+    }
+
+    /// Stops every writer: once this returns, none writes any more.
+    pub(super) fn revoke_all(inner: &mut Inner) {
+        for (_, writers) in inner.writers.drain() {
+            writers.leases.iter().for_each(|lease| lease.revoke());
+        }
+    }
+}
+
+fn held_bytes(files: &ContentFiles, ledger: &Ledger) -> u64 {
+    let layout = files.layout();
+    let (count, held) = (ledger.held().len(), u64::from(ledger.held().count()));
+    let last = count.saturating_sub(1);
+    let short = if ledger.held().get(last) { layout.piece_length() - layout.piece_size(last) } else { 0 };
+    (held * layout.piece_length()).saturating_sub(short)
+}
+
+/// The name under which an upload grows, directly below the root.
+pub(super) fn partial_name(id: &str) -> OsString {
+    format!(".skep-upload-{id}.part").into()
+}
+
+fn open_files(root: &Path, id: &str, manifest: &Arc<Manifest>) -> Result<ContentFiles, FilesError> {
+    ContentFiles::open(root, &partial_name(id), manifest.clone(), Place::Fetched, Vec::new())
+}
+
+fn timestamp(unix_ms: u64) -> String {
+    let ms = i64::try_from(unix_ms).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::MAX).to_string()
+}

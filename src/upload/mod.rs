@@ -1,0 +1,42 @@
+//! Receiving what others push: the far side of systems 2 and 3, and of tus.
+//!
+//! ```text
+//!  POST /upload/ID ── Description::check ── admission ──▶ Uploads: record ─▶ Upload
+//!  PUT  /upload/ID/N ─ Upload::begin ─ SegmentWriter: hash + write ─ Ledger ─▶ flush: sync, record
+//!  POST /assemble/ID ─ Ledger::compare ─ assembly: read back, finish, land ─▶ Published
+//! ```
+//!
+//! The bytes of a content are its files laid end to end, cut into segments of one length; a segment
+//! may lie in many small files. They grow in `.skep-upload-….part` directly below the root and get
+//! their name in one rename.
+//!
+//! Deciders: `description` (what may be sent at all), `admission` (what else is under way, quota),
+//! `ledger` (which segments are here, what to sync and record next). Drivers: `uploads` (all of
+//! them), `job` (one), `segment` (one body), `flush`, `assembly`. The routes are in [`crate::node`].
+//!
+//! # Invariants
+//! - A segment counts once all its bytes came and match the digest that was announced before them,
+//!   and is recorded only after it was synced.
+//! - Two senders of one segment cannot spoil it: whoever is first takes the pen from the others, and
+//!   what lies there is read back before it counts.
+//! - Where the name will be is on record before the rename: after a crash on either side of it the
+//!   upload is found as what it is.
+//! - Nothing is written outside the root, and nothing through a link.
+
+mod admission;
+mod assembly;
+mod description;
+mod error;
+mod flush;
+mod job;
+mod ledger;
+mod segment;
+mod uploads;
+
+pub use admission::UploadLimits;
+pub use description::{Assembly, Description, Policy};
+pub use error::UploadError;
+pub use job::{Published, Status, Upload};
+pub use ledger::Run;
+pub use segment::{Begun, SegmentWriter};
+pub use uploads::{Opened, Uploads};

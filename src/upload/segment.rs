@@ -1,0 +1,245 @@
+//! One body on its way into an upload: hashed and written as it comes, marked when it is whole.
+//!
+//! Chunks are hashed and written on the task's own thread, as in a fetch and for the same reason
+//! (see `swarm::fetch`): both are short, and another thread would find them out of its cache.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use sha2::{Digest as _, Sha256};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::error::UploadError;
+use super::job::{Stage, Upload};
+use super::ledger::Offer;
+use crate::content::Digest;
+use crate::store::{ContentFiles, FilesError};
+
+/// Bytes read at a time where several wrote.
+const BUFFER: usize = 128 << 10;
+
+/// The right to write one segment. Once revoked, nothing more is written under it.
+#[derive(Debug, Default)]
+pub(super) struct Lease {
+    revoked: Mutex<bool>,
+    /// Somebody else wrote the same segment at the same time.
+    contested: AtomicBool,
+}
+
+impl Lease {
+    pub(super) fn revoke(&self) {
+        *self.revoked.lock().unwrap_or_else(PoisonError::into_inner) = true;
+    }
+
+    fn is_revoked(&self) -> bool {
+        *self.revoked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs `write` unless revoked; tells whether it did.
+    fn write(&self, write: impl FnOnce() -> Result<(), FilesError>) -> Result<bool, FilesError> {
+        let revoked = self.revoked.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*revoked {
+            write()?;
+        }
+        Ok(!*revoked)
+    }
+}
+
+/// What to do with a body.
+#[derive(Debug)]
+pub enum Begun {
+    /// Feed it to this.
+    Write(Box<SegmentWriter>),
+    /// It is here already.
+    Held,
+}
+
+/// Takes the bytes of one segment.
+#[derive(Debug)]
+pub struct SegmentWriter {
+    upload: Arc<Upload>,
+    files: Arc<ContentFiles>,
+    segment: u32,
+    digest: Digest,
+    hash: Sha256,
+    /// Next byte of the content.
+    at: u64,
+    end: u64,
+    lease: Arc<Lease>,
+    /// What lies there is being read back for this one.
+    settling: bool,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Upload {
+    /// A body for `segment` is announced with these bytes of the content and this digest. Nothing is
+    /// written yet.
+    ///
+    /// # Errors
+    /// The bytes are not those of the segment, the upload takes none now, or it has other bytes there.
+    pub fn begin(self: &Arc<Self>, segment: u32, bytes: &Range<u64>, digest: Digest) -> Result<Begun, UploadError> {
+        let files = self.files();
+        let layout = files.layout();
+        if segment >= layout.piece_count() {
+            return Err(UploadError::Bad(format!("there is no segment {segment}: there are {}", layout.piece_count())));
+        }
+        if *bytes != layout.piece(segment) {
+            let Range { start, end } = layout.piece(segment);
+            return Err(UploadError::Bad(format!("segment {segment} is bytes {start}-{}", end - 1)));
+        }
+        let mut inner = self.lock();
+        let offer = inner.ledger.offer(segment, &digest);
+        match (&inner.stage, offer) {
+            (Stage::Gone, _) => return Err(UploadError::Unknown),
+            (_, Offer::Held) => return Ok(Begun::Held),
+            (_, Offer::Other) => {
+                drop(inner);
+                return Err(self.conflict(format!("segment {segment} is here with other bytes")));
+            }
+            (Stage::Open, Offer::Wanted) => {}
+            (Stage::Assembling(_) | Stage::Done(_), Offer::Wanted) => {
+                drop(inner);
+                return Err(self.conflict("the upload takes nothing more"));
+            }
+        }
+        let busy = || UploadError::Busy("as many segments of this upload come as may at once".into());
+        let slot = self.slots.clone().try_acquire_owned().map_err(|_| busy())?;
+        let writers = inner.writers.entry(segment).or_default();
+        if writers.settling {
+            return Err(UploadError::Busy(format!("segment {segment} came twice and is being looked at")));
+        }
+        let lease = Arc::new(Lease::default());
+        lease.contested.store(!writers.leases.is_empty(), Ordering::Relaxed);
+        writers.leases.iter().for_each(|other| other.contested.store(true, Ordering::Relaxed));
+        writers.leases.push(lease.clone());
+        let Range { start: at, end } = *bytes;
+        drop(inner);
+        let upload = self.clone();
+        Ok(Begun::Write(Box::new(SegmentWriter {
+            upload,
+            files,
+            segment,
+            digest,
+            hash: Sha256::new(),
+            at,
+            end,
+            lease,
+            settling: false,
+            _slot: slot,
+        })))
+    }
+}
+
+impl SegmentWriter {
+    /// Takes the next bytes. `false`: another sender has completed the segment, or the upload is
+    /// gone; the rest is of no use.
+    ///
+    /// # Errors
+    /// More bytes than the segment has, or the disk refused.
+    pub fn feed(&mut self, data: &[u8]) -> Result<bool, UploadError> {
+        if data.len() as u64 > self.end - self.at {
+            return Err(UploadError::Bad("the body is longer than its Content-Range".into()));
+        }
+        self.hash.update(data);
+        let written = self.lease.write(|| self.files.write_at(self.at, data))?;
+        self.at += data.len() as u64;
+        Ok(written)
+    }
+
+    /// The body is over: if it was whole and right, the segment counts.
+    ///
+    /// # Errors
+    /// It was not, or the upload went away meanwhile.
+    pub async fn finish(mut self: Box<Self>) -> Result<(), UploadError> {
+        if self.at != self.end {
+            return Err(UploadError::Bad(format!("the body ended {} bytes early", self.end - self.at)));
+        }
+        let segment = self.segment;
+        let mismatch = |detail: &str| UploadError::Mismatch {
+            detail: format!("segment {segment}: {detail}"),
+            segments: vec![segment],
+        };
+        if Digest(self.hash.clone().finalize().into()) != self.digest {
+            return Err(mismatch("the bytes do not match their Content-Digest"));
+        }
+        if self.settle()? {
+            let (files, digest) = (self.files.clone(), self.digest);
+            let same = tokio::task::spawn_blocking(move || digest_of(&files, segment).map(|found| found == digest))
+                .await
+                .map_err(|error| UploadError::Disk(format!("internal: {error}")));
+            if !same?? {
+                return Err(mismatch("another sender wrote other bytes over it; send it again"));
+            }
+        }
+        self.mark()
+    }
+
+    /// Takes the pen from everybody else. `true`: somebody else wrote too, so that what lies there has
+    /// to be read back.
+    fn settle(&mut self) -> Result<bool, UploadError> {
+        let mut inner = self.upload.lock();
+        if matches!(inner.stage, Stage::Gone) {
+            return Err(UploadError::Unknown);
+        }
+        if self.lease.is_revoked() || !self.lease.contested.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        let writers = inner.writers.entry(self.segment).or_default();
+        writers.leases.iter().filter(|other| !Arc::ptr_eq(other, &self.lease)).for_each(|other| other.revoke());
+        writers.settling = true;
+        self.settling = true;
+        Ok(true)
+    }
+
+    fn mark(&self) -> Result<(), UploadError> {
+        let files = self.upload.files();
+        let mut inner = self.upload.lock();
+        match (&inner.stage, inner.ledger.offer(self.segment, &self.digest)) {
+            (Stage::Gone, _) => return Err(UploadError::Unknown),
+            (_, Offer::Held) => return Ok(()),
+            _ if self.lease.is_revoked() => {
+                return Err(UploadError::Busy(format!("another sender writes segment {}", self.segment)));
+            }
+            _ => {}
+        }
+        // Written through files whose sync failed since: nobody knows what became of it.
+        if !Arc::ptr_eq(&files, &self.files) {
+            return Err(UploadError::Busy("the disk refused what came before; send it again".into()));
+        }
+        let bytes = files.layout().piece_size(self.segment);
+        inner.ledger.on_verified(self.segment, self.digest, bytes, Instant::now());
+        self.upload.touch(&mut inner);
+        drop(inner);
+        self.upload.flush_soon();
+        Ok(())
+    }
+}
+
+impl Drop for SegmentWriter {
+    fn drop(&mut self) {
+        let mut inner = self.upload.lock();
+        if let Some(writers) = inner.writers.get_mut(&self.segment) {
+            writers.leases.retain(|lease| !Arc::ptr_eq(lease, &self.lease));
+            // Also where the request went away in the middle of it.
+            writers.settling &= !self.settling;
+            if writers.leases.is_empty() && !writers.settling {
+                inner.writers.remove(&self.segment);
+            }
+        }
+    }
+}
+
+/// The digest of what lies there.
+fn digest_of(files: &ContentFiles, segment: u32) -> Result<Digest, FilesError> {
+    let Range { start: mut at, end } = files.piece(segment);
+    let (mut hash, mut buffer) = (Sha256::new(), vec![0; BUFFER]);
+    while at < end {
+        let part = &mut buffer[..BUFFER.min((end - at) as usize)];
+        files.read_at(at, part)?;
+        hash.update(&*part);
+        at += part.len() as u64;
+    }
+    Ok(Digest(hash.finalize().into()))
+}

@@ -1,0 +1,242 @@
+//! All uploads of a node: beginning, finding, removing, expiring.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::admission::{self, Claim, UploadLimits};
+use super::assembly;
+use super::description::{Description, Policy, Target};
+use super::error::UploadError;
+use super::job::{Record, Stage, StageRecord, Upload, partial_name};
+use crate::clock::unix_ms;
+use crate::content::{Digest, name};
+use crate::store::{FilesError, State, StateError};
+use crate::throttle::Throttle;
+
+/// Longest name of an upload.
+const MAX_ID: usize = 64;
+/// The clock is looked at this often: it may jump.
+const LOOK: Duration = Duration::from_secs(3_600);
+
+/// An upload that was opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// It.
+    pub upload: Arc<Upload>,
+    /// It was not known before.
+    pub new: bool,
+}
+
+/// Every upload that a node receives or has lately received.
+#[derive(Debug)]
+pub struct Uploads {
+    root: PathBuf,
+    state: Arc<State>,
+    limits: UploadLimits,
+    down: [Arc<Throttle>; 1],
+    all: Mutex<BTreeMap<String, Arc<Upload>>>,
+    /// One at a time begins, so that each knows of the others.
+    opening: tokio::sync::Mutex<()>,
+    changed: Notify,
+}
+
+impl Uploads {
+    /// The uploads on record, as far as they are still sound. Blocks.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub fn load(root: &Path, state: Arc<State>, limits: UploadLimits, down: Arc<Throttle>) -> Result<Self, StateError> {
+        let uploads = Self {
+            root: root.to_owned(),
+            state,
+            limits,
+            down: [down],
+            all: Mutex::default(),
+            opening: tokio::sync::Mutex::default(),
+            changed: Notify::new(),
+        };
+        for (id, record, description) in uploads.state.uploads::<Record, Description>()? {
+            match uploads.restore(&id, record, &description) {
+                Ok(upload) => drop(uploads.lock().insert(id, Arc::new(upload))),
+                Err(error) => tracing::error!(target: "upload", upload = id, "not taken up again: {error}"),
+            }
+        }
+        Ok(uploads)
+    }
+
+    fn restore(&self, id: &str, record: Record, description: &Description) -> Result<Upload, UploadError> {
+        let target = description.check()?;
+        let segments = self.state.segments(id)?;
+        let digests: Vec<Digest> = segments.iter().map(|(_, digest)| *digest).collect();
+        let upload = self.make(id, description, target, segments)?;
+        upload.lock().expires_ms = record.expires_ms;
+        match record.stage {
+            StageRecord::Open => {}
+            StageRecord::Done(published) => upload.lock().stage = Stage::Done(published),
+            // The node died around the rename: which side of it?
+            StageRecord::Publishing { path, identity } => {
+                let files = upload.files();
+                let path = PathBuf::from(name::checked_path(&path).map_err(|e| UploadError::Bad(e.to_string()))?);
+                if identity.is_some() && files.identity(&path) == identity {
+                    let published = upload.landed(&files, &path, assembly::digest_of(&digests))?;
+                    upload.lock().stage = Stage::Done(published);
+                }
+            }
+        }
+        Ok(upload)
+    }
+
+    fn make(
+        &self,
+        id: &str,
+        description: &Description,
+        target: Target,
+        recorded: Vec<(u32, Digest)>,
+    ) -> Result<Upload, FilesError> {
+        Upload::new(id, description, target, &self.root, self.state.clone(), self.limits.expiry, recorded)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Upload>>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Limits on what comes in.
+    pub fn down(&self) -> &[Arc<Throttle>] {
+        &self.down
+    }
+
+    /// The upload of this name.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn get(&self, id: &str) -> Result<Arc<Upload>, UploadError> {
+        self.lock().get(id).cloned().ok_or(UploadError::Unknown)
+    }
+
+    /// Begins an upload, or finds the one that was begun before with the same description.
+    ///
+    /// # Errors
+    /// The description is not sound, another upload has the name or writes to the same place, or it
+    /// is too much.
+    pub async fn open(self: &Arc<Self>, id: &str, description: Description) -> Result<Opened, UploadError> {
+        let sound = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+        if id.is_empty() || id.len() > MAX_ID || !id.bytes().all(sound) {
+            return Err(UploadError::Bad(format!(
+                "an upload's name has 1 to {MAX_ID} of the characters A-Z a-z 0-9 _ -"
+            )));
+        }
+        let _one = self.opening.lock().await;
+        let (uploads, id) = (self.clone(), id.to_owned());
+        let opened = tokio::task::spawn_blocking(move || uploads.open_now(&id, &description)).await;
+        let opened = opened.unwrap_or_else(|error| Err(UploadError::Disk(format!("internal: {error}"))))?;
+        if opened.new {
+            self.changed.notify_one();
+            let path = name::printable(&assembly::spelled(&opened.upload.path));
+            tracing::info!(target: "upload", upload = opened.upload.id, "{path:?} begins, {} bytes", opened.upload.size());
+        }
+        Ok(opened)
+    }
+
+    fn open_now(&self, id: &str, description: &Description) -> Result<Opened, UploadError> {
+        if let Some(upload) = self.lock().get(id).cloned() {
+            return if upload.description == description.digest() {
+                Ok(Opened { upload, new: false })
+            } else {
+                Err(upload.conflict("an upload of that name is under way with another description"))
+            };
+        }
+        let target = description.check()?;
+        let others: Vec<Claim> = self.lock().values().filter_map(|upload| upload.claim()).collect();
+        let checked = target.clone();
+        let upload = self.make(id, description, target, Vec::new())?;
+        let files = upload.files();
+        let free = files.free_space().map_err(|error| UploadError::Disk(error.to_string()))?;
+        admission::admit(&checked, description.policy, &others, &self.limits, free)?;
+        files.check_landing(&checked.path)?;
+        if description.policy == Policy::Refuse && files.identity(&checked.path).is_some() {
+            return Err(UploadError::Taken(format!("{:?} is taken", name::excerpt(&description.path))));
+        }
+        // Left by a record that is lost: nothing of it counts.
+        files.delete_named(&partial_name(id))?;
+        self.state.put_upload(id, &upload.record(), description)?;
+        let upload = Arc::new(upload);
+        self.lock().insert(id.to_owned(), upload.clone());
+        Ok(Opened { upload, new: true })
+    }
+
+    /// Removes an upload and what is here of it. One that is done is only forgotten.
+    ///
+    /// # Errors
+    /// There is none, or it is being assembled; else what the disk says.
+    pub async fn remove(&self, id: &str) -> Result<(), UploadError> {
+        let upload = self.get(id)?;
+        let unfinished = {
+            let mut inner = upload.lock();
+            match inner.stage {
+                Stage::Gone => return Err(UploadError::Unknown),
+                Stage::Assembling(_) => {
+                    drop(inner);
+                    return Err(upload.conflict("the upload is being assembled"));
+                }
+                Stage::Open | Stage::Done(_) => {}
+            }
+            Upload::revoke_all(&mut inner);
+            matches!(std::mem::replace(&mut inner.stage, Stage::Gone), Stage::Open)
+        };
+        let _one = upload.recording.lock().await;
+        let removed = upload.clone();
+        let gone = tokio::task::spawn_blocking(move || {
+            if unfinished {
+                removed.files().delete_named(&partial_name(&removed.id))?;
+            }
+            removed.state.remove_upload(&removed.id)?;
+            Ok::<(), UploadError>(())
+        });
+        let gone = gone.await.unwrap_or_else(|error| Err(UploadError::Disk(format!("internal: {error}"))));
+        self.lock().remove(id);
+        gone
+    }
+
+    /// Removes what has expired, until `stop`.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        loop {
+            let now = unix_ms();
+            self.expire(now).await;
+            let next = self.lock().values().map(|upload| upload.lock().expires_ms).min();
+            let pause = next.map_or(LOOK, |next| Duration::from_millis(next.saturating_sub(now).max(1_000)).min(LOOK));
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause), if next.is_some() => {}
+                () = self.changed.notified() => {}
+            }
+        }
+    }
+
+    /// Makes everything durable that is here.
+    pub async fn settle(&self) {
+        let all: Vec<Arc<Upload>> = self.lock().values().cloned().collect();
+        for upload in all {
+            // Logged; what is not durable will be asked for again.
+            let _ = upload.flush().await;
+        }
+    }
+
+    async fn expire(&self, now: u64) {
+        let is_over = |upload: &Arc<Upload>| {
+            let inner = upload.lock();
+            inner.expires_ms <= now && inner.writers.is_empty() && !matches!(inner.stage, Stage::Assembling(_))
+        };
+        let over: Vec<Arc<Upload>> = self.lock().values().filter(|upload| is_over(upload)).cloned().collect();
+        for upload in over {
+            match self.remove(&upload.id).await {
+                Ok(()) => tracing::info!(target: "upload", upload = upload.id, "expired"),
+                Err(error) => tracing::warn!(target: "upload", upload = upload.id, "cannot be removed: {error}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Others push files and trees to a node: real nodes over real sockets.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod files;
+mod refusals;
+mod sender;
+mod trees;
