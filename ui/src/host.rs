@@ -14,6 +14,7 @@ use skep_engine::engine::{Engine, EngineConfig, EngineLimits, InFlight, StartErr
 use skep_engine::rpc::{RemoteControl, RemoteError};
 use skep_engine::store::StateError;
 use skep_engine::store::instance::{self, Instance};
+use skep_engine::upload::UploadLimits;
 
 use crate::cli::Context;
 use crate::config::{Settings, Source};
@@ -267,6 +268,7 @@ fn limits(settings: &Settings) -> EngineLimits {
         up: limits.up,
         down: limits.down,
         max_connections: limits.connections,
+        uploads: UploadLimits { quota: limits.upload_quota, expiry: limits.upload_expiry, ..UploadLimits::default() },
     }
 }
 

@@ -19,7 +19,7 @@ pub async fn assemble(
     request: Request,
 ) -> Result<Response, Problem> {
     let upload = shared.uploads()?.get(&id).map_err(problem)?;
-    let assembly = shared.document(request.into_body(), |reader| Assembly::from_reader(reader)).await?;
+    let assembly = shared.document(request.into_body(), Assembly::from_reader).await?;
     let published = upload.assemble(assembly.segments).await.map_err(problem)?;
     Ok((StatusCode::CREATED, Json(published)).into_response())
 }

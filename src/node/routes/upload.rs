@@ -49,7 +49,7 @@ pub async fn open(
     request: Request,
 ) -> Result<Response, Problem> {
     let uploads = shared.uploads()?;
-    let description = shared.document(request.into_body(), |reader| Description::from_reader(reader)).await?;
+    let description = shared.document(request.into_body(), Description::from_reader).await?;
     let Opened { upload, new } = uploads.open(&id, description).await.map_err(problem)?;
     let status = if new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(upload.status(false))).into_response())

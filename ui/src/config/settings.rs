@@ -49,6 +49,9 @@ pub struct Limits {
     /// None is `auto`.
     pub in_flight: Option<usize>,
     pub piece_timeout: Duration,
+    /// None is `auto`.
+    pub upload_quota: Option<u64>,
+    pub upload_expiry: Duration,
     pub connections: usize,
 }
 
@@ -136,6 +139,13 @@ impl Values<'_> {
         }
     }
 
+    fn auto_size(&self, key: &str) -> Option<u64> {
+        match self.get(key) {
+            Some(Value::AutoSize(size)) => *size,
+            _ => None,
+        }
+    }
+
     fn list(&self, key: &str) -> Vec<String> {
         match self.get(key) {
             Some(Value::List(items)) => items.clone(),
@@ -193,13 +203,12 @@ impl Settings {
                     _ => None,
                 },
                 piece_timeout: of.span("limits.piece_timeout").unwrap_or_default(),
+                upload_quota: of.auto_size("limits.upload_quota"),
+                upload_expiry: of.span("limits.upload_expiry").unwrap_or_default(),
                 connections: of.count("limits.connections"),
             },
             share: Share {
-                piece_length: match of.get("share.piece_length") {
-                    Some(Value::AutoSize(n)) => *n,
-                    _ => None,
-                },
+                piece_length: of.auto_size("share.piece_length"),
                 ratio: match of.get("share.ratio") {
                     Some(Value::Ratio(ratio)) => *ratio,
                     _ => None,

@@ -193,6 +193,20 @@ pub const SETTINGS: &[Setting] = &[
         "Pieces of a transfer that are asked for at once; auto grows with what the link holds",
     ),
     setting("limits.piece_timeout", None, Kind::Duration, "30s", "A piece that takes longer is asked of another peer"),
+    setting(
+        "limits.upload_quota",
+        None,
+        Kind::AutoSize,
+        "auto",
+        "Bytes that unfinished uploads of others may have in all; auto: what fits on the disk",
+    ),
+    setting(
+        "limits.upload_expiry",
+        None,
+        Kind::Duration,
+        "168h",
+        "An upload of others that nothing came for this long is removed",
+    ),
     setting("limits.connections", None, Kind::Count(1, 65_535), "1024", "Connections to the node's server at once"),
     setting(
         "share.piece_length",
