@@ -13,6 +13,7 @@ pub mod control;
 pub mod engine;
 pub mod log;
 pub mod node;
+pub mod push;
 pub mod rpc;
 pub mod store;
 pub mod swarm;

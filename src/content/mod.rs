@@ -34,6 +34,7 @@ pub mod manifest;
 pub mod metalink;
 pub mod name;
 mod place;
+mod reader;
 mod stamp;
 #[cfg(test)]
 mod testing;
@@ -50,6 +51,7 @@ pub use make::{Made, MakeError, MakeOptions, make, make_scanned};
 pub use manifest::{EntryKind, FileEntry, Manifest, ManifestError, piece_length_for};
 pub use metalink::{MetalinkError, MetalinkFile};
 pub use place::Place;
+pub use reader::{ReadError, Reader, first_difference};
 pub use stamp::FileStamp;
 pub use tree::{Scan, ScanError, SkipReason, Skipped, scan};
 pub use verify::{Difference, Report, VerifyError, Wrong, verify, verify_pieces, verify_place};

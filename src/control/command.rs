@@ -104,6 +104,57 @@ pub struct ShareRequest {
     pub down: Rate,
 }
 
+/// Which way a push goes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SendStrategy {
+    /// One path that answers: chunked; more: multipath.
+    #[default]
+    Auto,
+    /// Over one path.
+    Chunked,
+    /// Over all paths at once.
+    Multipath,
+}
+
+/// What the receiver shall do if the name is taken there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnTaken {
+    /// Refuse the push before a byte is sent.
+    #[default]
+    Refuse,
+    /// Replace what stands there, at once and only when everything is there.
+    Overwrite,
+    /// Choose another name.
+    KeepBoth,
+}
+
+/// A file or tree to push.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SendRequest {
+    /// File or folder, absolute.
+    #[serde(with = "super::path")]
+    pub path: PathBuf,
+    /// `http(s)://HOST:PORT/DIR/` or `…/NAME` under the receiver's root.
+    pub dest: String,
+    /// More endpoints of the same receiver: `URL`, or `URL,via=IFACE|ADDR`.
+    pub paths: Vec<String>,
+    /// Interfaces or addresses to leave by: every endpoint without its own is used over each of them.
+    pub via: Vec<String>,
+    /// Which way.
+    pub strategy: SendStrategy,
+    /// If the name is taken.
+    pub on_taken: OnTaken,
+    /// Bytes per segment; chosen by size if none.
+    pub segment_length: Option<u64>,
+    /// Limits for this transfer alone.
+    pub up: Rate,
+    /// Limits for this transfer alone.
+    pub down: Rate,
+}
+
 /// What a viewer or a program asks of an engine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
@@ -116,6 +167,8 @@ pub enum Command {
     Preview(AddTransfer),
     /// Say what [`Command::Share`] would do, and do nothing → [`Reply::Preview`].
     PreviewShare(ShareRequest),
+    /// Push a path to another node → [`Reply::Added`].
+    Send(SendRequest),
     /// Stop moving bytes, keep everything.
     Pause {
         /// Which.

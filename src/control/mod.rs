@@ -19,13 +19,14 @@ use std::pin::Pin;
 use tokio::sync::watch;
 
 pub use command::{
-    AddTransfer, Command, CommandError, CommandErrorKind, Kept, OnExisting, PieceOrder, Rate, Reply, ShareRequest,
-    TransferId,
+    AddTransfer, Command, CommandError, CommandErrorKind, Kept, OnExisting, OnTaken, PieceOrder, Rate, Reply,
+    SendRequest, SendStrategy, ShareRequest, TransferId,
 };
 pub use detail::{Bits, PeerRow, PeerState, TrackerRow, TransferDetail};
 pub use preview::Preview;
 pub use snapshot::{
-    BanRow, Direction, LogLevel, LogLine, NodeInfo, NodeRow, Snapshot, StrategyRow, TransferRow, TransferState,
+    BanRow, Direction, LogLevel, LogLine, NodeInfo, NodeRow, PathRow, PathState, Snapshot, StrategyRow, TransferRow,
+    TransferState,
 };
 
 /// What a viewer looks at: details are published only for this.

@@ -69,6 +69,51 @@ impl TransferState {
     }
 }
 
+/// How a path of a push stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PathState {
+    /// Works its share.
+    #[default]
+    Healthy,
+    /// Far behind the best: keeps no share of its own, helps out.
+    Degraded,
+    /// Does not answer; probed again.
+    Dead,
+    /// A probe is under way.
+    Probing,
+}
+
+/// One path of a push. Its score and the terms behind it are explained in [`crate::push::score`].
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PathRow {
+    /// Endpoint, and what it leaves by.
+    pub path: String,
+    /// How it stands.
+    pub state: PathState,
+    /// Median round trip in milliseconds.
+    pub latency_ms: f64,
+    /// Bytes per second.
+    pub rate: u64,
+    /// Failures over attempts.
+    pub error_rate: f64,
+    /// 0.5 T − 0.3 L − 0.2 E.
+    pub score: f64,
+    /// T, L and E.
+    pub terms: (f64, f64, f64),
+    /// Share of what is to be sent.
+    pub share: f64,
+    /// Bytes assigned: queued, under way, and done.
+    pub assigned: u64,
+    /// Bytes acknowledged.
+    pub bytes: u64,
+    /// Segments under way.
+    pub active: u32,
+    /// What there is to say: the last error.
+    pub note: String,
+}
+
 /// One transfer.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -127,6 +172,10 @@ pub struct TransferRow {
     pub wire_bytes: u64,
     /// Payload received per peer endpoint; filled once it is done.
     pub bytes_per_peer: Vec<(String, u64)>,
+    /// Paths of a push.
+    pub paths: Vec<PathRow>,
+    /// Why this strategy; empty if there was no choice.
+    pub strategy_reason: String,
     /// Its own limits.
     pub limit_up: Rate,
     /// Its own limits.

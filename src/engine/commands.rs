@@ -77,6 +77,7 @@ impl Core {
         match command {
             Command::Add(request) => self.add(request).await,
             Command::Share(request) => self.share(request).await,
+            Command::Send(request) => self.send(request).await,
             Command::Preview(request) => self.preview_add(&request).await.map(Reply::Preview),
             Command::PreviewShare(request) => self.preview_share(&request).await.map(Reply::Preview),
             Command::Pause { ids } => self.order(&ids, |_| Order::Pause).await,
@@ -110,7 +111,7 @@ impl Core {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<TransferId, Handle>> {
+    pub(super) fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<TransferId, Handle>> {
         self.handles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -365,7 +366,10 @@ impl Core {
     }
 
     /// Records a new transfer and starts its task.
-    async fn begin(&self, record: impl FnOnce(TransferId) -> TransferRecord) -> Result<TransferId, CommandError> {
+    pub(super) async fn begin(
+        &self,
+        record: impl FnOnce(TransferId) -> TransferRecord,
+    ) -> Result<TransferId, CommandError> {
         if self.lock().len() >= MAX_TRANSFERS {
             return Err(error(
                 CommandErrorKind::Conflict,
@@ -408,7 +412,7 @@ impl Core {
 }
 
 impl Handle {
-    async fn send(&self, order: Order) -> Result<(), CommandError> {
+    pub(super) async fn send(&self, order: Order) -> Result<(), CommandError> {
         if matches!(order, Order::Resume) {
             // Shown before it is answered: whoever asked must not take the old end for the new one.
             self.shared.update(|row| {
@@ -424,7 +428,7 @@ impl Handle {
 }
 
 /// Shows that a transfer will go on.
-fn queued(row: &mut TransferRow) {
+pub(super) fn queued(row: &mut TransferRow) {
     row.state = TransferState::Queued;
     (row.error, row.ended_ms, row.integrity_failure) = (None, None, false);
 }
@@ -441,7 +445,7 @@ fn refuse_senseless(row: &TransferRow, order: &Order) -> Result<(), CommandError
     }
 }
 
-fn new_record(
+pub(super) fn new_record(
     id: TransferId,
     job: JobRecord,
     phase: Phase,
@@ -483,6 +487,7 @@ fn row_of(record: &TransferRecord) -> TransferRow {
     let (direction, limits, order) = match &record.job {
         JobRecord::Fetch(fetch) => (Direction::Down, (fetch.request.up, fetch.request.down), fetch.request.order),
         JobRecord::Share(share) => (Direction::Up, (share.up, share.down), Default::default()),
+        JobRecord::Send(send) => (Direction::Up, (send.request.up, send.request.down), Default::default()),
     };
     let name = match (&record.job, record.name.is_empty(), &record.content) {
         (_, true, Some(content)) => content.short(),

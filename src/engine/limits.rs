@@ -56,5 +56,6 @@ pub(super) fn limits_of(job: &mut JobRecord) -> (&mut Rate, &mut Rate) {
     match job {
         JobRecord::Fetch(fetch) => (&mut fetch.request.up, &mut fetch.request.down),
         JobRecord::Share(share) => (&mut share.up, &mut share.down),
+        JobRecord::Send(send) => (&mut send.request.up, &mut send.request.down),
     }
 }

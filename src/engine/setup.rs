@@ -13,6 +13,7 @@ use super::commands::Core;
 use super::config::{EngineConfig, StartError};
 use super::figures::{Figures, Scraped};
 use super::publisher::Publisher;
+use super::push_strategy::{ChunkedStrategy, MultipathStrategy};
 use super::services::Services;
 use super::shared::Bell;
 use super::strategy::Strategies;
@@ -20,10 +21,10 @@ use super::swarm_strategy::SwarmStrategy;
 use super::turns::Gate;
 use super::{Engine, EngineControl};
 use crate::clock::unix_ms;
-use crate::control::NodeRow;
+use crate::control::{NodeRow, TransferId};
 use crate::node::{self, Node, NodeConfig, Token};
 use crate::store::instance::{self, Instance};
-use crate::store::{Chosen, JobRecord, Phase, State};
+use crate::store::{Chosen, JobRecord, Phase, PushRecord, State, StateError};
 use crate::swarm::{Bans, Catalog, ChokerConfig, Client, LeechConfig, Swarm};
 use crate::throttle::Throttle;
 use crate::upload::Uploads;
@@ -95,7 +96,11 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
     let core = Arc::new(Core {
         services,
         publisher: Arc::new(Publisher::new(bell, ring, Box::new(figures))),
-        strategies: Arc::new(Strategies::new(vec![Arc::new(SwarmStrategy)])),
+        strategies: Arc::new(Strategies::new(vec![
+            Arc::new(SwarmStrategy),
+            Arc::new(MultipathStrategy),
+            Arc::new(ChunkedStrategy),
+        ])),
         logs: config.logs.clone(),
         span: span.clone(),
         tasks: TaskTracker::new(),
@@ -183,7 +188,18 @@ fn resume(core: &Arc<Core>, state: &State, go_on: bool) -> Result<(), StartError
         let found = record.content.and_then(|id| state.manifest(&id).ok().flatten());
         let have = found.as_ref().and_then(|m| state.bitmap(record.id, m.piece_count()).ok().flatten());
         let complete = record.phase == Phase::Complete;
+        let pushed = match &record.job {
+            JobRecord::Send(_) => pushed(state, record.id).ok().flatten(),
+            _ => None,
+        };
         let shared = core.spawn(record);
+        if let Some((push, done, segments)) = pushed {
+            shared.update(|row| {
+                (row.size, row.files, row.pieces) =
+                    (push.bytes, push.count, push.bytes.div_ceil(push.segment.max(1)) as u32);
+                (row.done, row.pieces_done) = if complete { (row.size, row.pieces) } else { (done, segments) };
+            });
+        }
         if let Some(manifest) = found {
             shared.update(|row| {
                 (row.size, row.pieces) = (manifest.size(), manifest.piece_count());
@@ -197,6 +213,15 @@ fn resume(core: &Arc<Core>, state: &State, go_on: bool) -> Result<(), StartError
         }
     }
     Ok(())
+}
+
+/// What a push sends, and how many bytes and segments of it were acknowledged.
+fn pushed(state: &State, id: TransferId) -> Result<Option<(PushRecord, u64, u32)>, StateError> {
+    let Some(push) = state.push(id)? else { return Ok(None) };
+    let sent = state.sent(id)?;
+    let length = |segment: u32| (push.bytes - (u64::from(segment) * push.segment).min(push.bytes)).min(push.segment);
+    let done = sent.iter().map(|(segment, _)| length(*segment)).sum();
+    Ok(Some((push, done, sent.len() as u32)))
 }
 
 /// Writes the ban list whenever it has changed.

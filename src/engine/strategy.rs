@@ -1,6 +1,7 @@
 //! The ways of moving a content. Each system of the engine is one of them.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -9,6 +10,7 @@ use super::shared::Shared;
 use super::turns::Place;
 use crate::content::manifest::ManifestError;
 use crate::control::{BoxFuture, StrategyRow};
+use crate::push::PushError;
 use crate::store::{FilesError, FilesErrorKind, JobRecord, StateError};
 use crate::swarm::{ClientError, DownloadError};
 
@@ -22,6 +24,8 @@ pub(crate) struct Job {
     pub stop: CancellationToken,
     /// The place among those that move bytes; empty if it needs none.
     pub place: Arc<Mutex<Option<Place>>>,
+    /// Round trips of the paths of a push, as they were probed.
+    pub latencies: Arc<Vec<Option<Duration>>>,
 }
 
 impl Job {
@@ -51,6 +55,8 @@ pub(crate) enum JobError {
     Client(#[from] ClientError),
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    #[error(transparent)]
+    Push(#[from] PushError),
     #[error("{0}")]
     Other(String),
 }
@@ -58,7 +64,11 @@ pub(crate) enum JobError {
 impl JobError {
     /// Data is not what its digest says.
     pub(crate) fn is_integrity(&self) -> bool {
-        matches!(self, Self::Files(e) if matches!(e.kind, FilesErrorKind::Changed | FilesErrorKind::Replaced))
+        match self {
+            Self::Files(e) => matches!(e.kind, FilesErrorKind::Changed | FilesErrorKind::Replaced),
+            Self::Push(error) => matches!(error, PushError::Lies),
+            _ => false,
+        }
     }
 }
 

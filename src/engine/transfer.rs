@@ -11,6 +11,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::send_job;
 use super::services::Services;
 use super::shared::Shared;
 use super::strategy::{Job, JobEnd, JobError, Strategies};
@@ -136,6 +137,7 @@ impl TransferTask {
             services: self.services.clone(),
             stop: stop.clone(),
             place: Arc::default(),
+            latencies: Arc::default(),
         };
         let working = work(job, self.strategies.clone(), first);
         tokio::pin!(working);
@@ -264,8 +266,9 @@ impl TransferTask {
             if let Err(error) = self.delete_partial().await {
                 tracing::warn!(transfer = self.shared.id.0, %error, "partial data is left");
             }
+            let is_share = matches!(self.shared.record().job, JobRecord::Share(_));
             self.shared.update(|row| {
-                if row.direction == crate::control::Direction::Down {
+                if !is_share {
                     (row.done, row.pieces_done) = (0, 0);
                 }
             });
@@ -300,6 +303,12 @@ impl TransferTask {
     }
 
     async fn delete_partial(&self) -> Result<(), String> {
+        if matches!(self.shared.record().job, JobRecord::Send(_)) {
+            let stop = self.shutdown.child_token();
+            let (shared, services) = (self.shared.clone(), self.services.clone());
+            let job = Job { shared, services, stop, place: Arc::default(), latencies: Arc::default() };
+            return send_job::abandon(&job).await.map_err(|e| e.to_string());
+        }
         let Some(id) = self.shared.record().content else { return Ok(()) };
         self.delete(partial_name(&id), |files, _| files.delete()).await.map(|_| ())
     }
@@ -355,7 +364,7 @@ fn at_rest(record: &TransferRecord, state: &State) -> Result<Option<TransferDeta
     let Some(manifest) = state.manifest(&id)? else { return Ok(None) };
     let pieces = manifest.piece_count();
     let have = match (&record.job, record.phase) {
-        (JobRecord::Share(_), _) | (_, Phase::Complete) => Bitmap::full(pieces),
+        (JobRecord::Share(_) | JobRecord::Send(_), _) | (_, Phase::Complete) => Bitmap::full(pieces),
         (_, Phase::Cancelled) => Bitmap::empty(pieces),
         _ => state.bitmap(record.id, pieces)?.unwrap_or_else(|| Bitmap::empty(pieces)),
     };
@@ -379,12 +388,22 @@ pub(super) fn weight(record: &TransferRecord) -> Weight {
 }
 
 /// Waits for a place, then lets the strategy work.
-async fn work(job: Job, strategies: Arc<Strategies>, first: bool) -> Result<JobEnd, JobError> {
-    let strategy = strategies.choose(&job.shared.record().job).map_err(JobError::Other)?;
-    job.shared.update(|row| row.strategy = strategy.id().to_owned());
-    let is_fetch =
-        matches!(job.shared.record().job, JobRecord::Fetch(_)) && job.shared.record().phase != Phase::Complete;
-    let place = if is_fetch {
+async fn work(mut job: Job, strategies: Arc<Strategies>, first: bool) -> Result<JobEnd, JobError> {
+    if matches!(job.shared.record().job, JobRecord::Send(_)) {
+        let found = tokio::select! {
+            () = job.stop.cancelled() => return Ok(JobEnd::Stopped),
+            found = send_job::probe(&job) => found?,
+        };
+        job.latencies = Arc::new(found);
+    }
+    let record = job.shared.record();
+    let strategy = strategies.choose(&record.job).map_err(JobError::Other)?;
+    job.shared.update(|row| {
+        row.strategy = strategy.id().to_owned();
+        row.strategy_reason = strategy.why(&record.job);
+    });
+    let moves_bytes = !matches!(record.job, JobRecord::Share(_)) && record.phase != Phase::Complete;
+    let place = if moves_bytes {
         let weight = weight(&job.shared.record());
         let blocked = || {
             job.shared.update(|row| row.reason = "waiting for a place: as many transfers run as are allowed".into());

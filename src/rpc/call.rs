@@ -21,6 +21,7 @@ const IDS: &[&str] = &["ids", "id"];
 const ADD: &[&str] =
     &["link", "document", "dir", "peers", "trackers", "order", "seed", "on_existing", "up", "down", "paused"];
 const SHARE: &[&str] = &["path", "piece_length", "trackers", "ratio", "seconds", "up", "down"];
+const SEND: &[&str] = &["path", "dest", "paths", "via", "strategy", "on_taken", "segment_length", "up", "down"];
 
 /// All of them.
 pub(super) const COMMANDS: &[CommandMethod] = &[
@@ -28,6 +29,7 @@ pub(super) const COMMANDS: &[CommandMethod] = &[
     CommandMethod { name: "transfer.preview", tag: "preview", known: ADD },
     CommandMethod { name: "swarm.share", tag: "share", known: SHARE },
     CommandMethod { name: "swarm.preview", tag: "preview_share", known: SHARE },
+    CommandMethod { name: "transport.send", tag: "send", known: SEND },
     CommandMethod { name: "transfer.pause", tag: "pause", known: IDS },
     CommandMethod { name: "transfer.resume", tag: "resume", known: IDS },
     CommandMethod { name: "transfer.cancel", tag: "cancel", known: IDS },
@@ -103,6 +105,8 @@ impl CommandMethod {
             Command::Share(share) | Command::PreviewShare(share) if share.path.as_os_str().is_empty() => {
                 Err("`path` is missing".into())
             }
+            Command::Send(send) if send.path.as_os_str().is_empty() => Err("`path` is missing".into()),
+            Command::Send(send) if send.dest.is_empty() => Err("`dest` is missing".into()),
             _ => Ok(command),
         }
     }
@@ -144,7 +148,7 @@ pub(super) fn from_object<T: serde::de::DeserializeOwned>(params: Map<String, Va
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::{AddTransfer, ShareRequest, TransferId};
+    use crate::control::{AddTransfer, SendRequest, ShareRequest, TransferId};
 
     fn commands() -> Vec<Command> {
         let ids = vec![TransferId(3), TransferId(9)];
@@ -158,6 +162,7 @@ mod tests {
                 ..AddTransfer::default()
             }),
             Command::Share(ShareRequest { path: "/p".into(), ratio: Some(1.5), ..ShareRequest::default() }),
+            Command::Send(SendRequest { path: "/p".into(), dest: "http://h/".into(), ..SendRequest::default() }),
             Command::Preview(AddTransfer { link: "skep://h:1/x".into(), ..AddTransfer::default() }),
             Command::PreviewShare(ShareRequest { path: "/p".into(), ..ShareRequest::default() }),
             Command::Pause { ids: ids.clone() },

@@ -23,6 +23,7 @@
 //! | `node.info` | | [`NodeInfo`](crate::control::NodeInfo) |
 //! | `node.snapshot` | `focus?` | [`Snapshot`](crate::control::Snapshot) |
 //! | `node.log_level` | `filter` | `{"reply":"done"}` |
+//! | `transport.send` | the fields of [`SendRequest`](crate::control::SendRequest) | `{"reply":"added",…}` |
 //! | `transport.stats` | | `{"node":…,"transfers":[…]}`: rates, bytes |
 //! | `transport.config` | | `{"strategies":[…]}` |
 //! | `node.subscribe` (WebSocket) | `focus?` | subscription id; then `node.snapshot` notifications |

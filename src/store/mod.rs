@@ -25,6 +25,6 @@ mod write;
 pub use error::{FilesError, FilesErrorKind};
 pub use files::{ContentFiles, Place, partial_name};
 pub use landing::{Identity, Replace, numbered};
-pub use record::{Chosen, ChosenLimits, FetchRecord, JobRecord, Phase, TransferRecord};
+pub use record::{Chosen, ChosenLimits, FetchRecord, JobRecord, Phase, PushRecord, SendRecord, TransferRecord};
 pub use region::Region;
 pub use state::{State, StateError};

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::content::ContentId;
-use crate::control::{AddTransfer, Rate, ShareRequest, TransferId};
+use crate::content::{ContentId, FileEntry, FileStamp};
+use crate::control::{AddTransfer, Rate, SendRequest, ShareRequest, TransferId};
 
 /// A fetch, with what its link was found to mean.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,6 +28,42 @@ pub enum JobRecord {
     Fetch(FetchRecord),
     /// Share a path in place.
     Share(ShareRequest),
+    /// Push a path to another node.
+    Send(SendRecord),
+}
+
+/// A push.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct SendRecord {
+    /// As asked.
+    pub request: SendRequest,
+    /// Paths that it may take.
+    #[serde(default)]
+    pub paths: u32,
+    /// How many of them answered when they were probed last; none: not probed yet.
+    #[serde(default)]
+    pub answering: Option<u32>,
+}
+
+/// What a push sends, as it was found when the push began.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct PushRecord {
+    /// Name of the upload at the receiver; empty once it is over.
+    pub upload: String,
+    /// Bytes per segment.
+    pub segment: u64,
+    /// Where it goes under the receiver's root, in the manifest's spelling.
+    pub target: String,
+    /// A folder, even if there is but one file in it.
+    pub tree: bool,
+    /// What is sent.
+    pub files: Vec<FileEntry>,
+    /// What each of `files` looked like.
+    pub stamps: Vec<FileStamp>,
+    /// Bytes in all.
+    pub bytes: u64,
+    /// Entries in all; kept when the lists are not needed any more.
+    pub count: u64,
 }
 
 /// Where a transfer stood when last recorded.
@@ -101,7 +137,7 @@ impl TransferRecord {
     pub(super) fn shared_path(&self) -> Option<&[u8]> {
         match &self.job {
             JobRecord::Share(share) => Some(share.path.as_os_str().as_encoded_bytes()),
-            JobRecord::Fetch(_) => None,
+            JobRecord::Fetch(_) | JobRecord::Send(_) => None,
         }
     }
 }

@@ -3,6 +3,8 @@
 //! One redb database; every call that changes something is one transaction, synced before it
 //! returns. All calls block: call them off the async threads.
 
+mod pushes;
+
 use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -257,6 +259,7 @@ impl State {
         tx.open_table(TRANSFERS)?.remove(id.0)?;
         tx.open_table(BITMAPS)?.remove(id.0)?;
         tx.open_table(STAMPS)?.remove(id.0)?;
+        pushes::forget(&tx, id)?;
         tx.commit()?;
         Ok(())
     }

@@ -84,15 +84,18 @@ impl ClientError {
 
 impl From<reqwest::Error> for ClientError {
     fn from(error: reqwest::Error) -> Self {
-        // reqwest's own text is "error sending request for url"; the cause is what helps.
-        let mut cause: &dyn std::error::Error = &error;
-        while let Some(next) = cause.source() {
-            cause = next;
-        }
-        let what = if error.is_timeout() { "timed out".to_owned() } else { cause.to_string() };
         let at = error.url().map(|u| format!("{u}: ")).unwrap_or_default();
-        Self::Network(format!("{at}{what}"))
+        Self::Network(format!("{at}{}", cause_of(&error)))
     }
+}
+
+/// reqwest's own text is "error sending request for url"; the cause is what helps.
+pub(crate) fn cause_of(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    if error.is_timeout() { "timed out".to_owned() } else { cause.to_string() }
 }
 
 /// A piece request's answer, before its body.
@@ -169,6 +172,11 @@ impl Client {
         let plain = base_client().tls_certs_only([]).redirect(reqwest::redirect::Policy::none()).build()?;
         let headers_size = headers.iter().map(|(k, v)| k.as_str().len() + v.len() + 4).sum::<usize>() as u64 + 120;
         Ok(Self { plain, secure: OnceLock::new(), mirrors: OnceLock::new(), headers, headers_size })
+    }
+
+    /// What every request to a node carries: the data key, and who asks.
+    pub(crate) fn node_headers(&self) -> &HeaderMap {
+        &self.headers
     }
 
     fn for_nodes(&self, url: &Url) -> Result<&reqwest::Client, ClientError> {
@@ -312,7 +320,8 @@ impl Client {
     }
 }
 
-fn base_client() -> reqwest::ClientBuilder {
+/// What every client of this engine has in common.
+pub(crate) fn base_client() -> reqwest::ClientBuilder {
     // Fine if it is installed already: every caller installs the same one.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()

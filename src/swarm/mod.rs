@@ -64,6 +64,7 @@ pub use announcing::Announcers;
 pub use catalog::Catalog;
 pub use choker::ChokerConfig;
 pub use client::{Client, ClientError, data_key};
+pub(crate) use client::{base_client, cause_of};
 pub(crate) use download::files_shown;
 pub use download::{Download, DownloadEnd, DownloadError, DownloadReport, Reporter};
 pub use flow::Flow;

@@ -38,10 +38,13 @@ pub fn clean(delta: &mut SnapshotDelta) {
 }
 
 fn row(row: &mut TransferRow) {
-    [&mut row.name, &mut row.strategy, &mut row.reason, &mut row.path].into_iter().for_each(text);
+    [&mut row.name, &mut row.strategy, &mut row.reason, &mut row.path, &mut row.strategy_reason]
+        .into_iter()
+        .for_each(text);
     row.error.as_mut().map(text);
     row.link.as_mut().map(text);
     row.bytes_per_peer.iter_mut().for_each(|(endpoint, _)| text(endpoint));
+    row.paths.iter_mut().flat_map(|path| [&mut path.path, &mut path.note]).for_each(text);
 }
 
 fn peer(peer: &mut PeerRow) {
@@ -59,7 +62,7 @@ fn text(text: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::{BanRow, LogLevel, LogLine, NodeRow, TrackerRow};
+    use crate::control::{BanRow, LogLevel, LogLine, NodeRow, PathRow, TrackerRow};
     use crate::rpc::delta::{DetailDelta, LogDelta, PeerChange};
 
     /// Every string of a message, hostile: none gets through.
@@ -85,6 +88,8 @@ mod tests {
                 error: Some(evil()),
                 link: Some(evil()),
                 bytes_per_peer: vec![(evil(), 1)],
+                strategy_reason: evil(),
+                paths: vec![PathRow { path: evil(), note: evil(), ..PathRow::default() }],
                 ..TransferRow::default()
             })],
             bans: Some(Arc::new(vec![BanRow { peer: evil(), reason: evil(), since_ms: 0, until_ms: 0 }])),

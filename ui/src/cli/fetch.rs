@@ -1,5 +1,5 @@
-//! Fetching to the end, through the running node or one of our own: what `get` and `verify --repair`
-//! share.
+//! Moving something to the end, through the running node or one of our own: what `get`, `send` and
+//! `verify --repair` share.
 //!
 //! If the node that does the work ends (it was another command's, say), this process takes its
 //! place and goes on with what that node recorded.
@@ -19,21 +19,27 @@ use crate::signals::Stop;
 /// How often a node that ends under the work is replaced.
 const TAKEOVERS: u32 = 10;
 
-/// One content to fetch.
+/// One thing to move.
 pub(super) struct Wanted {
-    request: AddTransfer,
+    command: Command,
+    /// What to call it in messages.
+    label: String,
+    /// What a file holds is asked for: if it is wrong, the command line is not.
+    from_file: bool,
     done: bool,
 }
 
 impl Wanted {
-    /// Not begun.
+    /// A fetch, not begun.
     pub(super) fn new(request: AddTransfer) -> Self {
-        Self { request, done: false }
+        let label = if request.link.is_empty() { "the file's content".into() } else { request.link.clone() };
+        let from_file = request.document.is_some();
+        Self { from_file, ..Self::of(Command::Add(request), label) }
     }
 
-    /// What to call it in messages.
-    fn label(&self) -> String {
-        if self.request.link.is_empty() { "the file's content".into() } else { printable(&self.request.link) }
+    /// What a command that adds transfers asks for, not begun.
+    pub(super) fn of(command: Command, label: String) -> Self {
+        Self { command, label: printable(&label), from_file: false, done: false }
     }
 }
 
@@ -82,11 +88,11 @@ async fn fetch_all(cx: &Context, host: &Host, wanted: &mut [Wanted], exit: &mut 
     };
     let mut of: Vec<(TransferId, usize)> = Vec::new();
     for (index, want) in wanted.iter_mut().enumerate().filter(|(_, w)| !w.done) {
-        let add = control.command(Command::Add(want.request.clone()));
+        let add = control.command(want.command.clone());
         let reply = tokio::select! {
             reply = add => reply,
             _ = stop.wait() => {
-                tell(cx, &Failure::new(Exit::Incomplete, format!("stopped before {} had begun", want.label())));
+                tell(cx, &Failure::new(Exit::Incomplete, format!("stopped before {} had begun", want.label)));
                 return End::Stopped;
             }
         };
@@ -98,7 +104,7 @@ async fn fetch_all(cx: &Context, host: &Host, wanted: &mut [Wanted], exit: &mut 
             Err(error) => {
                 want.done = true;
                 let mut failure = Failure::from(error);
-                if want.request.document.is_some() && failure.exit == Exit::Usage {
+                if want.from_file && failure.exit == Exit::Usage {
                     // The command line is right; what the file holds is not.
                     failure = failure.with_exit(Exit::Failed);
                 }

@@ -23,6 +23,7 @@ mod manifest;
 mod pause;
 mod remove;
 mod resume;
+mod send;
 mod serve;
 mod settle;
 mod share;
@@ -74,6 +75,7 @@ enum Command {
     Attach(attach::Args),
     Share(share::Args),
     Get(get::Args),
+    Send(send::Args),
     Ls(ls::Args),
     Pause(pause::Args),
     Resume(resume::Args),
@@ -98,6 +100,7 @@ pub fn command() -> clap::Command {
         ("attach", attach::FLAGS),
         ("share", share::FLAGS),
         ("get", get::FLAGS),
+        ("send", send::FLAGS),
         ("manifest", manifest::FLAGS),
         ("demo", demo::FLAGS),
     ] {
@@ -144,6 +147,7 @@ fn dispatch(matches: &ArgMatches, cx: &Context) -> Result<Exit, Failure> {
         Some(Command::Attach(args)) => attach::run(cx, &args),
         Some(Command::Share(args)) => share::run(cx, &args),
         Some(Command::Get(args)) => get::run(cx, &args),
+        Some(Command::Send(args)) => send::run(cx, &args),
         Some(Command::Ls(args)) => ls::run(cx, &args),
         Some(Command::Pause(args)) => pause::run(cx, &args),
         Some(Command::Resume(args)) => resume::run(cx, &args),

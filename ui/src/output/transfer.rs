@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use skep_engine::content::name::printable;
-use skep_engine::control::{Direction, TransferRow, TransferState};
+use skep_engine::control::{Direction, PathRow, TransferRow, TransferState};
 
 use super::human;
 
@@ -70,29 +70,57 @@ pub fn result_event(row: &TransferRow, error: Option<&str>) -> Value {
         "name": row.name,
         "state": state_word(row.state),
         "strategy": row.strategy,
-        "reason": row.reason,
+        "reason": if row.reason.is_empty() { &row.strategy_reason } else { &row.reason },
         "bytes": row.done,
         "wire_bytes": row.wire_bytes,
         "duration_s": row.duration_s,
         "rate_bytes_per_s": mean_rate(row),
         "pieces": row.pieces_done,
         "files": row.files,
-        "peers": peers,
         "path": row.path,
         "link": row.link,
         "verified": row.verified,
     });
+    if let Some(object) = result.as_object_mut() {
+        if row.paths.is_empty() {
+            object.insert("peers".into(), peers.into());
+        } else {
+            object.insert("paths".into(), row.paths.iter().map(path_object).collect());
+        }
+    }
     if let (Some(error), Some(object)) = (error.or(row.error.as_deref()), result.as_object_mut()) {
         object.insert("error".into(), error.into());
     }
     result
 }
 
-/// The result of a fetched content for people.
+/// One path of a push.
+fn path_object(path: &PathRow) -> Value {
+    let (throughput, latency, errors) = path.terms;
+    json!({
+        "path": path.path,
+        "state": path.state,
+        "latency_ms": path.latency_ms,
+        "rate_bytes_per_s": path.rate,
+        "error_rate": path.error_rate,
+        "score": path.score,
+        "terms": { "throughput": throughput, "latency": latency, "errors": errors },
+        "share": path.share,
+        "bytes": path.bytes,
+        "note": path.note,
+    })
+}
+
+/// The result of a transfer for people.
 pub fn result_line(row: &TransferRow) -> String {
     let took = Duration::try_from_secs_f64(row.duration_s).unwrap_or_default();
     let mut words = vec![human::bytes(row.size)];
-    if row.bytes_down == 0 {
+    if row.direction == Direction::Up {
+        words.push(format!("in {}", human::took(took)));
+        words.push(human::rate(mean_rate(row)));
+        let used = row.paths.iter().filter(|path| path.bytes > 0).count();
+        words.push(format!("over {}", human::counted(used.max(1) as u64, "path")));
+    } else if row.bytes_down == 0 {
         words.push("all there already".into());
     } else {
         words.push(format!("in {}", human::took(took)));

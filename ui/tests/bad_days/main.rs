@@ -7,6 +7,7 @@ mod common;
 mod disk;
 mod kills;
 mod manifests;
+mod pushes;
 mod state;
 
 use common::{Ended, Process};

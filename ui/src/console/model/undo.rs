@@ -113,6 +113,7 @@ fn step(command: &Command, told: Told, snapshot: &Snapshot) -> Option<Step> {
         Command::Verify { .. }
         | Command::Add(_)
         | Command::Share(_)
+        | Command::Send(_)
         | Command::Preview(_)
         | Command::PreviewShare(_)
         | Command::SetLogLevel { .. } => None,

@@ -1,0 +1,169 @@
+//! Reading what was scanned, by content bytes: runs over the files laid end to end. What changed since the
+//! scan is noticed, never mixed in.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
+
+use sha2::{Digest as _, Sha256};
+
+use super::manifest;
+use super::name::{self, printable};
+use super::{Digest, FileEntry, FileStamp, Layout, Manifest, Place, Scan};
+
+/// Bytes per read: they are hashed from the cache that the read left them in.
+const STEP: usize = 128 << 10;
+
+/// Why bytes cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// Not what the scan saw: size, time of modification or inode differ.
+    #[error("{path:?} changed since the transfer began")]
+    Changed {
+        /// Path in the content, made printable.
+        path: String,
+    },
+    /// It cannot be read.
+    #[error("cannot read {path:?}: {error}")]
+    Read {
+        /// Path in the content, made printable.
+        path: String,
+        /// What the system said.
+        #[source]
+        error: io::Error,
+    },
+}
+
+/// An open content to read from. Blocks.
+#[derive(Debug)]
+pub struct Reader {
+    place: Place,
+    names: Vec<OsString>,
+    files: Vec<FileEntry>,
+    stamps: Vec<FileStamp>,
+    layout: Layout,
+}
+
+impl Reader {
+    /// Reads what a scan found, in segments of `segment` bytes (the layout's pieces).
+    ///
+    /// # Errors
+    /// A name that cannot be.
+    pub fn new(scan: Scan, segment: u64) -> Result<Self, name::NameError> {
+        let Scan { place, name, tree, files, stamps, .. } = scan;
+        let names = files.iter().map(|f| name::checked_path(f.path.trim_end_matches('/'))).collect::<Result<_, _>>()?;
+        let laid =
+            Manifest { files, name, piece_length: segment, pieces: Vec::new(), tree, version: manifest::VERSION };
+        let layout = Layout::new(&laid);
+        Ok(Self { place, names, files: laid.files, stamps, layout })
+    }
+
+    /// Where segments lie.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Reads a run of content bytes into `buffer` (as long as the run), and hashes it on the way.
+    ///
+    /// # Errors
+    /// A file cannot be read, or is not what the scan saw.
+    pub fn read(&self, run: Range<u64>, buffer: &mut [u8]) -> Result<Digest, ReadError> {
+        let mut hash = Sha256::new();
+        let mut filled = 0;
+        for extent in self.layout.extents(run) {
+            let path = || printable(&self.files[extent.file].path);
+            let failed = |error| ReadError::Read { path: path(), error };
+            let file = match self.place.open_file(&self.names[extent.file]) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    return Err(ReadError::Changed { path: path() });
+                }
+                file => file.map_err(failed)?,
+            };
+            self.same(&file, extent.file)?;
+            let part = &mut buffer[filled..filled + extent.length as usize];
+            for (at, step) in part.chunks_mut(STEP).enumerate() {
+                match file.read_exact_at(step, extent.offset + (at * STEP) as u64) {
+                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                        return Err(ReadError::Changed { path: path() });
+                    }
+                    read => read.map_err(failed)?,
+                }
+                hash.update(&*step);
+            }
+            // Written to meanwhile: the bytes may be of either time.
+            self.same(&file, extent.file)?;
+            filled += extent.length as usize;
+        }
+        Ok(Digest(hash.finalize().into()))
+    }
+
+    fn same(&self, file: &File, index: usize) -> Result<(), ReadError> {
+        let path = || printable(&self.files[index].path);
+        let metadata = file.metadata().map_err(|error| ReadError::Read { path: path(), error })?;
+        if FileStamp::of(&metadata) == self.stamps[index] { Ok(()) } else { Err(ReadError::Changed { path: path() }) }
+    }
+}
+
+/// The first entry that two scans of a path see differently, made printable; none if they are alike.
+pub fn first_difference(before: (&[FileEntry], &[FileStamp]), now: (&[FileEntry], &[FileStamp])) -> Option<String> {
+    let same = |n: usize| {
+        let (Some(a), Some(b)) = (before.0.get(n), now.0.get(n)) else { return false };
+        // A folder's own stamp changes with what is in it, and access times of links are nobody's affair.
+        a == b && (a.size == 0 || before.1.get(n) == now.1.get(n))
+    };
+    let at = (0..before.0.len().max(now.0.len())).find(|n| !same(*n))?;
+    Some(printable(&before.0.get(at).or(now.0.get(at))?.path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::content::scan;
+
+    #[test]
+    fn runs_over_files_and_notices_every_change() {
+        let dir = tempfile::tempdir().unwrap();
+        let tree = dir.path().join("t");
+        std::fs::create_dir(&tree).unwrap();
+        std::fs::write(tree.join("a"), b"abc").unwrap();
+        std::fs::write(tree.join("b"), b"").unwrap();
+        std::fs::write(tree.join("c"), vec![7; 300_000]).unwrap();
+        let reader = Reader::new(scan(&tree).unwrap(), 1 << 20).unwrap();
+        let mut all = b"abc".to_vec();
+        all.extend([7; 300_000]);
+        let mut buffer = vec![0; 300_003];
+        let digest = reader.read(0..300_003, &mut buffer).unwrap();
+        assert!(buffer == all);
+        assert_eq!(digest.0, <[u8; 32]>::from(Sha256::digest(&all)));
+        reader.read(2..5, &mut buffer[..3]).unwrap();
+        assert_eq!(&buffer[..3], [b'c', 7, 7]);
+        let changed = |what: &dyn Fn()| {
+            what();
+            matches!(reader.read(2..5, &mut [0; 3]), Err(ReadError::Changed { path }) if path == "c")
+        };
+        let c = tree.join("c");
+        assert!(changed(&|| std::fs::write(&c, b"short").unwrap()));
+        assert!(changed(&|| std::fs::write(&c, vec![7; 300_001]).unwrap()));
+        assert!(changed(&|| std::fs::remove_file(&c).unwrap()));
+        assert!(reader.read(0..3, &mut [0; 3]).is_ok(), "the others are as they were");
+    }
+
+    #[test]
+    fn scans_differ_where_something_changed() {
+        let dir = tempfile::tempdir().unwrap();
+        let see = || scan(dir.path()).unwrap();
+        std::fs::write(dir.path().join("a"), b"abc").unwrap();
+        let before = see();
+        let difference = |now: &Scan| first_difference((&before.files, &before.stamps), (&now.files, &now.stamps));
+        assert_eq!(difference(&see()), None);
+        std::fs::write(dir.path().join("b"), b"").unwrap();
+        assert_eq!(difference(&see()).as_deref(), Some("b"));
+        std::fs::remove_file(dir.path().join("b")).unwrap();
+        std::fs::rename(dir.path().join("a"), dir.path().join("old")).unwrap();
+        std::fs::copy(dir.path().join("old"), dir.path().join("a")).unwrap();
+        std::fs::remove_file(dir.path().join("old")).unwrap();
+        assert_eq!(difference(&see()).as_deref(), Some("a"), "another inode");
+    }
+}

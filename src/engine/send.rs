@@ -1,0 +1,68 @@
+//! `Command::Send`: a push is added, or goes on.
+
+use super::commands::{Core, internal, new_record, queued};
+use super::send_job::destination;
+use super::transfer::Order;
+use crate::content::manifest::{MAX_PIECE_LENGTH, MIN_PIECE_LENGTH};
+use crate::control::{CommandError, CommandErrorKind, Reply, SendRequest};
+use crate::store::{JobRecord, Phase, SendRecord};
+
+fn error(kind: CommandErrorKind, message: impl Into<String>) -> CommandError {
+    CommandError::new(kind, message)
+}
+
+impl Core {
+    /// Pushes a path. The same path to the same destination, if it is not over, goes on with the paths
+    /// and limits of this request.
+    pub(super) async fn send(&self, request: SendRequest) -> Result<Reply, CommandError> {
+        if let Some(length) = request.segment_length
+            && !(MIN_PIECE_LENGTH..=MAX_PIECE_LENGTH).contains(&length)
+        {
+            return Err(error(CommandErrorKind::Invalid, format!("a segment of {length} bytes: use 1KiB to 64MiB")));
+        }
+        let given = request.path.clone();
+        let path = tokio::task::spawn_blocking(move || std::fs::canonicalize(&given))
+            .await
+            .map_err(|e| error(CommandErrorKind::Internal, e.to_string()))?
+            .map_err(|e| error(CommandErrorKind::NotFound, format!("cannot send {:?}: {e}", request.path)))?;
+        let Some(name) = path.file_name().map(crate::content::name::escape) else {
+            return Err(error(
+                CommandErrorKind::Invalid,
+                "the whole file system (/) cannot be sent; choose a folder in it",
+            ));
+        };
+        let found = destination(&request, &name).map_err(|e| error(CommandErrorKind::Invalid, e))?;
+        let request = SendRequest { path: path.clone(), ..request };
+        let paths = found.paths.len() as u32;
+        let _one_at_a_time = self.adding.lock().await;
+        let again = {
+            let handles = self.lock();
+            let same = |job: &JobRecord| matches!(job, JobRecord::Send(send) if send.request.path == path && send.request.dest == request.dest);
+            let open = |phase| matches!(phase, Phase::Active | Phase::Paused | Phase::Failed);
+            let found = handles.values().find(|h| {
+                let record = h.shared.record();
+                same(&record.job) && open(record.phase)
+            });
+            found.cloned()
+        };
+        let Some(handle) = again else {
+            let dir = path.parent().map(Into::into).unwrap_or_default();
+            let job = JobRecord::Send(SendRecord { request, paths, answering: None });
+            let id = self.begin(|id| new_record(id, job, Phase::Active, None, name, dir)).await?;
+            return Ok(Reply::Added { ids: vec![id], contents: vec![] });
+        };
+        let shared = &handle.shared;
+        let changed = shared.change_record(|record| {
+            let JobRecord::Send(send) = &mut record.job else { return };
+            let up = request.up.or(send.request.up);
+            shared.limits.up[0].set(up);
+            send.request = SendRequest { up, ..request };
+            send.paths = paths;
+        });
+        changed.await.map_err(|e| internal(&e))?;
+        let is_settled = shared.row().state.is_settled();
+        shared.update(queued);
+        handle.send(if is_settled { Order::Resume } else { Order::Restart }).await?;
+        Ok(Reply::Added { ids: vec![shared.id], contents: vec![] })
+    }
+}

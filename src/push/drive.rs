@@ -1,0 +1,368 @@
+//! The driver of a push: owns the [`Plan`], carries out what it says, feeds back what happens.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::PushError;
+use super::plan::{Failure, PathId, PathView, Plan, PlanConfig, Verdict};
+use super::retry;
+use super::score::Weights;
+use super::send::{Common, Outcome, send};
+use super::wire::{Assembled, Opened, Wire, WireError};
+use crate::content::{Bitmap, Digest};
+
+/// How often figures are reported and acknowledged segments recorded.
+const TICK: Duration = Duration::from_millis(250);
+/// Acknowledged segments that wait for their record at most.
+const BATCH: usize = 256;
+/// A receiver that says "held" and then "missing" is believed this often.
+const LIES: u32 = 3;
+/// Bytes of a request and its answer beside the segment, about.
+const HEADERS: u64 = 450;
+/// Notes of moved bytes that wait.
+const MOVES: usize = 64;
+
+/// Records acknowledged segments and shows figures.
+pub(crate) trait Ledger: Send + Sync + 'static {
+    /// These were acknowledged. Blocks.
+    fn record(&self, segments: &[(u32, Digest)]) -> Result<(), String>;
+    /// Figures, a few times a second.
+    fn show(&self, progress: Progress);
+}
+
+/// Figures of a push.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Progress {
+    /// Bytes that the receiver has.
+    pub held: u64,
+    /// Segments that the receiver has.
+    pub segments: u32,
+    /// Payload sent in this run, what was sent twice included.
+    pub sent: u64,
+    /// Payload and headers.
+    pub wire: u64,
+    /// Paths, in their order: figures and the last error.
+    pub paths: Vec<(PathView, String)>,
+    /// What there is to say: the last change of plan, or why nothing moves.
+    pub words: String,
+}
+
+/// One push at work.
+pub(crate) struct Drive {
+    common: Arc<Common>,
+    wires: Vec<Arc<Wire>>,
+    plan: Plan,
+    digests: Vec<Option<Digest>>,
+    ledger: Arc<dyn Ledger>,
+    stop: CancellationToken,
+    tasks: JoinSet<Event>,
+    aborts: HashMap<(PathId, u32), AbortHandle>,
+    moved: (mpsc::Sender<PathId>, mpsc::Receiver<PathId>),
+    unrecorded: Vec<(u32, Digest)>,
+    notes: Vec<String>,
+    rng: fastrand::Rng,
+    requests: u64,
+    gives_up: bool,
+}
+
+enum Event {
+    Sent(PathId, u32, Outcome),
+    Probed(PathId, Result<Duration, WireError>),
+}
+
+/// How sending ended without an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SendEnd {
+    /// The receiver has every segment.
+    AllThere,
+    /// Stopped on request.
+    Stopped,
+}
+
+impl Drive {
+    /// `latencies`: of the probes, parallel to `wires`; `digests`: what is known of the segments; `opened`:
+    /// what the receiver holds; `in_flight`: segments that memory allows.
+    #[allow(clippy::too_many_arguments)] // each is another thing
+    pub(crate) fn new(
+        common: Arc<Common>,
+        wires: Vec<Arc<Wire>>,
+        latencies: &[Option<Duration>],
+        digests: Vec<Option<Digest>>,
+        opened: &Opened,
+        ledger: Arc<dyn Ledger>,
+        stop: CancellationToken,
+        in_flight: u32,
+        gives_up: bool,
+    ) -> Self {
+        let now = Instant::now();
+        let layout = common.reader.layout();
+        let mut held = Bitmap::empty(layout.piece_count());
+        // What is there and of unknown digest is sent again: the receiver must be told the digest anyway.
+        for (start, end) in &opened.held {
+            for segment in *start..(*end).min(layout.piece_count()) {
+                if digests.get(segment as usize).is_some_and(Option::is_some) {
+                    held.set(segment);
+                }
+            }
+        }
+        let config = PlanConfig { segment: layout.piece_length(), in_flight, gives_up, weights: Weights::default() };
+        let mut plan = Plan::new(config, held, now);
+        for latency in latencies {
+            plan.add_path(*latency, now);
+        }
+        let notes = vec![String::new(); wires.len()];
+        Self {
+            common,
+            wires,
+            plan,
+            digests,
+            ledger,
+            stop,
+            tasks: JoinSet::new(),
+            aborts: HashMap::new(),
+            moved: mpsc::channel(MOVES),
+            unrecorded: Vec::new(),
+            notes,
+            rng: fastrand::Rng::new(),
+            requests: 0,
+            gives_up,
+        }
+    }
+
+    /// Sends what is missing.
+    ///
+    /// # Errors
+    /// The source changed, the receiver refuses, or a segment failed too often on the only path. What was
+    /// acknowledged is recorded.
+    pub(crate) async fn run(&mut self) -> Result<SendEnd, PushError> {
+        let result = self.work().await;
+        self.tasks.abort_all();
+        while self.tasks.join_next().await.is_some() {}
+        self.aborts.clear();
+        let recorded = self.record().await;
+        self.show();
+        let end = result?;
+        recorded?;
+        Ok(end)
+    }
+
+    async fn work(&mut self) -> Result<SendEnd, PushError> {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let now = Instant::now();
+            self.plan.tick(self.rng.f64(), now);
+            self.start_requests(now);
+            for key in self.plan.take_aborts() {
+                if let Some(task) = self.aborts.remove(&key) {
+                    task.abort();
+                }
+            }
+            if self.plan.is_done() {
+                return Ok(SendEnd::AllThere);
+            }
+            let timer = tokio::time::Instant::from_std(self.plan.next_timer(now));
+            tokio::select! {
+                () = self.stop.cancelled() => return Ok(SendEnd::Stopped),
+                Some(event) = self.tasks.join_next() => match event {
+                    Ok(event) => self.on_event(event)?,
+                    Err(error) if error.is_panic() => return Err(PushError::Internal(error.to_string())),
+                    // Aborted: the plan has it already.
+                    Err(_) => {}
+                },
+                Some(path) = self.moved.1.recv() => self.plan.on_bytes(path, Instant::now()),
+                () = tokio::time::sleep_until(timer) => {}
+                _ = tick.tick() => {
+                    self.record().await?;
+                    self.show();
+                }
+            }
+            if self.unrecorded.len() >= BATCH {
+                self.record().await?;
+            }
+        }
+    }
+
+    fn start_requests(&mut self, now: Instant) {
+        while let Some(next) = self.plan.next(now) {
+            let (path, segment) = (next.path, next.segment);
+            let known = self.digests[segment as usize];
+            let moved = self.moved.0.clone();
+            // A full channel says that something moves, too.
+            let moved = move || {
+                let _ = moved.try_send(path);
+            };
+            let sending = send(self.common.clone(), self.wires[path].clone(), segment, known, moved);
+            let task = self.tasks.spawn(async move { Event::Sent(path, segment, sending.await) });
+            self.aborts.insert((path, segment), task);
+            self.requests += 1;
+        }
+        while let Some(path) = self.plan.due_probe(now) {
+            let (wire, common) = (self.wires[path].clone(), self.common.clone());
+            self.tasks.spawn(async move { Event::Probed(path, wire.probe(Some(&common.upload)).await) });
+        }
+    }
+
+    fn on_event(&mut self, event: Event) -> Result<(), PushError> {
+        let now = Instant::now();
+        match event {
+            Event::Sent(path, segment, outcome) => {
+                if self.aborts.remove(&(path, segment)).is_none() {
+                    // Aborted just as it ended: the plan has given it to another path.
+                    return Ok(());
+                }
+                match outcome {
+                    Outcome::Held(digest, took) => {
+                        let bytes = self.common.reader.layout().piece_size(segment);
+                        self.digests[segment as usize] = Some(digest);
+                        if self.plan.on_held(path, segment, bytes, took, now) {
+                            self.unrecorded.push((segment, digest));
+                        }
+                        self.notes[path].clear();
+                        Ok(())
+                    }
+                    Outcome::Source(error) => Err(error.into()),
+                    Outcome::Failed(error) => self.on_failure(path, segment, error, now),
+                }
+            }
+            Event::Probed(path, Ok(latency)) => {
+                self.notes[path].clear();
+                self.plan.on_probe(path, Some(latency), self.rng.f64(), now);
+                Ok(())
+            }
+            Event::Probed(path, Err(WireError::Unknown)) => {
+                self.notes[path] = "leads to another receiver, or the upload is gone there".into();
+                self.plan.on_probe(path, None, self.rng.f64(), now);
+                Ok(())
+            }
+            Event::Probed(path, Err(error)) => {
+                self.notes[path] = error.to_string();
+                self.plan.on_probe(path, None, self.rng.f64(), now);
+                Ok(())
+            }
+        }
+    }
+
+    fn on_failure(&mut self, path: PathId, segment: u32, error: WireError, now: Instant) -> Result<(), PushError> {
+        let failure = match &error {
+            WireError::Broken(_) => Failure::Broken,
+            WireError::Busy(asked) => Failure::Busy(*asked),
+            // Damaged on the way, or an error in between that may pass.
+            WireError::Status { status: 422 | 408 | 500.., .. } => Failure::Answered,
+            // Only this path leads elsewhere, or something on it meddles; or another path was first with a
+            // hedged segment. On the only path: the upload is gone, or the receiver does not understand us.
+            WireError::Unknown | WireError::Status { status: 400, .. } if self.wires.len() > 1 => Failure::Answered,
+            _ => return Err(PushError::Wire(error)),
+        };
+        if matches!(&error, WireError::Status { status: 507, .. }) {
+            return Err(PushError::Wire(error));
+        }
+        tracing::debug!(segment, path, %error, "segment not through");
+        self.notes[path] = error.to_string();
+        match self.plan.on_failure(path, segment, failure, self.rng.f64(), now) {
+            Verdict::Again | Verdict::Covered => Ok(()),
+            Verdict::GiveUp => Err(PushError::GaveUp { segment, error }),
+        }
+    }
+
+    async fn record(&mut self) -> Result<(), PushError> {
+        if self.unrecorded.is_empty() {
+            return Ok(());
+        }
+        let (segments, ledger) = (std::mem::take(&mut self.unrecorded), self.ledger.clone());
+        let recorded = tokio::task::spawn_blocking(move || ledger.record(&segments)).await;
+        recorded.unwrap_or_else(|e| Err(e.to_string())).map_err(PushError::Internal)
+    }
+
+    fn show(&self) {
+        let now = Instant::now();
+        let layout = self.common.reader.layout();
+        let sent = self.common.sent.load(Ordering::Relaxed);
+        let words = if self.plan.is_cut_off() && !self.gives_up {
+            "no path answers: waiting for one to come back".to_owned()
+        } else {
+            self.plan.last_change().map(|change| change.why.clone()).unwrap_or_default()
+        };
+        let held = self.plan.held();
+        let last = layout.piece_count().saturating_sub(1);
+        let short = if held.get(last) { layout.piece_length() - layout.piece_size(last) } else { 0 };
+        self.ledger.show(Progress {
+            held: u64::from(held.count()) * layout.piece_length() - short,
+            segments: held.count(),
+            sent,
+            wire: sent + self.requests * HEADERS,
+            paths: self.plan.views(now).into_iter().zip(self.notes.iter().cloned()).collect(),
+            words,
+        });
+    }
+
+    /// Has the receiver verify and publish; sends again what it turns out to lack. None: stopped.
+    ///
+    /// # Errors
+    /// It refuses, or cannot be reached.
+    pub(crate) async fn assemble(&mut self) -> Result<Option<Assembled>, PushError> {
+        let mut lies = 0;
+        loop {
+            let digests: Vec<Digest> = self.digests.iter().flatten().copied().collect();
+            if digests.len() != self.digests.len() {
+                return Err(PushError::Internal("a segment without a digest".into()));
+            }
+            match self.ask_to_assemble(&digests).await? {
+                None => return Ok(None),
+                Some(Ok(assembled)) => return Ok(Some(assembled)),
+                Some(Err(missing)) => {
+                    lies += 1;
+                    if lies > LIES || missing.is_empty() {
+                        return Err(PushError::Lies);
+                    }
+                    tracing::warn!(ranges = missing.len(), "the receiver lacks segments that it had: sent again");
+                    let count = self.common.reader.layout().piece_count();
+                    self.plan.on_missing(missing.into_iter().flat_map(|run| run.start..run.end.min(count)));
+                    if self.run().await? == SendEnd::Stopped {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Asks over one path after the other, with pauses, until one answers.
+    #[allow(clippy::type_complexity)] // stopped, or published, or what is missing
+    async fn ask_to_assemble(
+        &mut self,
+        digests: &[Digest],
+    ) -> Result<Option<Result<Assembled, Vec<std::ops::Range<u32>>>>, PushError> {
+        let views = self.plan.views(Instant::now());
+        let mut order: Vec<PathId> = (0..self.wires.len()).collect();
+        order.sort_by(|a, b| views[*b].rate.total_cmp(&views[*a].rate));
+        let mut failures = 0u32;
+        loop {
+            let path = order[failures as usize % order.len()];
+            let answer = tokio::select! {
+                () = self.stop.cancelled() => return Ok(None),
+                answer = self.wires[path].assemble(&self.common.upload, digests) => answer,
+            };
+            let error = match answer {
+                Ok(assembled) => return Ok(Some(Ok(assembled))),
+                Err(WireError::Missing(missing)) => return Ok(Some(Err(missing))),
+                Err(error @ (WireError::Broken(_) | WireError::Busy(_))) => error,
+                Err(WireError::Unknown) if order.len() > 1 => WireError::Unknown,
+                Err(error) => return Err(error.into()),
+            };
+            failures += 1;
+            let asked = if let WireError::Busy(asked) = &error { *asked } else { None };
+            let round = failures.div_ceil(order.len() as u32);
+            let Some(wait) = retry::wait(round, asked, self.rng.f64()) else { return Err(error.into()) };
+            tokio::select! {
+                () = self.stop.cancelled() => return Ok(None),
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Systems 2 and 3: pushing a file or a tree to another node, over one path or several at once, in segments
+//! that are verified and acknowledged one by one.
+//!
+//! ```text
+//!  source ──Reader──▶ send (one segment over one path) ──PUT──▶ receiver
+//!                       ▲ Assignment        │ held, failed, bytes
+//!            plan ──────┤                   ▼
+//!   score ──▶ shares    └──────────────── drive ──▶ ledger (recorded digests), figures
+//!   retry, runs                             └─ all there ──POST──▶ assemble: verified, published
+//! ```
+//!
+//! Deciders: [`plan`] with [`score`], [`runs`] and [`retry`], and [`paths`] (what a destination means).
+//! Drivers: `drive` owns a plan; `send` moves one segment; `wire` makes the requests.
+//!
+//! Invariants:
+//! - A segment is sent with the digest of what was read; bytes of a source that changed are never mixed
+//!   with those from before.
+//! - Resuming believes the receiver about what it holds, and the own record about its digests; the
+//!   receiver compares both when it assembles.
+//! - Memory: [`IN_FLIGHT_BYTES`] of segments, however large the source.
+
+mod buffers;
+pub(crate) mod drive;
+pub mod paths;
+pub mod plan;
+pub mod retry;
+pub mod runs;
+pub mod score;
+pub(crate) mod send;
+pub(crate) mod wire;
+
+use std::sync::Arc;
+
+use self::buffers::Buffers;
+use self::send::Common;
+use self::wire::WireError;
+use crate::content::{ReadError, Reader};
+use crate::throttle::Throttle;
+
+/// Bytes of segments in memory at once.
+pub const IN_FLIGHT_BYTES: u64 = 24 << 20;
+/// Bytes of a segment by default over one path, and at least over several.
+pub const CHUNK: u64 = 4 << 20;
+/// At least this.
+pub const MIN_SEGMENT: u64 = 1 << 20;
+/// Segments of a push at most; larger sources get longer segments.
+const MAX_SEGMENTS: u64 = 1 << 18;
+/// Over several paths: segments per path, so that work can move.
+const PER_PATH: u64 = 64;
+
+/// Bytes per segment for a source of `size` bytes over `paths` paths.
+pub fn segment_for(size: u64, paths: u64) -> u64 {
+    let wanted = if paths > 1 { size / (paths * PER_PATH) } else { CHUNK };
+    let wanted = wanted.clamp(MIN_SEGMENT, CHUNK) >> 20 << 20;
+    let least = size.div_ceil(MAX_SEGMENTS).next_power_of_two();
+    wanted.max(least)
+}
+
+/// Segments of this length that memory allows at once: two at least.
+pub(crate) fn in_flight(segment: u64) -> u32 {
+    u32::try_from(IN_FLIGHT_BYTES / segment.max(1)).unwrap_or(u32::MAX).clamp(2, 64)
+}
+
+/// Why a push ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PushError {
+    /// The source cannot be read, or is not what it was.
+    #[error(transparent)]
+    Source(#[from] ReadError),
+    /// The receiver's or the network's answer.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// A segment did not get through.
+    #[error("segment {segment} did not get through in {} tries: {error}", retry::RETRIES + 1)]
+    GaveUp {
+        /// Which.
+        segment: u32,
+        /// Why the last time.
+        error: WireError,
+    },
+    /// Held, then missing, again and again.
+    #[error("the receiver says again and again that it holds segments which it then lacks: its disk may be failing")]
+    Lies,
+    /// A defect here.
+    #[error("internal: {0}")]
+    Internal(String),
+}
+
+/// What the requests of a push share.
+pub(crate) fn common(upload: String, reader: Reader, throttle: Arc<[Arc<Throttle>]>) -> Arc<Common> {
+    let buffers = Buffers::new(usize::try_from(reader.layout().piece_length()).unwrap_or(usize::MAX));
+    Arc::new(Common { upload, reader: Arc::new(reader), buffers, throttle, sent: Default::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_fit_the_source() {
+        const MIB: u64 = 1 << 20;
+        assert_eq!(segment_for(10 << 30, 1), CHUNK);
+        assert_eq!(segment_for(10, 1), CHUNK);
+        assert_eq!(segment_for(500 * MIB, 3), 2 * MIB);
+        assert_eq!(segment_for(20 * MIB, 3), MIB);
+        assert_eq!(segment_for(10 << 40, 3), 64 * MIB, "2^18 segments at most");
+        assert_eq!((in_flight(CHUNK), in_flight(MIB), in_flight(1 << 30)), (6, 24, 2));
+    }
+}

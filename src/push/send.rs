@@ -1,0 +1,153 @@
+//! One segment over one path: read and hashed off the async threads, sent while the limits allow, watched
+//! for silence.
+
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio::sync::mpsc;
+
+use super::buffers::Buffers;
+use super::wire::{Wire, WireError};
+use crate::content::{Digest, ReadError, Reader};
+use crate::throttle::{self, Throttle};
+
+/// Bytes handed to the system at a time.
+const STEP: usize = 256 << 10;
+/// A request that moves nothing for so long is over.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// What every request of a push shares.
+#[derive(Debug)]
+pub(crate) struct Common {
+    pub upload: String,
+    pub reader: Arc<Reader>,
+    pub buffers: Buffers,
+    pub throttle: Arc<[Arc<Throttle>]>,
+    /// Bytes handed to the system.
+    pub sent: AtomicU64,
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// Verified by the receiver, this long after it was sent.
+    Held(Digest, Duration),
+    /// The source cannot be read, or changed.
+    Source(ReadError),
+    /// Not through.
+    Failed(WireError),
+}
+
+/// Reads, hashes and sends segment `segment`. `known`: its digest, if it was computed before. `moved` is
+/// called as bytes leave.
+pub(super) async fn send(
+    common: Arc<Common>,
+    wire: Arc<Wire>,
+    segment: u32,
+    known: Option<Digest>,
+    moved: impl Fn() + Send,
+) -> Outcome {
+    let run = common.reader.layout().piece(segment);
+    let (bytes, digest) = match read(&common, run.clone()).await {
+        Ok(read) => read,
+        Err(error) => return Outcome::Source(error),
+    };
+    if known.is_some_and(|known| known != digest) {
+        // Same size, time and inode as before, other bytes: never mixed.
+        return Outcome::Source(ReadError::Changed { path: format!("segment {segment}") });
+    }
+    let start = Instant::now();
+    let size = common.reader.layout().size();
+    let (feed, chunks) = mpsc::channel(1);
+    let body = reqwest::Body::wrap(Fed { chunks, left: run.end - run.start });
+    let answer = wire.put(&common.upload, segment, (run, size), &digest, body);
+    let last = Arc::new(std::sync::Mutex::new(Instant::now()));
+    let feeding = async {
+        let step = usize::try_from(throttle::quantum(&common.throttle)).unwrap_or(STEP).min(STEP);
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let chunk = rest.split_to(step.min(rest.len()));
+            let length = chunk.len() as u64;
+            throttle::acquire(&common.throttle, length).await;
+            // Closed: the answer is there, or the connection gone.
+            if feed.send(chunk).await.is_err() {
+                break;
+            }
+            common.sent.fetch_add(length, Ordering::Relaxed);
+            *last.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Instant::now();
+            moved();
+        }
+        drop(feed);
+        std::future::pending::<()>().await;
+    };
+    let silence = async {
+        loop {
+            let since = *last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let left = SILENCE.saturating_sub(since.elapsed());
+            // A limit of ours is no silence of theirs.
+            if left.is_zero() && common.throttle.iter().all(|t| t.rate().is_none()) {
+                return;
+            }
+            tokio::time::sleep(left.max(Duration::from_secs(1))).await;
+        }
+    };
+    tokio::select! {
+        answer = answer => match answer {
+            Ok(()) => Outcome::Held(digest, start.elapsed()),
+            Err(error) => Outcome::Failed(error),
+        },
+        () = feeding => Outcome::Failed(WireError::Broken("cut off".into())),
+        () = silence => Outcome::Failed(WireError::Broken(format!("nothing moved for {} s", SILENCE.as_secs()))),
+    }
+}
+
+async fn read(common: &Arc<Common>, run: Range<u64>) -> Result<(Bytes, Digest), ReadError> {
+    let shared = common.clone();
+    let reading = tokio::task::spawn_blocking(move || {
+        let length = (run.end - run.start) as usize;
+        shared.buffers.fill(length, |buffer| shared.reader.read(run, buffer))
+    });
+    let failed = |e: tokio::task::JoinError| ReadError::Read { path: String::new(), error: std::io::Error::other(e) };
+    reading.await.unwrap_or_else(|e| Err(failed(e)))
+}
+
+/// A body of known length, fed from a channel.
+struct Fed {
+    chunks: mpsc::Receiver<Bytes>,
+    left: u64,
+}
+
+impl Body for Fed {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        if self.left == 0 {
+            return Poll::Ready(None);
+        }
+        self.chunks.poll_recv(cx).map(|chunk| match chunk {
+            Some(chunk) => {
+                self.left = self.left.saturating_sub(chunk.len() as u64);
+                Some(Ok(Frame::data(chunk)))
+            }
+            None => Some(Err(std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "cut off"))),
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}

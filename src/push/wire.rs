@@ -1,0 +1,273 @@
+//! The requests of a push over one path. What comes back is untrusted: bodies are read up to a cap.
+
+use std::net::IpAddr;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use data_encoding::BASE64;
+use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER};
+use reqwest::{Body, Response, StatusCode, Url};
+use serde::Deserialize;
+
+use super::paths::PathSpec;
+use crate::content::Digest;
+use crate::content::name::excerpt;
+use crate::swarm::{base_client, cause_of};
+
+/// Time for a probe's exchange: a path that takes longer counts as dead.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+/// Exchanges of a probe that count, after one that makes the connection.
+const SAMPLES: usize = 3;
+/// Time for a description to be taken.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
+/// The receiver reads everything back before it answers.
+const ASSEMBLE_TIMEOUT: Duration = Duration::from_secs(6 * 3600);
+/// Largest answer: what is held of a million segments, in the worst case.
+const MAX_ANSWER: usize = 16 << 20;
+
+static CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
+
+/// Why a request did not do what it should.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum WireError {
+    /// No connection, or it broke.
+    #[error("{0}")]
+    Broken(String),
+    /// 429 or 503.
+    #[error("the receiver is busy")]
+    Busy(Option<Duration>),
+    /// 401 or 403.
+    #[error("{0}")]
+    Refused(String),
+    /// 404: the receiver does not know this upload.
+    #[error("the receiver does not know this upload")]
+    Unknown,
+    /// 409 of an upload that lacks segments.
+    #[error("the receiver lacks segments")]
+    Missing(Vec<Range<u32>>),
+    /// Any other answer, with what the receiver says about it.
+    #[error("the receiver answered {status}: {detail}")]
+    Status {
+        /// HTTP's.
+        status: u16,
+        /// The problem's detail, made printable.
+        detail: String,
+    },
+    /// An answer that is not what it should be.
+    #[error("{0}")]
+    Malformed(String),
+    /// The path itself cannot be used.
+    #[error("{0}")]
+    Path(String),
+}
+
+impl From<reqwest::Error> for WireError {
+    fn from(error: reqwest::Error) -> Self {
+        Self::Broken(cause_of(&error))
+    }
+}
+
+/// What an upload stands at.
+#[derive(Debug, Deserialize)]
+pub struct Opened {
+    /// Bytes per segment.
+    pub segment_length: u64,
+    /// Segments that are held, as half-open ranges.
+    #[serde(default)]
+    pub held: Vec<(u32, u32)>,
+    /// `open`, `assembling`, `done`.
+    #[serde(default)]
+    pub state: String,
+}
+
+/// How an upload ended.
+#[derive(Debug, Deserialize)]
+pub struct Assembled {
+    /// Name under the receiver's root.
+    pub path: String,
+}
+
+#[derive(Deserialize)]
+struct ProblemBody {
+    #[serde(default, rename = "type")]
+    kind: String,
+    #[serde(default)]
+    detail: String,
+    #[serde(default)]
+    missing: Vec<(u32, u32)>,
+    /// Segments whose bytes are not what their digests say.
+    #[serde(default)]
+    segments: Vec<u32>,
+}
+
+/// One path.
+#[derive(Debug)]
+pub struct Wire {
+    client: reqwest::Client,
+    endpoint: String,
+    headers: HeaderMap,
+}
+
+impl Wire {
+    /// `headers` go along with every request.
+    ///
+    /// # Errors
+    /// The client cannot be built.
+    pub fn new(spec: &PathSpec, headers: HeaderMap) -> Result<Self, WireError> {
+        let mut client =
+            base_client().redirect(reqwest::redirect::Policy::none()).tcp_keepalive(Duration::from_secs(15));
+        if !spec.endpoint.starts_with("https:") {
+            // Reading the system's certificates takes time and memory.
+            client = client.tls_certs_only([]);
+        }
+        if let Some(via) = &spec.via {
+            client = match via.parse::<IpAddr>() {
+                Ok(address) => client.local_address(address),
+                Err(_) => bound(client, via)?,
+            };
+        }
+        let client = client.build().map_err(|e| WireError::Path(cause_of(&e)))?;
+        Ok(Self { client, endpoint: spec.endpoint.clone(), headers })
+    }
+
+    fn url(&self, path: &str) -> Result<Url, WireError> {
+        Url::parse(&format!("{}{path}", self.endpoint)).map_err(|e| WireError::Path(e.to_string()))
+    }
+
+    /// The median round trip of several exchanges on a warm connection. `upload`: it must be known there,
+    /// which tells that the path leads to the same receiver as the others.
+    ///
+    /// # Errors
+    /// No answer, or not the right one.
+    pub async fn probe(&self, upload: Option<&str>) -> Result<Duration, WireError> {
+        let url = self.url(&upload.map_or_else(|| "/probe".to_owned(), |upload| format!("/upload/{upload}")))?;
+        let mut times = Vec::with_capacity(SAMPLES);
+        for sample in 0..=SAMPLES {
+            let start = Instant::now();
+            let request = self.client.head(url.clone()).headers(self.headers.clone()).timeout(PROBE_TIMEOUT);
+            checked(request.send().await?).await?;
+            if sample > 0 {
+                times.push(start.elapsed());
+            }
+        }
+        times.sort_unstable();
+        Ok(times[SAMPLES / 2])
+    }
+
+    /// Opens the upload, or finds it open.
+    ///
+    /// # Errors
+    /// No answer, or a refusal.
+    pub async fn open(&self, upload: &str, description: Bytes) -> Result<Opened, WireError> {
+        let request = self.client.post(self.url(&format!("/upload/{upload}"))?).headers(self.headers.clone());
+        let request = request.header(CONTENT_TYPE, "application/json").timeout(OPEN_TIMEOUT).body(description);
+        parse(&read_capped(checked(request.send().await?).await?).await?)
+    }
+
+    /// Sends one segment: bytes `range` of `size`.
+    ///
+    /// # Errors
+    /// It did not get through, or not whole.
+    pub async fn put(
+        &self,
+        upload: &str,
+        segment: u32,
+        (range, size): (Range<u64>, u64),
+        digest: &Digest,
+        body: Body,
+    ) -> Result<(), WireError> {
+        let request = self.client.put(self.url(&format!("/upload/{upload}/{segment}"))?).headers(self.headers.clone());
+        let request = request
+            .header(CONTENT_LENGTH, range.end - range.start)
+            .header(CONTENT_RANGE, format!("bytes {}-{}/{size}", range.start, range.end - 1))
+            .header(&CONTENT_DIGEST, format!("sha-256=:{}:", BASE64.encode(&digest.0)))
+            .body(body);
+        // The answer is read to its end: only then can the connection be used again.
+        read_capped(checked(request.send().await?).await?).await?;
+        Ok(())
+    }
+
+    /// Asks the receiver to verify and publish.
+    ///
+    /// # Errors
+    /// No answer; [`WireError::Missing`] with what it lacks.
+    pub async fn assemble(&self, upload: &str, digests: &[Digest]) -> Result<Assembled, WireError> {
+        let hex: Vec<String> = digests.iter().map(ToString::to_string).collect();
+        let request = self.client.post(self.url(&format!("/assemble/{upload}"))?).headers(self.headers.clone());
+        let request = request.json(&serde_json::json!({ "segments": hex })).timeout(ASSEMBLE_TIMEOUT);
+        parse(&read_capped(checked(request.send().await?).await?).await?)
+    }
+
+    /// Drops the upload; that it is unknown is fine.
+    ///
+    /// # Errors
+    /// No answer, or a refusal.
+    pub async fn abort(&self, upload: &str) -> Result<(), WireError> {
+        let request = self.client.delete(self.url(&format!("/upload/{upload}"))?).headers(self.headers.clone());
+        match checked(request.timeout(OPEN_TIMEOUT).send().await?).await {
+            Ok(_) | Err(WireError::Unknown) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn bound(client: reqwest::ClientBuilder, interface: &str) -> Result<reqwest::ClientBuilder, WireError> {
+    Ok(client.interface(interface))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn bound(_: reqwest::ClientBuilder, interface: &str) -> Result<reqwest::ClientBuilder, WireError> {
+    Err(WireError::Path(format!("{interface:?}: this system binds to addresses only")))
+}
+
+fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, WireError> {
+    serde_json::from_slice(body).map_err(|e| WireError::Malformed(format!("not a receiver's answer: {e}")))
+}
+
+async fn checked(response: Response) -> Result<Response, WireError> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    match status {
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            let header = response.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()?.trim().parse().ok());
+            return Err(WireError::Busy(header.map(Duration::from_secs)));
+        }
+        StatusCode::UNAUTHORIZED => {
+            return Err(WireError::Refused(
+                "the receiver wants a token: give the one of that node with --token-file".into(),
+            ));
+        }
+        StatusCode::NOT_FOUND | StatusCode::GONE => return Err(WireError::Unknown),
+        _ => {}
+    }
+    let body = read_capped(response).await.unwrap_or_default();
+    let problem = serde_json::from_slice::<ProblemBody>(&body).ok();
+    let (kind, detail) = problem.as_ref().map_or(("", String::new()), |p| (p.kind.as_str(), excerpt(&p.detail)));
+    Err(match status {
+        StatusCode::FORBIDDEN => WireError::Refused(detail),
+        StatusCode::CONFLICT if kind.ends_with(":incomplete") => {
+            WireError::Missing(problem.map(|p| p.missing.into_iter().map(|(a, b)| a..b).collect()).unwrap_or_default())
+        }
+        StatusCode::UNPROCESSABLE_ENTITY if problem.as_ref().is_some_and(|p| !p.segments.is_empty()) => {
+            WireError::Missing(
+                problem.map(|p| p.segments.into_iter().map(|s| s..s.saturating_add(1)).collect()).unwrap_or_default(),
+            )
+        }
+        status => WireError::Status { status: status.as_u16(), detail },
+    })
+}
+
+async fn read_capped(mut response: Response) -> Result<Vec<u8>, WireError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > MAX_ANSWER {
+            return Err(WireError::Malformed("an answer that is too long".into()));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}

@@ -1,0 +1,177 @@
+//! A receiver that does what a test tells it to: keeps everything in memory, counts, and can misbehave.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{head, post, put};
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+/// What a receiver knows and how it behaves.
+#[derive(Default)]
+pub struct Inner {
+    pub description: Option<Value>,
+    pub transfer: String,
+    pub held: BTreeMap<u32, Bytes>,
+    /// Every segment that was put, also again.
+    pub puts: Vec<u32>,
+    pub opened: u32,
+    pub published: Option<Vec<u8>>,
+    pub aborted: bool,
+    /// So many puts are answered with this, first.
+    pub refuse: Option<(u32, StatusCode, Option<u32>)>,
+    /// Forgets these when it is asked to assemble, once.
+    pub forgets: BTreeSet<u32>,
+    /// Puts of segments from here on wait until the test lets them through.
+    pub holds_back_from: Option<u32>,
+    /// So many requests to assemble are lost after they were done.
+    pub loses_answers: u32,
+    /// Does not know the upload any more, once.
+    pub expires: bool,
+}
+
+#[derive(Clone, Default)]
+pub struct Receiver {
+    pub inner: Arc<Mutex<Inner>>,
+    pub news: Arc<tokio::sync::Notify>,
+}
+
+fn problem(status: StatusCode, kind: &str, more: Value) -> Response {
+    let mut body = json!({"type": format!("urn:skep:problem:{kind}"), "status": status.as_u16(), "detail": kind});
+    body.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
+    (status, Json(body)).into_response()
+}
+
+impl Receiver {
+    /// Starts serving; its address.
+    pub async fn serve(&self) -> SocketAddr {
+        let app = Router::new()
+            .route("/probe", head(|| async { StatusCode::NO_CONTENT }))
+            .route("/upload/{transfer}", post(open).head(known).delete(abort))
+            .route("/upload/{transfer}/{segment}", put(segment))
+            .route("/assemble/{transfer}", post(assemble))
+            .layer(DefaultBodyLimit::disable())
+            .with_state(self.clone());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        address
+    }
+
+    pub fn with<T>(&self, look: impl FnOnce(&mut Inner) -> T) -> T {
+        let out = look(&mut self.inner.lock().unwrap());
+        self.news.notify_waiters();
+        out
+    }
+
+    /// Waits until it is as wanted.
+    pub async fn until(&self, wanted: impl Fn(&Inner) -> bool) {
+        let wait = async {
+            loop {
+                let news = self.news.notified();
+                tokio::pin!(news);
+                news.as_mut().enable();
+                if wanted(&self.inner.lock().unwrap()) {
+                    return;
+                }
+                news.await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(60), wait).await.expect("the receiver never got there");
+    }
+}
+
+fn ranges(held: &BTreeMap<u32, Bytes>) -> Vec<(u32, u32)> {
+    held.keys().map(|segment| (*segment, segment + 1)).collect()
+}
+
+async fn open(State(r): State<Receiver>, Path(transfer): Path<String>, Json(body): Json<Value>) -> Response {
+    r.with(|inner| {
+        inner.opened += 1;
+        let is_new = inner.description.is_none();
+        if inner.description.as_ref().is_some_and(|known| *known != body) {
+            return problem(StatusCode::CONFLICT, "conflict", json!({}));
+        }
+        let state = if inner.published.is_some() { "done" } else { "open" };
+        let answer = json!({"transfer": transfer, "size": body["size"], "segment_length": body["segment_length"], "held": ranges(&inner.held), "state": state});
+        (inner.description, inner.transfer) = (Some(body), transfer);
+        (if is_new { StatusCode::CREATED } else { StatusCode::OK }, Json(answer)).into_response()
+    })
+}
+
+async fn known(State(r): State<Receiver>, Path(transfer): Path<String>) -> StatusCode {
+    r.with(|inner| if inner.transfer == transfer { StatusCode::OK } else { StatusCode::NOT_FOUND })
+}
+
+async fn abort(State(r): State<Receiver>) -> StatusCode {
+    r.with(|inner| inner.aborted = true);
+    StatusCode::NO_CONTENT
+}
+
+async fn segment(
+    State(r): State<Receiver>,
+    Path((_, segment)): Path<(String, u32)>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    r.until(|inner| inner.holds_back_from.is_none_or(|from| segment < from)).await;
+    r.with(|inner| {
+        if std::mem::take(&mut inner.expires) {
+            (inner.description, inner.held) = (None, BTreeMap::new());
+            return problem(StatusCode::NOT_FOUND, "not-found", json!({}));
+        }
+        if inner.description.is_none() {
+            return problem(StatusCode::NOT_FOUND, "not-found", json!({}));
+        }
+        if let Some((left, status, after)) = &mut inner.refuse
+            && *left > 0
+        {
+            *left -= 1;
+            let mut answer = problem(*status, "refused", json!({}));
+            if let Some(after) = after {
+                answer.headers_mut().insert("retry-after", after.to_string().parse().unwrap());
+            }
+            return answer;
+        }
+        let digest = data_encoding::BASE64.encode(&Sha256::digest(&body));
+        assert_eq!(headers["content-digest"].to_str().unwrap(), format!("sha-256=:{digest}:"));
+        let description = inner.description.as_ref().unwrap();
+        let start = u64::from(segment) * description["segment_length"].as_u64().unwrap();
+        let range = format!("bytes {start}-{}/{}", start + body.len() as u64 - 1, description["size"]);
+        assert_eq!(headers["content-range"].to_str().unwrap(), range);
+        inner.puts.push(segment);
+        inner.held.insert(segment, body);
+        Json(json!({"held_bytes": 0, "durable": true})).into_response()
+    })
+}
+
+async fn assemble(State(r): State<Receiver>, Json(body): Json<Value>) -> Response {
+    let digests: Vec<String> = serde_json::from_value(body["segments"].clone()).unwrap();
+    r.with(|inner| {
+        for forgotten in std::mem::take(&mut inner.forgets) {
+            inner.held.remove(&forgotten);
+        }
+        let missing: Vec<_> =
+            (0..digests.len() as u32).filter(|s| !inner.held.contains_key(s)).map(|s| (s, s + 1)).collect();
+        if !missing.is_empty() {
+            return problem(StatusCode::CONFLICT, "incomplete", json!({"missing": missing}));
+        }
+        for (segment, digest) in digests.iter().enumerate() {
+            let found = data_encoding::HEXLOWER.encode(&Sha256::digest(&inner.held[&(segment as u32)]));
+            assert_eq!(&found, digest);
+        }
+        inner.published = Some(inner.held.values().flatten().copied().collect());
+        if inner.loses_answers > 0 {
+            inner.loses_answers -= 1;
+            return problem(StatusCode::SERVICE_UNAVAILABLE, "lost", json!({}));
+        }
+        let path = inner.description.as_ref().unwrap()["path"].clone();
+        (StatusCode::CREATED, Json(json!({"path": path, "bytes": 0, "files": 1}))).into_response()
+    })
+}

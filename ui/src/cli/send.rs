@@ -1,0 +1,96 @@
+//! `skep send`.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use skep_engine::control::{Command, OnTaken, SendRequest, SendStrategy};
+
+use super::context::{Context, absolute};
+use super::fetch::{self, Wanted};
+use crate::config::units;
+use crate::host::with_scheme;
+use crate::output::{Exit, Failure};
+
+/// Settings that this command takes as flags.
+pub const FLAGS: &[&str] = &["limits.up"];
+
+/// Which way to push.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Strategy {
+    /// One path that answers: chunked; more: multipath
+    Auto,
+    /// Over one path
+    Chunked,
+    /// Over all paths at once
+    Multipath,
+}
+
+/// What the receiver does if the name is taken there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum IfTaken {
+    /// Refuse before a byte is sent
+    Refuse,
+    /// Replace it, at once and only when everything is there
+    Overwrite,
+    /// Choose another name
+    KeepBoth,
+}
+
+/// Push a file or folder to another node
+///
+/// DEST is http(s)://HOST:PORT/DIR/ (the name stays) or http(s)://HOST:PORT/NAME, under the receiver's root.
+/// What was acknowledged is never sent again: stopped, the same command goes on where it was, days later too.
+/// With several paths to the receiver (--path for further endpoints, --via for local interfaces or addresses to
+/// leave by) all that answer are used at once. The receiver verifies every segment and publishes the whole
+/// under its name in one step.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// File or folder
+    #[arg(value_name = "PATH")]
+    path: PathBuf,
+    /// Where to
+    #[arg(value_name = "DEST")]
+    dest: String,
+    /// One more endpoint of the same receiver, as URL or URL,via=IFACE|ADDR; can be given several times
+    #[arg(long = "path", value_name = "URL")]
+    paths: Vec<String>,
+    /// Local interface or address to leave by, for every endpoint without its own; can be given several times
+    #[arg(long = "via", value_name = "IFACE|ADDR")]
+    via: Vec<String>,
+    /// Which way
+    #[arg(long, value_name = "WAY", default_value = "auto")]
+    strategy: Strategy,
+    /// What the receiver does if the name is taken there
+    #[arg(long, value_name = "WHAT", default_value = "refuse")]
+    if_taken: IfTaken,
+    /// Bytes per segment; default: by size and paths
+    #[arg(long, value_name = "SIZE", value_parser = units::size)]
+    segment: Option<u64>,
+}
+
+pub(super) fn run(cx: &Context, args: &Args) -> Result<Exit, Failure> {
+    let path = absolute(&args.path)?;
+    if let Err(e) = std::fs::symlink_metadata(&path) {
+        return Err(Failure::because(format!("cannot send {}", path.display()), e));
+    }
+    let request = SendRequest {
+        path,
+        dest: with_scheme(&args.dest),
+        paths: args.paths.iter().map(|p| with_scheme(p)).collect(),
+        via: args.via.clone(),
+        strategy: match args.strategy {
+            Strategy::Auto => SendStrategy::Auto,
+            Strategy::Chunked => SendStrategy::Chunked,
+            Strategy::Multipath => SendStrategy::Multipath,
+        },
+        on_taken: match args.if_taken {
+            IfTaken::Refuse => OnTaken::Refuse,
+            IfTaken::Overwrite => OnTaken::Overwrite,
+            IfTaken::KeepBoth => OnTaken::KeepBoth,
+        },
+        segment_length: args.segment,
+        ..SendRequest::default()
+    };
+    let label = request.dest.clone();
+    cx.engine(fetch::run(cx, vec![Wanted::of(Command::Send(request), label)], false))
+}
