@@ -153,6 +153,10 @@ impl SegmentWriter {
     /// # Errors
     /// It was not, or the upload went away meanwhile.
     pub async fn finish(mut self: Box<Self>) -> Result<(), UploadError> {
+        // Its own bytes do not matter any more: what it announced is here, or is not wanted.
+        if self.lease.is_revoked() {
+            return self.mark();
+        }
         if self.at != self.end {
             return Err(UploadError::Bad(format!("the body ended {} bytes early", self.end - self.at)));
         }

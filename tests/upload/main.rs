@@ -3,6 +3,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod contested;
 mod files;
 mod refusals;
 mod sender;

@@ -9,6 +9,7 @@ mod kills;
 mod manifests;
 mod pushes;
 mod state;
+mod uploads;
 
 use common::{Ended, Process};
 use serde_json::Value;
