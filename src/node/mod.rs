@@ -40,6 +40,7 @@ mod range;
 mod routes;
 mod server;
 mod services;
+mod tus;
 
 pub use auth::{Token, TokenError};
 pub use config::{DEFAULT_PORT, Limits, NodeConfig};

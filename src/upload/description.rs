@@ -56,6 +56,12 @@ pub struct Description {
     /// Modification time of a single file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtime: Option<Timestamp>,
+    /// What a tus client wrote beside it; nobody else's is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<String>,
+    /// A part of another upload (tus: concatenation): never published by itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub part: bool,
 }
 
 /// What a sound description means.
@@ -194,6 +200,8 @@ mod tests {
             files: None,
             mode: None,
             mtime: None,
+            metadata: None,
+            part: false,
         };
         change(&mut description);
         description.check()

@@ -44,6 +44,9 @@ pub enum UploadError {
     /// The disk is full.
     #[error("{0}")]
     NoSpace(String),
+    /// Another request is at it.
+    #[error("{0}")]
+    Locked(String),
     /// Not now.
     #[error("{0}")]
     Busy(String),

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, Semaphore, watch};
 
 use super::admission::Claim;
+use super::append::Tail;
 use super::description::{Description, Policy, Target};
 use super::error::UploadError;
 use super::ledger::{Ledger, Run};
@@ -121,6 +122,12 @@ pub struct Upload {
     pub(super) slots: Arc<Semaphore>,
     /// The batch is full.
     pub(super) full: Arc<Notify>,
+    /// Where its stream stands, if it comes in one; none: not known yet.
+    pub(super) tail: Arc<tokio::sync::Mutex<Option<Tail>>>,
+    /// As its creator gave it, for tus.
+    pub(super) metadata: Option<String>,
+    /// A part of another upload, which is never published by itself.
+    pub(super) part: bool,
     /// One at a time changes the record.
     pub(super) recording: tokio::sync::Mutex<()>,
 }
@@ -158,6 +165,9 @@ impl Upload {
             inner: Mutex::new(inner),
             slots: Arc::new(Semaphore::new(WRITERS)),
             full: Arc::default(),
+            tail: Arc::default(),
+            metadata: description.metadata.clone(),
+            part: description.part,
             recording: tokio::sync::Mutex::default(),
         })
     }
@@ -165,6 +175,26 @@ impl Upload {
     /// Its name.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// It comes in one stream, see [`super::STREAM`].
+    pub fn is_stream(&self) -> bool {
+        self.id.starts_with(super::STREAM)
+    }
+
+    /// It is a part of another upload.
+    pub fn is_part(&self) -> bool {
+        self.part
+    }
+
+    /// What its creator wrote beside it.
+    pub fn metadata(&self) -> Option<&str> {
+        self.metadata.as_deref()
+    }
+
+    /// When it is removed unless something comes, in milliseconds since 1970.
+    pub fn expires_ms(&self) -> u64 {
+        self.lock().expires_ms
     }
 
     /// Bytes in all.

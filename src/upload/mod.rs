@@ -12,7 +12,7 @@
 //!
 //! Deciders: `description` (what may be sent at all), `admission` (what else is under way, quota),
 //! `ledger` (which segments are here, what to sync and record next). Drivers: `uploads` (all of
-//! them), `job` (one), `segment` (one body), `flush`, `assembly`. The routes are in [`crate::node`].
+//! them), `job` (one), `segment` (one body), `append` (a stream, for tus), `flush`, `assembly`. The routes are in [`crate::node`].
 //!
 //! # Invariants
 //! - A segment counts once all its bytes came and match the digest that was announced before them,
@@ -24,6 +24,7 @@
 //! - Nothing is written outside the root, and nothing through a link.
 
 mod admission;
+mod append;
 mod assembly;
 mod description;
 mod error;
@@ -34,9 +35,13 @@ mod segment;
 mod uploads;
 
 pub use admission::UploadLimits;
+pub use append::Appender;
 pub use description::{Assembly, Description, Policy};
 pub use error::UploadError;
 pub use job::{Published, Status, Upload};
 pub use ledger::Run;
 pub use segment::{Begun, SegmentWriter};
 pub use uploads::{Opened, Uploads};
+
+/// The names of uploads that come in one stream begin with this: they are given by the receiver.
+pub const STREAM: &str = "tus-";

@@ -38,7 +38,7 @@ impl Lease {
     }
 
     /// Runs `write` unless revoked; tells whether it did.
-    fn write(&self, write: impl FnOnce() -> Result<(), FilesError>) -> Result<bool, FilesError> {
+    pub(super) fn write(&self, write: impl FnOnce() -> Result<(), FilesError>) -> Result<bool, FilesError> {
         let revoked = self.revoked.lock().unwrap_or_else(PoisonError::into_inner);
         if !*revoked {
             write()?;
@@ -80,6 +80,9 @@ impl Upload {
     /// # Errors
     /// The bytes are not those of the segment, the upload takes none now, or it has other bytes there.
     pub fn begin(self: &Arc<Self>, segment: u32, bytes: &Range<u64>, digest: Digest) -> Result<Begun, UploadError> {
+        if self.is_stream() {
+            return Err(self.conflict("this upload comes in one stream, by tus"));
+        }
         let files = self.files();
         let layout = files.layout();
         if segment >= layout.piece_count() {

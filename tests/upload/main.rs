@@ -8,3 +8,4 @@ mod files;
 mod refusals;
 mod sender;
 mod trees;
+mod tus;

@@ -8,6 +8,7 @@ mod info;
 mod manifest;
 mod piece;
 mod probe;
+mod tus;
 mod upload;
 
 use std::any::Any;
@@ -19,7 +20,7 @@ use axum::extract::{Extension, MatchedPath, Request, State};
 use axum::http::{HeaderName, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, head, post, put};
+use axum::routing::{any, get, head, post, put};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -51,6 +52,9 @@ pub fn router(shared: Arc<Shared>, rpc: Option<Router>) -> Router {
         .route("/upload/{transfer}", get(upload::status).post(upload::open).delete(upload::remove))
         .route("/upload/{transfer}/{segment}", put(upload::segment))
         .route("/assemble/{transfer}", post(assemble::assemble))
+        .route("/tus", any(tus::creation))
+        .route("/tus/", any(tus::creation))
+        .route("/tus/{id}", any(tus::upload))
         .merge(small)
         .with_state(shared.clone());
     let routes = match rpc {

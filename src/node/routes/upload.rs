@@ -19,7 +19,7 @@ use crate::node::problem::Problem;
 use crate::node::range::content_range;
 use crate::node::server::Shared;
 use crate::throttle;
-use crate::upload::{Begun, Description, Opened, SegmentWriter, UploadError, Uploads};
+use crate::upload::{Begun, Description, Opened, STREAM, SegmentWriter, UploadError, Uploads};
 
 /// Digest of the bytes of a message (RFC 9530).
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
@@ -49,7 +49,11 @@ pub async fn open(
     request: Request,
 ) -> Result<Response, Problem> {
     let uploads = shared.uploads()?;
-    let description = shared.document(request.into_body(), Description::from_reader).await?;
+    if id.starts_with(STREAM) {
+        return Err(Problem::bad_request(format!("names that begin with {STREAM:?} are given by this node")));
+    }
+    let mut description = shared.document(request.into_body(), Description::from_reader).await?;
+    (description.metadata, description.part) = (None, false);
     let Opened { upload, new } = uploads.open(&id, description).await.map_err(problem)?;
     let status = if new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(upload.status(false))).into_response())
@@ -80,7 +84,7 @@ pub async fn segment(
     let uploads = shared.uploads()?.clone();
     let _slot = shared.slot(&shared.bodies)?;
     let (head, body) = request.into_parts();
-    let mut body = Incoming { body, stall: shared.config.limits.stall_timeout, uploads: uploads.clone() };
+    let mut body = Incoming::new(body, &shared, uploads.clone());
     let result = receive(&uploads, &id, &segment, &head.headers, &mut body).await;
     // The answer reaches a client that is still sending only if what it sends is read. Who waits for
     // our leave to send is not sending.
@@ -138,6 +142,10 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
+    pub(super) fn new(body: Body, shared: &Shared, uploads: Arc<Uploads>) -> Self {
+        Self { body, stall: shared.config.limits.stall_timeout, uploads }
+    }
+
     pub(super) async fn next(&mut self) -> Result<Option<bytes::Bytes>, Problem> {
         let chunk = next(&mut self.body, self.stall).await?;
         if let Some(chunk) = &chunk {
@@ -147,7 +155,7 @@ impl Incoming {
     }
 
     /// Reads on to the end, so far as a segment can be long.
-    async fn discard(&mut self) {
+    pub(super) async fn discard(&mut self) {
         let mut left = MAX_PIECE_LENGTH;
         while let Ok(Some(chunk)) = self.next().await {
             left = left.saturating_sub(chunk.len() as u64);
@@ -227,6 +235,7 @@ pub(super) fn problem(error: UploadError) -> Problem {
         }
         UploadError::Quota(_) => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "quota", "Over the quota", detail),
         UploadError::NoSpace(_) => Problem::new(StatusCode::INSUFFICIENT_STORAGE, "no-space", "No space", detail),
+        UploadError::Locked(_) => Problem::new(StatusCode::LOCKED, "locked", "Locked", detail),
         UploadError::Busy(_) => Problem::busy(detail, BUSY_RETRY),
         UploadError::Disk(_) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "disk", "Disk error", detail),
     }

@@ -1,0 +1,216 @@
+//! An upload that comes in one stream from front to back, in as many requests as its sender likes
+//! (tus). The receiver cuts it into segments, and digests them, itself.
+//!
+//! The offset is what the sender hears of: behind the last whole segment it is known as long as the
+//! node runs; after a restart the stream goes on at the end of the last segment on record.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use sha2::{Digest as _, Sha256};
+use tokio::sync::OwnedMutexGuard;
+
+use super::error::UploadError;
+use super::job::{Published, Stage, Upload};
+use super::segment::Lease;
+use crate::content::Digest;
+use crate::store::ContentFiles;
+
+/// Bytes copied at a time from one upload to another.
+const COPY: usize = 256 << 10;
+
+/// Where the stream stands.
+#[derive(Debug, Clone)]
+pub(super) struct Tail {
+    /// Next byte.
+    offset: u64,
+    /// Of the bytes of the segment that it lies in.
+    hash: Sha256,
+}
+
+/// Takes the next bytes of the stream; one at a time.
+#[derive(Debug)]
+pub struct Appender {
+    upload: Arc<Upload>,
+    files: Arc<ContentFiles>,
+    tail: OwnedMutexGuard<Option<Tail>>,
+    now: Tail,
+    /// Segments that are complete, but count only with all bytes of the request.
+    pending: Option<Vec<(u32, Digest)>>,
+    lease: Arc<Lease>,
+}
+
+impl Upload {
+    /// Where the stream goes on.
+    pub async fn offset(&self) -> u64 {
+        // Who asks while a request runs hears where that began, or what is whole since.
+        let known = match self.tail.try_lock() {
+            Ok(tail) => tail.as_ref().map(|tail| tail.offset),
+            Err(_) => None,
+        };
+        known.unwrap_or_else(|| self.prefix())
+    }
+
+    /// Bytes of the whole segments at the front.
+    fn prefix(&self) -> u64 {
+        let front = self.lock().ledger.held_runs().first().filter(|run| run.0 == 0).map_or(0, |run| run.1);
+        match self.lock().stage {
+            Stage::Done(_) => self.size(),
+            _ => (u64::from(front) * self.segment_length()).min(self.size()),
+        }
+    }
+
+    /// Bytes follow from `offset` on. `whole`: none of them counts unless all do, see
+    /// [`Appender::keep`].
+    ///
+    /// # Errors
+    /// The stream stands elsewhere, another request is at it, or nothing more is taken.
+    pub fn append(self: &Arc<Self>, offset: u64, whole: bool) -> Result<Appender, UploadError> {
+        let busy = || UploadError::Locked("another request is sending to this upload".into());
+        let tail = self.tail.clone().try_lock_owned().map_err(|_| busy())?;
+        let now = tail.clone().unwrap_or_else(|| Tail { offset: self.prefix(), hash: Sha256::new() });
+        if now.offset != offset {
+            return Err(self.conflict(format!("the upload goes on at {}, not at {offset}", now.offset)));
+        }
+        let files = self.files();
+        let lease = Arc::new(Lease::default());
+        let mut inner = self.lock();
+        match inner.stage {
+            Stage::Gone => return Err(UploadError::Unknown),
+            Stage::Assembling(_) | Stage::Done(_) if offset < self.size() => {
+                drop(inner);
+                return Err(self.conflict("the upload takes nothing more"));
+            }
+            _ => {}
+        }
+        // Behind the last segment, where nobody else writes.
+        let place = inner.ledger.held().len();
+        inner.writers.entry(place).or_default().leases.push(lease.clone());
+        drop(inner);
+        let pending = whole.then(Vec::new);
+        Ok(Appender { upload: self.clone(), files, tail, now, pending, lease })
+    }
+
+    /// Publishes it once the stream has reached its end, with the digests that were taken on the way.
+    ///
+    /// # Errors
+    /// As [`Self::assemble`].
+    pub async fn complete(self: &Arc<Self>) -> Result<Published, UploadError> {
+        if let Stage::Done(published) = &self.lock().stage {
+            return Ok(published.clone());
+        }
+        let digests = self.lock().ledger.digests().map(|(_, digest)| digest).collect();
+        let result = self.assemble(digests).await;
+        if matches!(result, Err(UploadError::Mismatch { .. } | UploadError::Incomplete(_))) {
+            // The stream goes on where the first segment is missing.
+            *self.tail.lock().await = None;
+        }
+        result
+    }
+
+    /// Fills this upload with the bytes of others, one after another.
+    ///
+    /// # Errors
+    /// One of them is not whole any more, or the disk refused.
+    pub async fn concatenate(self: &Arc<Self>, parts: Vec<Arc<Upload>>) -> Result<(), UploadError> {
+        let upload = self.clone();
+        let copied = tokio::task::spawn_blocking(move || {
+            let mut appender = upload.append(0, false)?;
+            let mut buffer = vec![0; COPY];
+            for part in parts {
+                let (files, mut at) = (part.files(), 0);
+                while at < part.size() {
+                    let chunk = &mut buffer[..COPY.min((part.size() - at) as usize)];
+                    files.read_at(at, chunk)?;
+                    appender.feed(chunk)?;
+                    at += chunk.len() as u64;
+                }
+            }
+            Ok(())
+        });
+        copied.await.unwrap_or_else(|error| Err(UploadError::Disk(format!("internal: {error}"))))
+    }
+}
+
+impl Appender {
+    /// Where the next byte belongs.
+    pub fn offset(&self) -> u64 {
+        self.now.offset
+    }
+
+    /// Takes the next bytes. Must run in the runtime.
+    ///
+    /// # Errors
+    /// More bytes than the upload has, the upload is gone, or the disk refused.
+    pub fn feed(&mut self, mut data: &[u8]) -> Result<(), UploadError> {
+        if data.len() as u64 > self.upload.size() - self.now.offset {
+            return Err(UploadError::TooLarge("these are more bytes than Upload-Length says".into()));
+        }
+        while !data.is_empty() {
+            let segment = (self.now.offset / self.upload.segment_length()) as u32;
+            let end = self.files.piece(segment).end;
+            let (part, rest) = data.split_at(data.len().min((end - self.now.offset) as usize));
+            self.now.hash.update(part);
+            if !self.lease.write(|| self.files.write_at(self.now.offset, part))? {
+                return Err(UploadError::Unknown);
+            }
+            self.now.offset += part.len() as u64;
+            data = rest;
+            if self.now.offset == end {
+                let digest = Digest(self.now.hash.finalize_reset().into());
+                match &mut self.pending {
+                    Some(pending) => pending.push((segment, digest)),
+                    None => self.mark(&[(segment, digest)])?,
+                }
+            }
+            if self.pending.is_none() {
+                *self.tail = Some(self.now.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// The request was whole and right: what it brought counts.
+    ///
+    /// # Errors
+    /// The upload went away meanwhile.
+    pub fn keep(mut self) -> Result<u64, UploadError> {
+        if let Some(pending) = self.pending.take() {
+            self.mark(&pending)?;
+        }
+        *self.tail = Some(self.now.clone());
+        Ok(self.now.offset)
+    }
+
+    fn mark(&self, segments: &[(u32, Digest)]) -> Result<(), UploadError> {
+        let files = self.upload.files();
+        let mut inner = self.upload.lock();
+        if matches!(inner.stage, Stage::Gone) {
+            return Err(UploadError::Unknown);
+        }
+        if !Arc::ptr_eq(&files, &self.files) {
+            return Err(UploadError::Busy("the disk refused what came before".into()));
+        }
+        for (segment, digest) in segments {
+            inner.ledger.on_verified(*segment, *digest, files.layout().piece_size(*segment), Instant::now());
+        }
+        self.upload.touch(&mut inner);
+        drop(inner);
+        self.upload.flush_soon();
+        Ok(())
+    }
+}
+
+impl Drop for Appender {
+    fn drop(&mut self) {
+        let mut inner = self.upload.lock();
+        let place = inner.ledger.held().len();
+        inner.writers.remove(&place);
+        drop(inner);
+        // Segments may have been lost to a disk that refused: the stream goes on before them.
+        let front = self.upload.prefix();
+        if self.tail.as_ref().is_some_and(|tail| tail.offset - tail.offset % self.upload.segment_length() > front) {
+            *self.tail = None;
+        }
+    }
+}

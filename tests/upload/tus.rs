@@ -1,0 +1,192 @@
+//! tus 1.0, request by request.
+
+use std::fs;
+
+use data_encoding::BASE64;
+use reqwest::{Client, Method, Response};
+
+use super::common::{TestNode, noise};
+use super::sender::*;
+
+const SEGMENT: usize = 4 << 20;
+
+struct Tus {
+    client: Client,
+    url: String,
+}
+
+impl Tus {
+    fn new(node: &TestNode) -> Self {
+        Self { client: Sender::file(node, "none", "none", Vec::new()).client, url: node.url() }
+    }
+
+    async fn ask(&self, method: &str, path: &str, fields: &[(&str, &str)], body: &[u8]) -> Response {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let mut request = self.client.request(method, format!("{}{path}", self.url));
+        if !fields.iter().any(|(name, _)| *name == "tus-resumable") {
+            request = request.header("tus-resumable", "1.0.0");
+        }
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        let response = patiently(request.body(body.to_vec()).send()).await.unwrap();
+        assert_eq!(field(&response, "tus-resumable"), "1.0.0", "{response:?}");
+        response
+    }
+
+    /// Creates an upload; its path.
+    async fn create(&self, name: &str, size: usize, more: &[(&str, &str)]) -> String {
+        let (size, metadata) = (size.to_string(), format!("filename {}", BASE64.encode(name.as_bytes())));
+        let mut fields = vec![("upload-length", size.as_str()), ("upload-metadata", metadata.as_str())];
+        fields.extend(more);
+        let response = self.ask("POST", "/tus/", &fields, b"").await;
+        assert_eq!(response.status(), 201, "{response:?}");
+        assert!(field(&response, "upload-expires").ends_with("GMT"));
+        field(&response, "location")
+    }
+
+    async fn patch(&self, path: &str, offset: usize, body: &[u8], more: &[(&str, &str)]) -> Response {
+        let offset = offset.to_string();
+        let mut fields = vec![("upload-offset", offset.as_str()), ("content-type", "application/offset+octet-stream")];
+        fields.extend(more);
+        self.ask("PATCH", path, &fields, body).await
+    }
+
+    async fn offset(&self, path: &str) -> usize {
+        let response = self.ask("HEAD", path, &[], b"").await;
+        assert_eq!((response.status().as_u16(), field(&response, "cache-control").as_str()), (200, "no-store"));
+        field(&response, "upload-offset").parse().unwrap()
+    }
+}
+
+fn field(response: &Response, name: &str) -> String {
+    response.headers().get(name).map_or(String::new(), |value| value.to_str().unwrap().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_from_creation_to_its_name_in_uneven_steps() {
+    let node = TestNode::start().await;
+    let tus = Tus::new(&node);
+    let options = tus.ask("OPTIONS", "/tus/", &[("tus-resumable", "9")], b"").await;
+    assert_eq!((options.status().as_u16(), field(&options, "tus-version").as_str()), (204, "1.0.0"));
+    assert!(field(&options, "tus-extension").contains("creation") && field(&options, "tus-max-size").len() > 9);
+    let bytes = noise(2 * SEGMENT + 1_000, 1);
+    let path = tus.create("a b.bin", bytes.len(), &[]).await;
+    let head = tus.ask("HEAD", &path, &[], b"").await;
+    assert_eq!((field(&head, "upload-length"), field(&head, "upload-offset")), (bytes.len().to_string(), "0".into()));
+    assert_eq!(field(&head, "upload-metadata"), format!("filename {}", BASE64.encode(b"a b.bin")));
+    let mut at = 0;
+    for step in [1, 70_000, SEGMENT - 5, 0, 123_456] {
+        let response = tus.patch(&path, at, &bytes[at..at + step], &[]).await;
+        at += step;
+        assert_eq!((response.status().as_u16(), field(&response, "upload-offset")), (204, at.to_string()));
+        assert_eq!(tus.offset(&path).await, at);
+    }
+    assert_eq!(tus.patch(&path, at - 1, b"x", &[]).await.status(), 409, "not where it goes on");
+    assert_eq!(tus.patch(&path, at, &bytes[at - 1..], &[]).await.status(), 413, "one byte too many");
+    assert!(!node.root().join("a b.bin").exists());
+    let override_ = [("x-http-method-override", "PATCH"), ("content-type", "application/offset+octet-stream")];
+    let offset = at.to_string();
+    let last = [&override_[..], &[("upload-offset", offset.as_str())]].concat();
+    let last = tus.ask("POST", &path, &last, &bytes[at..]).await;
+    assert_eq!(last.status(), 204, "for clients without PATCH");
+    assert!(fs::read(node.root().join("a b.bin")).unwrap() == bytes);
+    assert_eq!(tus.offset(&path).await, bytes.len());
+    let empty = tus.create("a b.bin", 0, &[]).await;
+    assert_eq!(tus.offset(&empty).await, 0);
+    assert_eq!(names(&node.root()), ["a b (2).bin", "a b.bin"], "nothing is replaced unless asked for");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_keeps_whole_segments_and_a_removed_upload_is_gone() {
+    let node = TestNode::start().await;
+    let tus = Tus::new(&node);
+    let bytes = noise(SEGMENT + 100_000, 2);
+    let path = tus.create("f", bytes.len(), &[]).await;
+    tus.patch(&path, 0, &bytes[..SEGMENT + 50_000], &[]).await;
+    assert_eq!(tus.offset(&path).await, SEGMENT + 50_000);
+    let node = node.restart().await;
+    let tus = Tus::new(&node);
+    assert_eq!(tus.offset(&path).await, SEGMENT);
+    let other = tus.create("g", 10, &[]).await;
+    assert_eq!(tus.ask("DELETE", &other, &[], b"").await.status(), 204);
+    assert_eq!(tus.ask("HEAD", &other, &[], b"").await.status(), 404);
+    assert_eq!(tus.patch(&path, SEGMENT, &bytes[SEGMENT..], &[]).await.status(), 204);
+    assert!(fs::read(node.root().join("f")).unwrap() == bytes);
+    assert_eq!(names(&node.root()), ["f"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_does_not_match_its_checksum_does_not_count() {
+    let node = TestNode::start().await;
+    let tus = Tus::new(&node);
+    let bytes = noise(SEGMENT + 10, 3);
+    let path = tus.create("f", bytes.len(), &[]).await;
+    tus.patch(&path, 0, &bytes[..10], &[]).await;
+    let sum = format!("sha256 {}", BASE64.encode(&sha256(&bytes[10..])));
+    let mut bad = bytes[10..].to_vec();
+    bad[SEGMENT - 1] ^= 1;
+    let response = tus.patch(&path, 10, &bad, &[("upload-checksum", &sum)]).await;
+    assert_eq!(response.status().as_u16(), 460);
+    assert_eq!(tus.offset(&path).await, 10, "not even the segment that was whole");
+    assert_eq!(tus.patch(&path, 10, &bytes[10..], &[("upload-checksum", "md5 AAAA")]).await.status(), 400);
+    assert_eq!(tus.patch(&path, 10, &bytes[10..], &[("upload-checksum", &sum)]).await.status(), 204);
+    assert!(fs::read(node.root().join("f")).unwrap() == bytes);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parts_are_put_together() {
+    let node = TestNode::start().await;
+    let tus = Tus::new(&node);
+    let bytes = noise(SEGMENT + 300_000, 4);
+    let cut = 123_457;
+    let mut parts = Vec::new();
+    for part in [&bytes[..cut], &bytes[cut..]] {
+        let path = tus.create("ignored", part.len(), &[("upload-concat", "partial")]).await;
+        assert_eq!(field(&tus.ask("HEAD", &path, &[], b"").await, "upload-concat"), "partial");
+        parts.push((path, part));
+    }
+    let all = format!("final;{} {}{}", parts[0].0, node.url(), parts[1].0);
+    let name = format!("filename {}", BASE64.encode(b"whole"));
+    let fields = [("upload-concat", all.as_str()), ("upload-metadata", name.as_str())];
+    assert_eq!(tus.ask("POST", "/tus/", &fields, b"").await.status(), 400, "they are not complete");
+    for (path, part) in &parts {
+        assert_eq!(tus.patch(path, 0, part, &[]).await.status(), 204);
+    }
+    assert!(!node.root().join("ignored").exists());
+    let response = tus.ask("POST", "/tus/", &fields, b"").await;
+    assert_eq!(response.status(), 201);
+    assert_eq!(tus.offset(&field(&response, "location")).await, bytes.len());
+    assert!(fs::read(node.root().join("whole")).unwrap() == bytes);
+    for (path, _) in &parts {
+        assert_eq!(tus.ask("DELETE", path, &[], b"").await.status(), 204);
+    }
+    assert_eq!(names(&node.root()), ["whole"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_tus_or_leads_astray_is_refused() {
+    let node = TestNode::start().await;
+    let tus = Tus::new(&node);
+    let refused = async |fields: &[(&str, &str)]| tus.ask("POST", "/tus/", fields, b"").await.status().as_u16();
+    assert_eq!(refused(&[("tus-resumable", "0.2.2"), ("upload-length", "5")]).await, 412);
+    assert_eq!(refused(&[]).await, 400, "no length");
+    assert_eq!(refused(&[("upload-length", "18446744073709551615")]).await, 413);
+    for path in ["../x", "/etc/x", "..", ".skep-x"] {
+        let metadata = format!("path {}", BASE64.encode(path.as_bytes()));
+        assert_eq!(refused(&[("upload-length", "5"), ("upload-metadata", &metadata)]).await, 400, "{path}");
+    }
+    let path = tus.create("f", 5, &[]).await;
+    let octets = [("content-type", "application/octet-stream"), ("upload-offset", "0")];
+    assert_eq!(tus.ask("PATCH", &path, &octets, b"hello").await.status(), 415);
+    assert_eq!(tus.ask("GET", &path, &[], b"").await.status(), 405);
+    assert_eq!(tus.patch("/tus/tus-0", 0, b"", &[]).await.status(), 404);
+    // The two ways into one store do not meet.
+    let id = path.rsplit('/').next().unwrap();
+    let sender = Sender::file(&node, id, "f", b"hello".to_vec());
+    assert_eq!(sender.open().await.0, 400);
+    let native = Sender::file(&node, "native", "g", b"hello".to_vec());
+    native.open().await;
+    assert_eq!(tus.patch("/tus/native", 0, b"hello", &[]).await.status(), 404);
+    assert_eq!(names(&node.root()), Vec::<String>::new());
+}
