@@ -223,8 +223,8 @@ pub enum Command {
         /// Towards the front.
         up: bool,
     },
-    /// Ban a peer as if it had sent wrong data: nothing is fetched from it by transfers that start
-    /// from now on.
+    /// Ban a peer as if it had sent wrong data: nothing is fetched from it and nothing given to it, from
+    /// now on, by running transfers too.
     Ban {
         /// `host:port` or endpoint URL.
         peer: String,

@@ -24,6 +24,7 @@ use crate::control::{
 };
 use crate::log::Logs;
 use crate::store::{JobRecord, Phase, StateError, TransferRecord};
+use crate::swarm::bans;
 use crate::throttle::Throttle;
 
 /// Orders that may wait for a transfer's task.
@@ -89,6 +90,10 @@ impl Core {
             Command::Prioritise { ids, priority } => self.prioritise(&ids, priority).await,
             Command::Move { id, up } => self.move_in_queue(id, up).await,
             Command::Ban { peer } => {
+                if !bans::is_endpoint(&peer) {
+                    let what = format!("{peer:?} is no peer: HOST:PORT or the URL of its node");
+                    return Err(error(CommandErrorKind::Invalid, what));
+                }
                 self.services.swarm.bans.ban(&peer, "banned by the operator");
                 self.services.bell.changed.notify_one();
                 Ok(Reply::Done)

@@ -42,8 +42,11 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
     let scraped = Arc::new(Scraped::default());
     let uploads = Uploads::load(&config.root, state.clone(), config.limits.uploads, throttle_down.clone())?;
     let uploads = Arc::new(uploads);
+    let (bans_changed, bans_bell) = mpsc::channel(1);
+    let bans = Arc::new(Bans::new(state.bans()?, bans_changed));
     let services = node::Services {
         catalog: catalog.clone(),
+        bans: bans.clone(),
         up: throttle_up.clone(),
         figures: scraped.clone(),
         uploads: Some(uploads.clone()),
@@ -51,11 +54,10 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
     let node = bind(&config, &token, services).await?;
     let url = config.advertise.clone().unwrap_or_else(|| format!("http://{}", reachable(node.local_addr())));
 
-    let (bans_changed, bans_bell) = mpsc::channel(1);
     let swarm = Arc::new(Swarm {
         client: Arc::new(Client::new(config.token.as_deref(), Some(&url))?),
         catalog,
-        bans: Bans::new(state.bans()?, bans_changed),
+        bans,
         endpoint: Some(url.clone()),
         leech: LeechConfig {
             in_flight: config.limits.in_flight,

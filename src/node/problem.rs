@@ -59,6 +59,12 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "not-here", "Not here yet", detail)
     }
 
+    /// 403: the peer is banned here.
+    pub fn banned() -> Self {
+        let detail = "this node has banned your endpoint; its operator can lift that (skep ban lift)";
+        Self::new(StatusCode::FORBIDDEN, "banned", "Banned", detail)
+    }
+
     /// 409: what is here stands in the way.
     pub fn conflict(detail: impl AsRef<str>) -> Self {
         Self::new(StatusCode::CONFLICT, "conflict", "Conflict", detail)

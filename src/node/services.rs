@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::swarm::Catalog;
+use crate::swarm::{Bans, Catalog};
 use crate::throttle::Throttle;
 use crate::upload::Uploads;
 
@@ -41,6 +41,8 @@ impl Figures for NoFigures {
 pub struct Services {
     /// Contents that are served, and the tracker.
     pub catalog: Arc<Catalog>,
+    /// Whoever is banned here is given no piece.
+    pub bans: Arc<Bans>,
     /// The upload limit of the whole node.
     pub up: Arc<Throttle>,
     /// For `/metrics`.
@@ -51,6 +53,12 @@ pub struct Services {
 
 impl Default for Services {
     fn default() -> Self {
-        Self { catalog: Arc::default(), up: Arc::default(), figures: Arc::new(NoFigures), uploads: None }
+        Self {
+            catalog: Arc::default(),
+            bans: Arc::default(),
+            up: Arc::default(),
+            figures: Arc::new(NoFigures),
+            uploads: None,
+        }
     }
 }

@@ -48,6 +48,14 @@ pub fn host_port(endpoint: &str) -> String {
     }
 }
 
+/// True if an operator's words name an endpoint: a host and a port, or a URL.
+pub fn is_endpoint(words: &str) -> bool {
+    let peer = host_port(words);
+    let sound = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '[' | ']' | ':' | '%');
+    peer.chars().all(sound)
+        && peer.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+}
+
 /// All bans of a node.
 #[derive(Debug, Clone, Default)]
 pub struct BanList {
@@ -152,6 +160,24 @@ mod tests {
 
     const NOW: u64 = 1_700_000_000_000;
     const DAY: u64 = 86_400_000;
+
+    #[test]
+    fn words_that_name_an_endpoint() {
+        for (words, named) in [
+            ("10.0.0.1:7070", true),
+            ("http://H.example:1/x", true),
+            ("https://h.example", true),
+            ("[::1]:7070", true),
+            ("h", false),
+            ("h:99999", false),
+            (":1", false),
+            ("a b:1", false),
+            ("\u{1b}[2J:1", false),
+            ("", false),
+        ] {
+            assert_eq!(is_endpoint(words), named, "{words:?}");
+        }
+    }
 
     #[test]
     fn a_ban_holds_for_its_time_and_all_spellings() {

@@ -21,7 +21,7 @@ pub struct Swarm {
     /// What this node has.
     pub catalog: Arc<Catalog>,
     /// Whom it does not talk to.
-    pub bans: Bans,
+    pub bans: Arc<Bans>,
     /// Where others reach it; none: it only fetches.
     pub endpoint: Option<String>,
     /// How it fetches.
@@ -47,6 +47,13 @@ pub struct Bans {
     changed: mpsc::Sender<()>,
     /// Counts the changes, for those who ask peers.
     changes: watch::Sender<u64>,
+}
+
+/// Nobody is banned, and nobody keeps it on a disk.
+impl Default for Bans {
+    fn default() -> Self {
+        Self::new(Vec::new(), mpsc::channel(1).0)
+    }
 }
 
 impl Bans {

@@ -172,3 +172,18 @@ async fn a_watcher_gets_news_as_it_comes() {
     assert_eq!(&news.bytes().await.unwrap()[..], [0, 0, 0, 7, 0, 0, 0, 3], "gathered into one answer");
     until(|| held.watchers() == 0).await;
 }
+
+#[tokio::test]
+async fn a_banned_peer_is_given_nothing_until_the_ban_is_lifted() {
+    let node = TestNode::start().await;
+    let content = Content::file("f.bin", PIECE as usize);
+    node.serve(&content);
+    let path = format!("/swarm/piece/{}/0", content.id());
+    let me = [("skep-peer", "http://127.0.0.1:4242")];
+    node.bans.ban("http://127.0.0.1:4242", "tests it");
+    assert!(problem(node.get_with(&path, &me).await, 403, "banned").await.contains("lift"));
+    let other = [("skep-peer", "http://127.0.0.1:4243")];
+    assert_eq!(node.get_with(&path, &other).await.status(), 200);
+    assert!(node.bans.lift("127.0.0.1:4242"));
+    assert_eq!(node.get_with(&path, &me).await.status(), 200);
+}

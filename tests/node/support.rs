@@ -13,7 +13,7 @@ use skep_engine::node::{Limits, Metrics, Node, NodeConfig, Services, Token};
 use skep_engine::store::{ContentFiles, Place};
 use skep_engine::swarm::choker::ChokerConfig;
 use skep_engine::swarm::tracker::TrackerConfig;
-use skep_engine::swarm::{Catalog, Held};
+use skep_engine::swarm::{Bans, Catalog, Held};
 use skep_engine::throttle::Throttle;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -28,6 +28,7 @@ pub struct TestNode {
     pub url: String,
     pub addr: SocketAddr,
     pub catalog: Arc<Catalog>,
+    pub bans: Arc<Bans>,
     pub up: Arc<Throttle>,
     pub metrics: Arc<Metrics>,
     pub stop: CancellationToken,
@@ -62,12 +63,12 @@ impl TestNode {
     }
 
     async fn start_on(config: NodeConfig, services: Services, rpc: Option<axum::Router>) -> Self {
-        let (catalog, up) = (services.catalog.clone(), services.up.clone());
+        let (catalog, up, bans) = (services.catalog.clone(), services.up.clone(), services.bans.clone());
         let node = Node::bind(config, services).await.unwrap();
         let addr = SocketAddr::from(([127, 0, 0, 1], node.local_addr().port()));
         let (metrics, stop) = (node.metrics(), CancellationToken::new());
         let running = tokio::spawn(node.run(rpc, stop.clone()));
-        Self { url: format!("http://{addr}"), addr, catalog, up, metrics, stop, running }
+        Self { url: format!("http://{addr}"), addr, catalog, bans, up, metrics, stop, running }
     }
 
     pub fn at(&self, path: &str) -> String {

@@ -246,6 +246,12 @@ fn bans() {
     let _node = lab.serve(&[]);
     assert!(lab.run(&["ban", "list"]).expect(0).stderr().contains("nobody"));
     assert!(lab.run(&["ban", "lift", "10.0.0.1:1"]).expect(1).stderr().contains("10.0.0.1:1"));
+    assert!(lab.run(&["ban", "add", "no peer"]).expect(2).stderr().contains("HOST:PORT"));
+    lab.run(&["ban", "add", "http://10.0.0.1:1/"]).expect(0);
+    let listed = lab.run(&["ban", "list"]).expect(0).stdout();
+    assert!(listed.contains("10.0.0.1:1") && listed.contains("by the operator"), "{listed}");
+    lab.run(&["ban", "lift", "10.0.0.1:1"]).expect(0);
+    assert!(lab.run(&["ban", "list"]).expect(0).stderr().contains("nobody"));
 }
 
 #[test]

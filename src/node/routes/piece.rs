@@ -50,6 +50,9 @@ pub async fn piece(
         return Err(Problem::not_here(format!("piece {index} is not here yet")));
     }
     let peer = ends.peer(&headers);
+    if shared.services.bans.is_banned(&peer) {
+        return Err(Problem::banned());
+    }
     if let Admission::Choked { retry_after } = held.admit(&peer) {
         shared.metrics.choked.inc();
         return Err(Problem::choked(retry_after));

@@ -10,7 +10,7 @@ use super::context::Context;
 use crate::host;
 use crate::output::{Align, Exit, Failure, Table};
 
-/// List or lift bans of the running node
+/// List, add or lift bans of the running node
 ///
 /// A peer that sends a wrong piece is banned for a day. Bans outlive restarts.
 #[derive(Debug, clap::Args)]
@@ -23,6 +23,12 @@ pub struct Args {
 enum What {
     /// List who is banned, why, and until when
     List,
+    /// Ban peers for a day: nothing more comes from them or goes to them
+    Add {
+        /// HOST:PORT or URL of their nodes
+        #[arg(required = true, value_name = "PEER")]
+        peers: Vec<String>,
+    },
     /// Lift bans
     Lift {
         /// Peers as listed, HOST:PORT
@@ -36,19 +42,30 @@ pub(super) fn run(cx: &Context, args: &Args) -> Result<Exit, Failure> {
         let node = host::require(cx).await?;
         match &args.what {
             What::List => list(cx, node.control.as_ref()).await,
+            What::Add { peers } => {
+                for peer in peers {
+                    node.control.command(Command::Ban { peer: peer.clone() }).await?;
+                    said(cx, peer, true);
+                }
+                Ok(Exit::Done)
+            }
             What::Lift { peers } => {
                 for peer in peers {
                     node.control.command(Command::Unban { peer: peer.clone() }).await?;
-                    let peer = printable(peer);
-                    cx.out.result(
-                        || json!({ "type": "result", "peer": peer, "banned": false }),
-                        || format!("{peer}  lifted"),
-                    );
+                    said(cx, peer, false);
                 }
                 Ok(Exit::Done)
             }
         }
     })
+}
+
+fn said(cx: &Context, peer: &str, banned: bool) {
+    let peer = printable(peer);
+    cx.out.result(
+        || json!({ "type": "result", "peer": peer, "banned": banned }),
+        || format!("{peer}  {}", if banned { "banned" } else { "lifted" }),
+    );
 }
 
 async fn list(cx: &Context, control: &dyn skep_engine::control::Control) -> Result<Exit, Failure> {

@@ -19,6 +19,11 @@ fn ids(list: &[u64]) -> Vec<TransferId> {
     list.iter().copied().map(TransferId).collect()
 }
 
+/// The first peer of the busy node.
+fn peer() -> String {
+    "http://10.0.0.7:7070".to_owned()
+}
+
 fn commands(effects: &[Effect]) -> Vec<Command> {
     effects
         .iter()
@@ -57,6 +62,9 @@ fn keys_become_commands() {
         ("K", vec![]),
         ("K j K", vec![Command::Move { id: TransferId(2), up: true }]),
         ("J J", vec![Command::Move { id: TransferId(1), up: false }]),
+        ("2 B", vec![]),
+        ("2 j B", vec![Command::Ban { peer: peer() }]),
+        ("2 j B u", vec![Command::Ban { peer: peer() }, Command::Unban { peer: peer() }]),
         ("p u", vec![Command::Pause { ids: ids(&[1]) }, Command::Resume { ids: ids(&[1]) }]),
         (
             "j < u u",

@@ -64,6 +64,7 @@ pub enum Action {
     PanRight,
     Files,
     JumpToFile,
+    BanPeer,
     LogLevel,
     CopyLine,
     Accept,

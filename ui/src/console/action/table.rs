@@ -144,6 +144,8 @@ pub const TABLE: &[Entry] = &[
         "Show the files of the content and how much of each is here, or its peers again."),
     line(A::JumpToFile, "pieces.jump", &["space"], "map the file", Pane(Pieces), View, 24,
         "Let the map show the pieces of the selected file alone, or all pieces again."),
+    line(A::BanPeer, "pieces.ban", &["B"], "ban peer", Pane(Pieces), Reversible, 25,
+        "Ban the selected peer for a day: nothing more comes from it or goes to it. b lifts bans."),
 
     line(A::LogLevel, "log.level", &["f"], "level", Pane(Log), View, 20,
         "Show from the next level up: debug, info, warn, error."),

@@ -19,7 +19,7 @@ use super::theme::Token;
 use super::view::layout::Layout;
 use super::widgets::{Canvas, frame, text};
 
-pub use help::line_count as help_lines;
+pub use help::row_count as help_rows;
 
 /// Draws one dialog.
 pub fn draw(canvas: &mut Canvas<'_>, overlay: &Overlay, layout: &Layout, context: Context<'_>) {

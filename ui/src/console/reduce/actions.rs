@@ -77,6 +77,7 @@ pub fn perform(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
         }
         Action::Files => model.files.shown = !model.files.shown,
         Action::JumpToFile => movement::jump_to_file(model),
+        Action::BanPeer => ban_peer(model, effects),
         Action::PanLeft => movement::pan(model, false),
         Action::PanRight => movement::pan(model, true),
         Action::LogLevel => model.log.next_level(),
@@ -242,6 +243,12 @@ pub fn set_filter(model: &mut Model, pane: PaneId, text: &str) {
 pub fn refresh_rows(model: &mut Model, resort: bool) {
     let snapshot = Arc::clone(&model.snapshot);
     model.transfers.refresh(&snapshot, &model.wishes, model.now.mono_ms, resort);
+}
+
+fn ban_peer(model: &mut Model, effects: &mut Vec<Effect>) {
+    let Some(peer) = available::selected_peer(model).map(|peer| peer.endpoint.clone()) else { return };
+    say(model, ToastLevel::Info, format!("banning {peer}: u takes it back"));
+    effects.push(Effect::command(Command::Ban { peer }, "ban the peer"));
 }
 
 fn lift_ban(model: &mut Model, effects: &mut Vec<Effect>) {

@@ -1,7 +1,7 @@
 //! Whether an action would do anything here and now: for the footer and the palette, and asked
 //! again before it is performed.
 
-use skep_engine::control::TransferState as S;
+use skep_engine::control::{PeerRow, PeerState, TransferState as S};
 
 use super::travel::PAST;
 use crate::console::action::{Action, Danger, Entry, Scope};
@@ -13,6 +13,12 @@ use crate::console::panes::PaneId;
 /// Would it do anything?
 pub fn is_available(model: &Model, action: Action) -> bool {
     why_not(model, action).is_none()
+}
+
+/// The peer whose row is selected.
+pub fn selected_peer(model: &Model) -> Option<&PeerRow> {
+    let name = model.pieces.selected.as_deref()?;
+    model.detail()?.peers.iter().find(|peer| peer.endpoint == name)
 }
 
 /// Why an action cannot be performed, in words; none if it can.
@@ -68,6 +74,12 @@ pub fn why_not(model: &Model, action: Action) -> Option<&'static str> {
             Some("Z zooms the map first")
         }
         Action::JumpToFile if !model.files.shown => Some("F lists the files first"),
+        Action::BanPeer if model.files.shown => Some("F lists the peers first"),
+        Action::BanPeer => match selected_peer(model) {
+            None => Some("select a peer first (j, k)"),
+            Some(peer) if peer.state == PeerState::Banned => Some("it is banned already; b lifts bans"),
+            Some(_) => None,
+        },
         Action::LiftBan if model.snapshot.bans.is_empty() => Some("no peer is banned"),
         Action::LiftBan if !matches!(model.overlays.last(), Some(Overlay::Bans(_))) => Some("b lists the bans"),
         Action::NextField | Action::PreviousField if !matches!(model.overlays.last(), Some(Overlay::Form(_))) => {

@@ -5,7 +5,7 @@ use crate::console::model::Model;
 use crate::console::model::files;
 use crate::console::model::overlay::Overlay;
 use crate::console::model::pieces::Zoom;
-use crate::console::overlays::help_lines;
+use crate::console::overlays::help_rows;
 use crate::console::panes::{self, PaneId};
 use crate::console::view::layout::Layout;
 
@@ -16,7 +16,7 @@ pub fn by(model: &mut Model, lines: isize) {
     let screen = usize::from(model.size.1);
     match model.overlays.last_mut() {
         Some(Overlay::Help(view)) => {
-            let last = (help_lines(view.pane, replay) + 4).saturating_sub(screen);
+            let last = (help_rows(view.pane, replay, model.size.0) + 4).saturating_sub(screen);
             view.top = view.top.saturating_add_signed(lines).min(last);
         }
         Some(Overlay::Themes(_)) => looks::preview(model, lines),
