@@ -47,7 +47,7 @@ impl Strategy for MultipathStrategy {
             (SendStrategy::Chunked, _) => Err("chunked was asked for".into()),
             (_, Some(2..)) => Ok(()),
             // Paths may come back: what goes over all of them waits for that.
-            (SendStrategy::Multipath, Some(0)) if send.paths > 1 => Ok(()),
+            (_, Some(0)) if send.paths > 1 && send.begun => Ok(()),
             _ => Err(answering(send)),
         }
     }
@@ -114,6 +114,7 @@ mod tests {
                 request: SendRequest { strategy, ..SendRequest::default() },
                 paths,
                 answering,
+                begun: answering == Some(0),
             })
         };
         use SendStrategy as S;
@@ -124,6 +125,7 @@ mod tests {
             (job(S::Chunked, 3, Some(3)), false, "asked for"),
             (job(S::Multipath, 3, Some(1)), false, "1 of 3 paths answers: an ordinary transfer over one"),
             (job(S::Multipath, 3, Some(0)), true, "none of 3 paths answers"),
+            (job(S::Auto, 3, Some(0)), true, "none of 3 paths answers"),
         ] {
             assert_eq!(MultipathStrategy.availability(&job).is_ok(), multipath, "{job:?}");
             assert!(ChunkedStrategy.availability(&job).is_ok());

@@ -47,7 +47,7 @@ impl Core {
         };
         let Some(handle) = again else {
             let dir = path.parent().map(Into::into).unwrap_or_default();
-            let job = JobRecord::Send(SendRecord { request, paths, answering: None });
+            let job = JobRecord::Send(SendRecord { request, paths, ..SendRecord::default() });
             let id = self.begin(|id| new_record(id, job, Phase::Active, None, name, dir)).await?;
             return Ok(Reply::Added { ids: vec![id], contents: vec![] });
         };

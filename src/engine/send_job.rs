@@ -11,13 +11,15 @@ use futures_util::future::join_all;
 use super::fetch_job::blocking;
 use super::strategy::{Job, JobEnd, JobError};
 use crate::content::name::printable;
-use crate::content::{Digest, Reader, Scan, first_difference, scan};
-use crate::control::{OnTaken, PathRow, PathState, SendRequest, TransferId, TransferState};
-use crate::push::drive::{Drive, Ledger, Progress, SendEnd};
+use crate::content::{Digest, EntryKind, Reader, Scan, first_difference, scan};
+use crate::control::{
+    Bits, OnTaken, PathRow, PathState, PeerRow, PeerState, SendRequest, TransferDetail, TransferId, TransferState,
+};
+use crate::push::drive::{Drive, Ledger, PathNews, Progress, SendEnd};
 use crate::push::paths::{Destination, PathSpec, resolve};
 use crate::push::plan::Standing;
 use crate::push::wire::{Opened, Wire, WireError};
-use crate::push::{PushError, common, in_flight, retry, segment_for};
+use crate::push::{MOST_SEGMENTS, PushError, common, in_flight, retry, segment_for};
 use crate::store::{JobRecord, PushRecord, SendRecord, State, TransferRecord};
 use crate::swarm::Flow;
 
@@ -141,6 +143,7 @@ pub(super) async fn run(job: Job, all_paths: bool) -> Result<JobEnd, JobError> {
             // Expired, or dropped by somebody: its description is still here.
             Err(JobError::Push(PushError::Wire(WireError::Unknown))) => {}
             Ok(JobEnd::Complete) => {
+                shown.took();
                 finish(&job, &push).await?;
                 return Ok(JobEnd::Complete);
             }
@@ -174,6 +177,12 @@ async fn recorded(
         Some(length) => length,
         None => segment_for(bytes, u64::from(send.answering.unwrap_or(1))),
     };
+    if bytes.div_ceil(segment) > MOST_SEGMENTS {
+        let words = format!(
+            "{bytes} bytes in segments of {segment} are too many: leave --segment away, or choose a longer one"
+        );
+        return Err(JobError::Other(words));
+    }
     let mut key = [0; 16];
     rustix::rand::getrandom(&mut key, rustix::rand::GetRandomFlags::empty())
         .map_err(|e| JobError::Other(format!("no random bytes: {e}")))?;
@@ -189,6 +198,12 @@ async fn recorded(
     };
     let (state, kept) = (job.services.state.clone(), push.clone());
     blocking(move || Ok(state.put_push(id, &kept)?)).await?;
+    let begun = job.shared.change_record(|record| {
+        if let JobRecord::Send(send) = &mut record.job {
+            send.begun = true;
+        }
+    });
+    begun.await?;
     Ok(push)
 }
 
@@ -272,6 +287,7 @@ async fn open(
     let mut order: Vec<usize> = (0..wires.len()).collect();
     order.sort_by_key(|n| latencies[*n].unwrap_or(Duration::MAX));
     let mut rounds = 0;
+    job.shared.update(|row| row.reason = "opening the upload at the receiver".into());
     loop {
         let mut last = WireError::Broken("no path".into());
         for n in &order {
@@ -337,6 +353,12 @@ pub(super) async fn abandon(job: &Job) -> Result<(), JobError> {
     blocking(move || Ok(state.forget_push(id)?)).await
 }
 
+/// The files that a viewer is shown, the first 1,000.
+pub(super) fn files_of(push: &PushRecord) -> Vec<(String, u64)> {
+    let files = push.files.iter().filter(|file| file.kind() == EntryKind::File);
+    files.take(1_000).map(|file| (printable(&file.path), file.size)).collect()
+}
+
 /// Shows what a push does, and keeps what it achieves.
 struct Shown {
     id: TransferId,
@@ -344,6 +366,7 @@ struct Shown {
     shared: Arc<super::shared::Shared>,
     paths: Vec<String>,
     segment: u64,
+    files: Arc<Vec<(String, u64)>>,
     before: (u64, u64, f64),
     started: Instant,
     flow: Mutex<Flow>,
@@ -359,10 +382,17 @@ impl Shown {
             shared: job.shared.clone(),
             paths: paths.iter().map(|path| printable(&path.to_string())).collect(),
             segment: push.segment,
+            files: Arc::new(files_of(push)),
             before: (row.bytes_up, row.wire_bytes, row.duration_s),
             started,
             flow: Mutex::new(Flow::new(started)),
         }
+    }
+
+    /// The row counts the time so far, assembling included.
+    fn took(&self) {
+        let seconds = self.before.2 + self.started.elapsed().as_secs_f64();
+        self.shared.update(|row| row.duration_s = seconds);
     }
 }
 
@@ -371,7 +401,39 @@ impl Ledger for Shown {
         self.state.put_sent(self.id, segments).map_err(|e| e.to_string())
     }
 
+    fn wants_pieces(&self) -> bool {
+        *self.shared.wanted.borrow()
+    }
+
     fn show(&self, p: Progress) {
+        if let Some((have, in_flight)) = &p.pieces {
+            let peers = self.paths.iter().zip(&p.paths).map(|(name, path)| PeerRow {
+                endpoint: name.clone(),
+                state: match path.view.standing {
+                    Standing::Healthy | Standing::Degraded => PeerState::Connected,
+                    Standing::Dead { .. } | Standing::Probing => PeerState::Failing,
+                },
+                rate_up: path.view.rate as u64,
+                bytes_up: path.bytes,
+                rtt_ms: Some(path.view.latency_ms),
+                active: path.view.active,
+                window: path.view.window,
+                note: printable(&path.note),
+                ..PeerRow::default()
+            });
+            self.shared.show(Some(TransferDetail {
+                id: self.id,
+                generation: crate::clock::unix_ms(),
+                piece_length: self.segment,
+                have: Bits(Arc::new(have.clone())),
+                in_flight: in_flight.clone(),
+                failed: Vec::new(),
+                availability: Arc::default(),
+                peers: peers.collect(),
+                trackers: Vec::new(),
+                files: self.files.clone(),
+            }));
+        }
         let now = Instant::now();
         let (rate, smooth, idle) = {
             let mut flow = self.flow.lock().unwrap_or_else(PoisonError::into_inner);
@@ -379,7 +441,7 @@ impl Ledger for Shown {
             flow.add(news, now);
             (flow.now(now), flow.smooth(now), flow.idle(now))
         };
-        let row_of = |(name, (view, note)): (&String, &(crate::push::plan::PathView, String))| PathRow {
+        let row_of = |(name, PathNews { view, bytes, note }): (&String, &PathNews)| PathRow {
             path: name.clone(),
             state: match view.standing {
                 Standing::Healthy => PathState::Healthy,
@@ -393,8 +455,8 @@ impl Ledger for Shown {
             score: view.terms.score,
             terms: (view.terms.throughput, view.terms.latency, view.terms.errors),
             share: view.share,
-            assigned: u64::from(view.queued + view.active + view.done) * self.segment,
-            bytes: u64::from(view.done) * self.segment,
+            assigned: u64::from(view.queued + view.active) * self.segment + bytes,
+            bytes: *bytes,
             active: view.active,
             note: printable(note),
         };

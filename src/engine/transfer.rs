@@ -360,11 +360,14 @@ impl TransferTask {
 
 /// What the record tells about a transfer that does not run; none before its manifest is known.
 fn at_rest(record: &TransferRecord, state: &State) -> Result<Option<TransferDetail>, StateError> {
+    if let JobRecord::Send(_) = record.job {
+        return pushed_at_rest(record, state);
+    }
     let Some(id) = record.content else { return Ok(None) };
     let Some(manifest) = state.manifest(&id)? else { return Ok(None) };
     let pieces = manifest.piece_count();
     let have = match (&record.job, record.phase) {
-        (JobRecord::Share(_) | JobRecord::Send(_), _) | (_, Phase::Complete) => Bitmap::full(pieces),
+        (JobRecord::Share(_), _) | (_, Phase::Complete) => Bitmap::full(pieces),
         (_, Phase::Cancelled) => Bitmap::empty(pieces),
         _ => state.bitmap(record.id, pieces)?.unwrap_or_else(|| Bitmap::empty(pieces)),
     };
@@ -379,6 +382,33 @@ fn at_rest(record: &TransferRecord, state: &State) -> Result<Option<TransferDeta
         peers: Vec::new(),
         trackers: Vec::new(),
         files: Arc::new(files_shown(&manifest)),
+    }))
+}
+
+/// The same of a push: what was acknowledged.
+fn pushed_at_rest(record: &TransferRecord, state: &State) -> Result<Option<TransferDetail>, StateError> {
+    let Some(push) = state.push(record.id)? else { return Ok(None) };
+    let segments = push.bytes.div_ceil(push.segment.max(1)) as u32;
+    let have = if record.phase == Phase::Complete {
+        Bitmap::full(segments)
+    } else {
+        let mut have = Bitmap::empty(segments);
+        for (segment, _) in state.sent(record.id)?.into_iter().filter(|(segment, _)| *segment < segments) {
+            have.set(segment);
+        }
+        have
+    };
+    Ok(Some(TransferDetail {
+        id: record.id,
+        generation: crate::clock::unix_ms(),
+        piece_length: push.segment,
+        have: Bits(Arc::new(have)),
+        in_flight: Vec::new(),
+        failed: Vec::new(),
+        availability: Arc::default(),
+        peers: Vec::new(),
+        trackers: Vec::new(),
+        files: Arc::new(send_job::files_of(&push)),
     }))
 }
 

@@ -32,6 +32,8 @@ const MOVES: usize = 64;
 pub(crate) trait Ledger: Send + Sync + 'static {
     /// These were acknowledged. Blocks.
     fn record(&self, segments: &[(u32, Digest)]) -> Result<(), String>;
+    /// Whether somebody looks at the segments.
+    fn wants_pieces(&self) -> bool;
     /// Figures, a few times a second.
     fn show(&self, progress: Progress);
 }
@@ -47,10 +49,23 @@ pub(crate) struct Progress {
     pub sent: u64,
     /// Payload and headers.
     pub wire: u64,
-    /// Paths, in their order: figures and the last error.
-    pub paths: Vec<(PathView, String)>,
+    /// Paths, in their order.
+    pub paths: Vec<PathNews>,
+    /// What the receiver has, and what is under way; none while nobody looks.
+    pub pieces: Option<(Bitmap, Vec<u32>)>,
     /// What there is to say: the last change of plan, or why nothing moves.
     pub words: String,
+}
+
+/// A path of a push.
+#[derive(Debug, Clone)]
+pub(crate) struct PathNews {
+    /// Figures.
+    pub view: PathView,
+    /// Bytes acknowledged to it in this run.
+    pub bytes: u64,
+    /// The last error.
+    pub note: String,
 }
 
 /// One push at work.
@@ -66,6 +81,7 @@ pub(crate) struct Drive {
     moved: (mpsc::Sender<PathId>, mpsc::Receiver<PathId>),
     unrecorded: Vec<(u32, Digest)>,
     notes: Vec<String>,
+    acknowledged: Vec<u64>,
     rng: fastrand::Rng,
     requests: u64,
     gives_up: bool,
@@ -128,6 +144,7 @@ impl Drive {
             aborts: HashMap::new(),
             moved: mpsc::channel(MOVES),
             unrecorded: Vec::new(),
+            acknowledged: vec![0; notes.len()],
             notes,
             rng: fastrand::Rng::new(),
             requests: 0,
@@ -222,6 +239,7 @@ impl Drive {
                         let bytes = self.common.reader.layout().piece_size(segment);
                         self.digests[segment as usize] = Some(digest);
                         if self.plan.on_held(path, segment, bytes, took, now) {
+                            self.acknowledged[path] += bytes;
                             self.unrecorded.push((segment, digest));
                         }
                         self.notes[path].clear();
@@ -289,6 +307,9 @@ impl Drive {
         } else {
             self.plan.last_change().map(|change| change.why.clone()).unwrap_or_default()
         };
+        let news = self.acknowledged.iter().zip(&self.notes);
+        let paths = self.plan.views(now).into_iter().zip(news);
+        let paths = paths.map(|(view, (bytes, note))| PathNews { view, bytes: *bytes, note: note.clone() }).collect();
         let held = self.plan.held();
         let last = layout.piece_count().saturating_sub(1);
         let short = if held.get(last) { layout.piece_length() - layout.piece_size(last) } else { 0 };
@@ -297,7 +318,8 @@ impl Drive {
             segments: held.count(),
             sent,
             wire: sent + self.requests * HEADERS,
-            paths: self.plan.views(now).into_iter().zip(self.notes.iter().cloned()).collect(),
+            paths,
+            pieces: self.ledger.wants_pieces().then(|| (held.clone(), self.plan.in_flight())),
             words,
         });
     }

@@ -45,13 +45,19 @@ pub const CHUNK: u64 = 4 << 20;
 pub const MIN_SEGMENT: u64 = 1 << 20;
 /// Segments of a push at most; larger sources get longer segments.
 const MAX_SEGMENTS: u64 = 1 << 18;
+/// Segments that a receiver takes, whatever their length.
+pub(crate) const MOST_SEGMENTS: u64 = 1 << 20;
 /// Over several paths: segments per path, so that work can move.
 const PER_PATH: u64 = 64;
+/// Segments of each path that memory shall allow at once.
+const AT_ONCE: u64 = 4;
 
 /// Bytes per segment for a source of `size` bytes over `paths` paths.
 pub fn segment_for(size: u64, paths: u64) -> u64 {
+    // So short that memory allows several under way on each path.
+    let longest = if paths > 1 { IN_FLIGHT_BYTES / (paths * AT_ONCE) } else { CHUNK };
     let wanted = if paths > 1 { size / (paths * PER_PATH) } else { CHUNK };
-    let wanted = wanted.clamp(MIN_SEGMENT, CHUNK) >> 20 << 20;
+    let wanted = wanted.min(longest).clamp(MIN_SEGMENT, CHUNK) >> 20 << 20;
     let least = size.div_ceil(MAX_SEGMENTS).next_power_of_two();
     wanted.max(least)
 }
@@ -103,6 +109,7 @@ mod tests {
         assert_eq!(segment_for(10, 1), CHUNK);
         assert_eq!(segment_for(500 * MIB, 3), 2 * MIB);
         assert_eq!(segment_for(20 * MIB, 3), MIB);
+        assert_eq!((segment_for(10 << 30, 3), segment_for(10 << 30, 16)), (2 * MIB, MIB));
         assert_eq!(segment_for(10 << 40, 3), 64 * MIB, "2^18 segments at most");
         assert_eq!((in_flight(CHUNK), in_flight(MIB), in_flight(1 << 30)), (6, 24, 2));
     }

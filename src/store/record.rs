@@ -43,6 +43,9 @@ pub struct SendRecord {
     /// How many of them answered when they were probed last; none: not probed yet.
     #[serde(default)]
     pub answering: Option<u32>,
+    /// It was taken up before: paths that do not answer now may come back.
+    #[serde(default)]
+    pub begun: bool,
 }
 
 /// What a push sends, as it was found when the push began.

@@ -175,6 +175,11 @@ impl Plan {
         &self.held
     }
 
+    /// Segments under way.
+    pub fn in_flight(&self) -> Vec<u32> {
+        self.flights.keys().copied().collect()
+    }
+
     /// Everything is there.
     pub fn is_done(&self) -> bool {
         self.held.is_full()
