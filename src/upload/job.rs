@@ -64,6 +64,8 @@ pub struct Status {
     pub segment_length: u64,
     /// Segments that are here: from the first to before the second.
     pub held: Vec<Run>,
+    /// All of them would outlive a power cut.
+    pub durable: bool,
     /// Digests of those that are here, if asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digests: Option<BTreeMap<u32, Digest>>,
@@ -252,6 +254,7 @@ impl Upload {
             size: self.size(),
             segment_length: self.segment_length(),
             held,
+            durable: inner.ledger.is_durable(),
             digests: digests.then(|| inner.ledger.digests().collect()),
             expires_at: timestamp(inner.expires_ms),
             state,

@@ -58,7 +58,7 @@ async fn what_is_held_survives_a_restart_and_is_told_with_its_digests() {
     let node = node.restart().await;
     let sender = Sender { url: node.url(), ..sender };
     let (status, body) = answer(sender.client.get(format!("{}?digests=1", sender.at("upload")))).await;
-    assert_eq!((status, &body["held"]), (200, &json!([[0, 1], [3, 4]])));
+    assert_eq!((status, &body["held"], &body["durable"]), (200, &json!([[0, 1], [3, 4]]), &json!(true)));
     let digests = sender.digests();
     assert_eq!(body["digests"], json!({"0": digests[0], "3": digests[3]}));
     let head = patiently(sender.client.head(sender.at("upload")).send()).await.unwrap();

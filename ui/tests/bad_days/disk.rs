@@ -10,7 +10,7 @@ use super::common::{Lab, Process};
 use super::{MB, number, result, says, until, until_bytes};
 
 /// A node that can make no file longer than 4 MiB: a disk that is full (EFBIG stands for ENOSPC).
-fn cramped(lab: &Lab) -> Process {
+pub fn cramped(lab: &Lab) -> Process {
     started_by(lab, &["bash", "-c", r#"trap "" XFSZ; ulimit -f 4096; exec "$0" "$@""#])
 }
 
@@ -46,7 +46,8 @@ fn started_by(lab: &Lab, command: &[&str]) -> Process {
     shell.current_dir(lab.dir.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut node = Process::new(shell.spawn().unwrap());
     let line = node.line();
-    assert!(line.starts_with("listening on "), "{line:?} {}", node.stderr());
+    node.url = line.strip_prefix("listening on ").map(str::to_owned);
+    assert!(node.url.is_some(), "{line:?} {}", node.stderr());
     node
 }
 

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::common::{Lab, Process};
+use super::disk::cramped;
 
 const SEGMENT: usize = 1 << 20;
 const SEGMENTS: usize = 12;
@@ -64,9 +65,12 @@ impl Sender {
         format!("content-range: bytes {start}-{end}/{size}\r\ncontent-digest: sha-256=:{digest}:\r\n")
     }
 
+    fn try_put(&self, index: usize) -> (u16, Value) {
+        self.ask("PUT", &format!("/upload/x/{index}"), &self.fields(index), self.segment(index)).unwrap()
+    }
+
     fn put(&self, index: usize) {
-        let answer = self.ask("PUT", &format!("/upload/x/{index}"), &self.fields(index), self.segment(index));
-        assert_eq!(answer.unwrap().0, 200);
+        assert_eq!(self.try_put(index).0, 200);
     }
 
     /// Sends half of a segment and holds on.
@@ -80,8 +84,9 @@ impl Sender {
     }
 
     fn assemble(&self) -> Option<(u16, Value)> {
-        let digests: Vec<String> =
-            (0..SEGMENTS).map(|index| HEXLOWER.encode(&Sha256::digest(self.segment(index)))).collect();
+        let digests: Vec<String> = (0..self.bytes.len().div_ceil(SEGMENT))
+            .map(|index| HEXLOWER.encode(&Sha256::digest(self.segment(index))))
+            .collect();
         self.ask("POST", "/assemble/x", "", json!({ "segments": digests }).to_string().as_bytes())
     }
 }
@@ -155,4 +160,31 @@ fn a_killed_receiver_goes_on_with_what_it_had() {
     let left: Vec<_> = files.read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["in"]);
     kill(node);
+}
+
+#[test]
+fn a_full_disk_refuses_a_segment_and_with_space_the_upload_goes_on() {
+    let lab = Lab::new();
+    let bytes = fs::read(lab.data("data.bin", SEGMENT * 6)).unwrap();
+    let mut node = cramped(&lab);
+    let address = node.url.clone().unwrap().strip_prefix("http://").unwrap().to_owned();
+    let sender = Sender { address: address.clone(), bytes };
+    sender.open();
+    for index in [0, 5, 1, 2, 4, 3] {
+        let (status, body) = sender.try_put(index);
+        // 4 MiB fit.
+        assert_eq!(status, if index < 4 { 200 } else { 507 }, "{index} {body}");
+        if index >= 4 {
+            assert_eq!(body["type"], "urn:skep:problem:no-space");
+        }
+    }
+    assert_eq!(sender.open()["held"], json!([[0, 4]]), "what fits is kept");
+    assert_eq!(sender.assemble().unwrap().0, 409);
+    assert_eq!(node.stop(), 0);
+    let _node = lab.serve_at(&address, &[]);
+    assert_eq!(sender.open()["held"], json!([[0, 4]]));
+    sender.put(4);
+    sender.put(5);
+    assert_eq!(sender.assemble().unwrap().0, 201);
+    assert!(fs::read(lab.path("state/root/in/data.bin")).unwrap() == sender.bytes);
 }
