@@ -9,7 +9,7 @@ use crate::log::Logs;
 use crate::node::NodeError;
 use crate::store::StateError;
 use crate::swarm::{ClientError, InFlight};
-use crate::upload::UploadLimits;
+use crate::upload::{UploadError, UploadLimits};
 
 /// Limits of a node; the defaults are those of the specification.
 #[derive(Debug, Clone)]
@@ -129,6 +129,9 @@ pub enum StartError {
     /// The state cannot be read.
     #[error(transparent)]
     State(#[from] StateError),
+    /// What others pushed here cannot be taken up again.
+    #[error("cannot take up uploads: {0}")]
+    Uploads(#[from] UploadError),
     /// The server cannot listen.
     #[error(transparent)]
     Node(#[from] NodeError),

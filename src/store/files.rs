@@ -44,10 +44,28 @@ pub fn partial_name(id: &ContentId) -> OsString {
     format!(".skep-{}.part", &id.to_string()[..24]).into()
 }
 
+/// An open folder that contents lie in.
+#[derive(Debug, Clone)]
+pub struct Base {
+    dir: Arc<Dir>,
+    path: PathBuf,
+}
+
+impl Base {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn open(path: &Path) -> Result<Self, FilesError> {
+        let dir = Dir::open_ambient_dir(path, ambient_authority()).map_err(|e| FilesError::new("open", path, e))?;
+        Ok(Self { dir: Arc::new(dir), path: path.into() })
+    }
+}
+
 /// The files of one content.
 #[derive(Debug)]
 pub struct ContentFiles {
-    pub(super) base: Dir,
+    pub(super) base: Arc<Dir>,
     pub(super) base_path: PathBuf,
     pub(super) top: RwLock<OsString>,
     pub(super) manifest: Arc<Manifest>,
@@ -75,10 +93,14 @@ impl ContentFiles {
         place: Place,
         stamps: Vec<FileStamp>,
     ) -> Result<Self, FilesError> {
-        let dir = Dir::open_ambient_dir(base, ambient_authority()).map_err(|e| FilesError::new("open", base, e))?;
+        Ok(Self::open_in(&Base::open(base)?, top, manifest, place, stamps))
+    }
+
+    /// [`Self::open`], in a folder that many share: without a handle of its own for each.
+    pub fn open_in(base: &Base, top: &OsStr, manifest: Arc<Manifest>, place: Place, stamps: Vec<FileStamp>) -> Self {
         let files = Self {
-            base: dir,
-            base_path: base.into(),
+            base: base.dir.clone(),
+            base_path: base.path.clone(),
             top: RwLock::new(top.into()),
             layout: Layout::new(&manifest),
             manifest,
@@ -92,7 +114,7 @@ impl ContentFiles {
         if !stamps.is_empty() {
             files.pin(stamps);
         }
-        Ok(files)
+        files
     }
 
     /// The manifest these files belong to.
@@ -234,8 +256,8 @@ impl ContentFiles {
             .map_err(|e| FilesError::new("open", &self.base_path, e.into()))
     }
 
-    /// Closes every file.
-    pub(super) fn close(&self) {
+    /// Closes every file; those that are needed again are opened again.
+    pub fn close(&self) {
         self.handles.clear();
     }
 

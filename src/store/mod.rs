@@ -23,7 +23,7 @@ mod uploads;
 mod write;
 
 pub use error::{FilesError, FilesErrorKind};
-pub use files::{ContentFiles, Place, partial_name};
+pub use files::{Base, ContentFiles, Place, partial_name};
 pub use landing::{Identity, Replace, numbered};
 pub use record::{Chosen, ChosenLimits, FetchRecord, JobRecord, Phase, PushRecord, SendRecord, TransferRecord};
 pub use region::Region;

@@ -37,13 +37,14 @@ impl Upload {
         if let Err(error) = &written {
             tracing::error!(target: "upload", upload = self.id, "segments could not be made durable: {error}");
             self.lock().ledger.on_sync_failed();
-            let upload = self.clone();
-            let reopened = tokio::task::spawn_blocking(move || upload.reopen()).await;
-            if let Ok(Err(error)) = reopened {
-                tracing::error!(target: "upload", upload = self.id, "{error}");
-            }
+            self.reopen();
         } else {
-            self.lock().ledger.on_recorded();
+            let mut inner = self.lock();
+            inner.ledger.on_recorded();
+            if inner.writers.is_empty() {
+                // Uploads that wait for days must not hold descriptors.
+                self.files().close();
+            }
         }
         written
     }

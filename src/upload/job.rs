@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use super::ledger::{Ledger, Run};
 use super::segment::Lease;
 use crate::clock::unix_ms;
 use crate::content::{Digest, Manifest};
-use crate::store::{ContentFiles, FilesError, Identity, Place, State};
+use crate::store::{Base, ContentFiles, Identity, Place, State};
 
 /// Segments of one upload that may come at once.
 const WRITERS: usize = 64;
@@ -116,7 +116,7 @@ pub struct Upload {
     pub(super) policy: Policy,
     pub(super) path: PathBuf,
     pub(super) manifest: Arc<Manifest>,
-    pub(super) root: PathBuf,
+    pub(super) root: Base,
     pub(super) state: Arc<State>,
     pub(super) expiry: Duration,
     pub(super) files: Mutex<Arc<ContentFiles>>,
@@ -140,13 +140,13 @@ impl Upload {
         id: &str,
         description: &Description,
         target: Target,
-        root: &Path,
+        root: &Base,
         state: Arc<State>,
         expiry: Duration,
         recorded: Vec<(u32, Digest)>,
-    ) -> Result<Self, FilesError> {
+    ) -> Self {
         let manifest = Arc::new(target.manifest);
-        let files = open_files(root, id, &manifest)?;
+        let files = open_files(root, id, &manifest);
         let mut ledger = Ledger::new(files.layout().piece_count(), recorded);
         if !files.can_hold(ledger.held()) {
             let all: Vec<u32> = ledger.held().ones().collect();
@@ -154,13 +154,13 @@ impl Upload {
         }
         let expires_ms = unix_ms().saturating_add(expiry.as_millis() as u64);
         let inner = Inner { ledger, stage: Stage::Open, expires_ms, writers: HashMap::new(), flushing: false };
-        Ok(Self {
+        Self {
             id: id.to_owned(),
             description: description.digest(),
             policy: description.policy,
             path: target.path,
             manifest,
-            root: root.to_owned(),
+            root: root.clone(),
             state,
             expiry,
             files: Mutex::new(Arc::new(files)),
@@ -171,7 +171,7 @@ impl Upload {
             metadata: description.metadata.clone(),
             part: description.part,
             recording: tokio::sync::Mutex::default(),
-        })
+        }
     }
 
     /// Its name.
@@ -214,10 +214,9 @@ impl Upload {
     }
 
     /// Opens the files anew: those at hand must not be relied on after a failed sync.
-    pub(super) fn reopen(&self) -> Result<(), FilesError> {
-        let files = open_files(&self.root, &self.id, &self.manifest)?;
+    pub(super) fn reopen(&self) {
+        let files = open_files(&self.root, &self.id, &self.manifest);
         *self.files.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(files);
-        Ok(())
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -316,8 +315,8 @@ pub(super) fn partial_name(id: &str) -> OsString {
     format!(".skep-upload-{id}.part").into()
 }
 
-fn open_files(root: &Path, id: &str, manifest: &Arc<Manifest>) -> Result<ContentFiles, FilesError> {
-    ContentFiles::open(root, &partial_name(id), manifest.clone(), Place::Fetched, Vec::new())
+fn open_files(root: &Base, id: &str, manifest: &Arc<Manifest>) -> ContentFiles {
+    ContentFiles::open_in(root, &partial_name(id), manifest.clone(), Place::Fetched, Vec::new())
 }
 
 fn timestamp(unix_ms: u64) -> String {

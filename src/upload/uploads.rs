@@ -15,11 +15,13 @@ use super::error::UploadError;
 use super::job::{Record, Stage, StageRecord, Upload, partial_name};
 use crate::clock::unix_ms;
 use crate::content::{Digest, name};
-use crate::store::{FilesError, State, StateError};
+use crate::store::{Base, State};
 use crate::throttle::Throttle;
 
 /// Longest name of an upload.
 const MAX_ID: usize = 64;
+/// Uploads that are done and remembered, for whoever asks again.
+const REMEMBERED: usize = 1_024;
 /// The clock is looked at this often: it may jump.
 const LOOK: Duration = Duration::from_secs(3_600);
 
@@ -35,7 +37,7 @@ pub struct Opened {
 /// Every upload that a node receives or has lately received.
 #[derive(Debug)]
 pub struct Uploads {
-    root: PathBuf,
+    root: Base,
     state: Arc<State>,
     limits: UploadLimits,
     down: [Arc<Throttle>; 1],
@@ -49,10 +51,15 @@ impl Uploads {
     /// The uploads on record, as far as they are still sound. Blocks.
     ///
     /// # Errors
-    /// The state cannot be read.
-    pub fn load(root: &Path, state: Arc<State>, limits: UploadLimits, down: Arc<Throttle>) -> Result<Self, StateError> {
+    /// The root or the state cannot be read.
+    pub fn load(
+        root: &Path,
+        state: Arc<State>,
+        limits: UploadLimits,
+        down: Arc<Throttle>,
+    ) -> Result<Self, UploadError> {
         let uploads = Self {
-            root: root.to_owned(),
+            root: Base::open(root)?,
             state,
             limits,
             down: [down],
@@ -73,7 +80,7 @@ impl Uploads {
         let target = description.check()?;
         let segments = self.state.segments(id)?;
         let digests: Vec<Digest> = segments.iter().map(|(_, digest)| *digest).collect();
-        let upload = self.make(id, description, target, segments)?;
+        let upload = self.make(id, description, target, segments);
         upload.lock().expires_ms = record.expires_ms;
         match record.stage {
             StageRecord::Open => {}
@@ -91,13 +98,7 @@ impl Uploads {
         Ok(upload)
     }
 
-    fn make(
-        &self,
-        id: &str,
-        description: &Description,
-        target: Target,
-        recorded: Vec<(u32, Digest)>,
-    ) -> Result<Upload, FilesError> {
+    fn make(&self, id: &str, description: &Description, target: Target, recorded: Vec<(u32, Digest)>) -> Upload {
         Upload::new(id, description, target, &self.root, self.state.clone(), self.limits.expiry, recorded)
     }
 
@@ -153,7 +154,7 @@ impl Uploads {
         let target = description.check()?;
         let others: Vec<Claim> = self.lock().values().filter_map(|upload| upload.claim()).collect();
         let checked = target.clone();
-        let upload = self.make(id, description, target, Vec::new())?;
+        let upload = self.make(id, description, target, Vec::new());
         let files = upload.files();
         let free = files.free_space().map_err(|error| UploadError::Disk(error.to_string()))?;
         admission::admit(&checked, description.policy, &others, &self.limits, free)?;
@@ -165,8 +166,27 @@ impl Uploads {
         files.delete_named(&partial_name(id))?;
         self.state.put_upload(id, &upload.record(), description)?;
         let upload = Arc::new(upload);
+        self.forget_some()?;
         self.lock().insert(id.to_owned(), upload.clone());
         Ok(Opened { upload, new: true })
+    }
+
+    /// Forgets those that ended first where too many are remembered.
+    fn forget_some(&self) -> Result<(), UploadError> {
+        let ended = |upload: &Arc<Upload>| {
+            let inner = upload.lock();
+            matches!(inner.stage, Stage::Done(_)).then_some((inner.expires_ms, upload.id.clone()))
+        };
+        let mut done: Vec<(u64, String)> = self.lock().values().filter_map(ended).collect();
+        if done.len() < REMEMBERED {
+            return Ok(());
+        }
+        done.sort();
+        for (_, id) in &done[..=done.len() - REMEMBERED] {
+            self.state.remove_upload(id)?;
+            self.lock().remove(id);
+        }
+        Ok(())
     }
 
     /// Removes an upload and what is here of it. One that is done is only forgotten.
