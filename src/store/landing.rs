@@ -63,7 +63,7 @@ impl ContentFiles {
     /// a folder should, on the way to it.
     ///
     /// # Errors
-    /// [`FilesErrorKind::Escape`] then; else what the disk says.
+    /// [`super::FilesErrorKind::Escape`] then; else what the disk says.
     pub fn check_landing(&self, path: &Path) -> Result<(), FilesError> {
         match beneath::open_folder(&self.base, path.parent().unwrap_or(Path::new(""))) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -75,7 +75,7 @@ impl ContentFiles {
     /// way and syncs them. What a folder replaced is left under the content's former name.
     ///
     /// # Errors
-    /// [`FilesErrorKind::Exists`] if the name is taken, [`FilesErrorKind::Escape`] if a link or a
+    /// [`super::FilesErrorKind::Exists`] if the name is taken, [`super::FilesErrorKind::Escape`] if a link or a
     /// file stands in the way; else what the disk says.
     pub fn land(&self, path: &Path, replace: Replace) -> Result<(), FilesError> {
         let failed = |e: io::Error| FilesError::new("publish", path, e);

@@ -36,7 +36,7 @@ pub enum Policy {
 /// The body of `POST /upload/{transfer}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Description {
-    /// [`VERSION`].
+    /// 1.
     pub version: u32,
     /// Where it shall appear, relative to the root, escaped as in [`name`].
     pub path: String,
