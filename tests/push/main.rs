@@ -193,6 +193,27 @@ async fn when_all_paths_die_it_waits_says_so_and_goes_on() {
     receiver.with(|r| assert!(r.published.as_deref() == Some(&std::fs::read(&file).unwrap()[..])));
 }
 
+#[tokio::test]
+async fn one_that_was_begun_waits_for_its_paths_when_it_is_resumed() {
+    let (node, receiver, dir) = (TestNode::start().await, Receiver::default(), tempfile::tempdir().unwrap());
+    let address = receiver.serve().await;
+    let relays = [Relay::to(address).await, Relay::to(address).await];
+    let file = noise_file(dir.path(), "a", 50 * SEGMENT as usize);
+    receiver.with(|r| r.holds_back_from = Some(5));
+    let id = send(&node, &file, &relays[0].url(), |request| request.paths = vec![relays[1].url()]).await;
+    node.wait(id, |row| row.pieces_done == 5).await;
+    order(&node, Command::Pause { ids: vec![id] }).await;
+    node.wait(id, is(TransferState::Paused)).await;
+    relays.iter().for_each(Relay::cut);
+    receiver.with(|r| r.holds_back_from = None);
+    order(&node, Command::Resume { ids: vec![id] }).await;
+    let row = node.wait(id, |row| row.reason.contains("no path answers")).await;
+    assert_eq!((row.strategy.as_str(), row.pieces_done), ("transit-multipath-parallel", 5));
+    relays[0].mend();
+    node.done(id).await;
+    receiver.with(|r| assert!(r.published.as_deref() == Some(&std::fs::read(&file).unwrap()[..])));
+}
+
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn paths_by_local_address_are_paths_too() {
