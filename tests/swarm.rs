@@ -240,6 +240,22 @@ async fn a_ban_reaches_every_running_transfer_at_once_and_so_does_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_drains_begins_nothing_and_serves_on() {
+    let (node, other) = (TestNode::start().await, TestNode::start().await);
+    let theirs = other.share(&noise_file(other.dir.path(), "theirs", 100_000)).await;
+    let ours = node.share(&noise_file(node.dir.path(), "ours", 100_000)).await;
+    node.control.command(Command::Drain { on: true }).await.unwrap();
+    node.snapshot(Focus::default(), |snapshot| snapshot.node.draining).await;
+    let id = node.get(&theirs).await;
+    node.wait(id, |row| row.reason.contains("drains")).await;
+    let served = other.get(&ours).await;
+    other.done(served).await;
+    assert_eq!(node.wait(id, |_| true).await.done, 0);
+    node.control.command(Command::Drain { on: false }).await.unwrap();
+    node.done(id).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_lies_about_its_bitmap_does_no_harm() {
     with_hostile(Vice::LiesAboutBitmap).await;
 }

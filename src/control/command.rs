@@ -234,6 +234,12 @@ pub enum Command {
         /// `host:port` as listed.
         peer: String,
     },
+    /// Let what runs come to its end and begin nothing more (or begin again): before a machine goes down.
+    /// What is shared goes on being served. Not kept over a restart.
+    Drain {
+        /// Begin nothing more.
+        on: bool,
+    },
     /// How much is logged, wherever this node logs to (viewers, its file, stderr): an env-filter directive such as `info` or `skep_engine::swarm=debug`.
     SetLogLevel {
         /// The directive.

@@ -291,6 +291,9 @@ pub struct NodeRow {
     pub connections: u32,
     /// Free bytes where the root lies.
     pub disk_free: u64,
+    /// Nothing new begins here until the operator says so.
+    #[serde(default)]
+    pub draining: bool,
 }
 
 /// `node.info`.

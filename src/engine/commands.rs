@@ -109,6 +109,12 @@ impl Core {
                     ))
                 }
             }
+            Command::Drain { on } => {
+                self.services.places.hold(on);
+                tracing::info!(target: "engine", "{}", if on { "draining: nothing new begins" } else { "drains no more" });
+                self.services.bell.changed.notify_one();
+                Ok(Reply::Done)
+            }
             Command::SetLogLevel { filter } => {
                 self.logs.set_filter(&filter).map_err(|e| error(CommandErrorKind::Invalid, e.to_string()))?;
                 Ok(Reply::Done)

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use super::commands::Core;
 use super::publisher::NodeFigures;
+use super::turns::Gate;
 use crate::control::{BanRow, NodeRow, TransferRow};
 use crate::node::{self, EngineFigures};
 use crate::swarm::Swarm;
@@ -18,6 +19,7 @@ pub(super) struct Figures {
     pub connections: node::Connections,
     pub throttle_up: Arc<Throttle>,
     pub throttle_down: Arc<Throttle>,
+    pub places: Arc<Gate>,
 }
 
 impl NodeFigures for Figures {
@@ -32,6 +34,7 @@ impl NodeFigures for Figures {
             limit_up: self.throttle_up.rate(),
             limit_down: self.throttle_down.rate(),
             connections: self.connections.open(),
+            draining: self.places.is_held(),
             disk_free: disk.map_or(0, |disk| disk.f_bavail.saturating_mul(disk.f_frsize)),
             ..self.fixed.clone()
         }

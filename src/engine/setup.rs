@@ -92,7 +92,8 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
         ..NodeRow::default()
     };
     let connections = node.connections();
-    let figures = Figures { fixed, swarm: swarm.clone(), connections, throttle_up, throttle_down };
+    let places = services.places.clone();
+    let figures = Figures { fixed, swarm: swarm.clone(), connections, throttle_up, throttle_down, places };
     let ring = config.logs.ring(&config.name);
     let span = ring.span();
     let core = Arc::new(Core {

@@ -436,7 +436,12 @@ async fn work(mut job: Job, strategies: Arc<Strategies>, first: bool) -> Result<
     let place = if moves_bytes {
         let weight = weight(&job.shared.record());
         let blocked = || {
-            job.shared.update(|row| row.reason = "waiting for a place: as many transfers run as are allowed".into());
+            let why = if job.services.places.is_held() {
+                "waiting: the node drains, nothing new begins"
+            } else {
+                "waiting for a place: as many transfers run as are allowed"
+            };
+            job.shared.update(|row| row.reason = why.into());
         };
         tokio::select! {
             () = job.stop.cancelled() => return Ok(JobEnd::Stopped),

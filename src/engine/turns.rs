@@ -22,12 +22,14 @@ pub(crate) struct Weight {
 #[derive(Debug)]
 struct Turns<T> {
     free: usize,
+    /// Nobody is called: the node drains.
+    held: bool,
     waiting: Vec<(TransferId, Weight, T)>,
 }
 
 impl<T> Turns<T> {
     fn new(places: usize) -> Self {
-        Self { free: places, waiting: Vec::new() }
+        Self { free: places, held: false, waiting: Vec::new() }
     }
 
     fn wait(&mut self, id: TransferId, weight: Weight, ticket: T) {
@@ -47,7 +49,7 @@ impl<T> Turns<T> {
 
     /// The next one whose turn it is: its place is taken.
     fn next(&mut self) -> Option<T> {
-        if self.free == 0 {
+        if self.free == 0 || self.held {
             return None;
         }
         let key = |weight: &Weight| (-i16::from(weight.priority), weight.rank);
@@ -100,6 +102,17 @@ impl Gate {
         while let Some(ticket) = self.with(Turns::next) {
             let _ = ticket.send(Place(self.clone()));
         }
+    }
+
+    /// Calls nobody from now on, or again: those who have a place keep it.
+    pub(crate) fn hold(self: &Arc<Self>, held: bool) {
+        self.with(|turns| turns.held = held);
+        self.call();
+    }
+
+    /// True while nobody is called.
+    pub(crate) fn is_held(&self) -> bool {
+        self.with(|turns| turns.held)
     }
 
     /// Waits for a turn; `blocked` is called once if it does not come at once. Dropping the future
@@ -159,6 +172,20 @@ mod tests {
         turns.wait(TransferId(2), weight(0, 2), 2);
         turns.leave(TransferId(1));
         assert_eq!(turns.next(), Some(2));
+    }
+
+    #[tokio::test]
+    async fn while_it_is_held_nobody_begins_and_nobody_is_stopped() {
+        let gate = Gate::new(2);
+        let first = gate.enter(TransferId(1), weight(0, 1), || panic!("it is free")).await.unwrap();
+        gate.hold(true);
+        let mut second = Box::pin(gate.enter(TransferId(2), weight(0, 2), || {}));
+        assert!(futures_util::poll!(&mut second).is_pending(), "although a place is free");
+        drop(first);
+        assert!(futures_util::poll!(&mut second).is_pending());
+        assert!(gate.is_held());
+        gate.hold(false);
+        assert!(second.await.is_some());
     }
 
     #[tokio::test]

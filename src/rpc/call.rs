@@ -40,6 +40,7 @@ pub(super) const COMMANDS: &[CommandMethod] = &[
     CommandMethod { name: "transfer.move", tag: "move", known: &["id", "up"] },
     CommandMethod { name: "swarm.ban", tag: "ban", known: &["peer"] },
     CommandMethod { name: "swarm.unban", tag: "unban", known: &["peer"] },
+    CommandMethod { name: "node.drain", tag: "drain", known: &["on"] },
     CommandMethod { name: "node.log_level", tag: "set_log_level", known: &["filter"] },
 ];
 
@@ -176,6 +177,7 @@ mod tests {
             Command::Move { id: TransferId(2), up: true },
             Command::Ban { peer: "a:1".into() },
             Command::Unban { peer: "a:1".into() },
+            Command::Drain { on: true },
             Command::SetLogLevel { filter: "info".into() },
         ]
     }

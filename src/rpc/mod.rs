@@ -22,6 +22,7 @@
 //! | `swarm.unban` | `peer` | `{"reply":"done"}` |
 //! | `node.info` | | [`NodeInfo`](crate::control::NodeInfo) |
 //! | `node.snapshot` | `focus?` | [`Snapshot`](crate::control::Snapshot) |
+//! | `node.drain` | `on`: begin nothing more, or begin again | `{"reply":"done"}` |
 //! | `node.log_level` | `filter` | `{"reply":"done"}` |
 //! | `transport.send` | the fields of [`SendRequest`](crate::control::SendRequest) | `{"reply":"added",…}` |
 //! | `transport.stats` | | `{"node":…,"transfers":[…]}`: rates, bytes |

@@ -62,6 +62,7 @@ fn keys_become_commands() {
         ("K", vec![]),
         ("K j K", vec![Command::Move { id: TransferId(2), up: true }]),
         ("J J", vec![Command::Move { id: TransferId(1), up: false }]),
+        ("D", vec![Command::Drain { on: true }]),
         ("2 B", vec![]),
         ("2 j B", vec![Command::Ban { peer: peer() }]),
         ("2 j B u", vec![Command::Ban { peer: peer() }, Command::Unban { peer: peer() }]),

@@ -43,6 +43,7 @@ pub enum Action {
     Bottom,
     PauseResume,
     PauseAll,
+    Drain,
     Cancel,
     Remove,
     Retry,

@@ -71,6 +71,8 @@ pub const TABLE: &[Entry] = &[
         "Write what was recorded into a file, for skep attach --replay."),
     line(A::Targets, "targets", &["@"], "nodes", Global, View, 0,
         "Show another node: this one, or those that the configuration names."),
+    line(A::Drain, "node.drain", &["D"], "drain", Global, Reversible, 0,
+        "Let what runs come to its end and begin nothing more, or begin again; what is shared is served on."),
     line(A::Theme, "theme", &["t"], "theme", Global, View, 0,
         "Choose a theme; the screen shows it while you choose, Esc goes back."),
     line(A::Glyphs, "glyphs", &["e"], "glyphs", Global, View, 0,

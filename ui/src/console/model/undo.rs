@@ -108,6 +108,10 @@ fn step(command: &Command, told: Told, snapshot: &Snapshot) -> Option<Step> {
         Command::Unban { peer } => {
             made(format!("lifting the ban of {peer}"), &[], vec![Command::Ban { peer: peer.clone() }])
         }
+        Command::Drain { on } => {
+            let what = if *on { "draining the node" } else { "ending the drain" };
+            made(what.to_owned(), &[], vec![Command::Drain { on: !on }])
+        }
         Command::Cancel { ids } => made(format!("cancelling {}", called(ids)), ids, Vec::new()),
         Command::Remove { ids, .. } => made(format!("removing {}", called(ids)), ids, Vec::new()),
         Command::Verify { .. }
@@ -169,6 +173,7 @@ mod tests {
                 vec![Command::Move { id: TransferId(1), up: false }],
             ),
             (Command::Unban { peer: peer() }, "lifting the ban of 10.0.0.7:7070", vec![Command::Ban { peer: peer() }]),
+            (Command::Drain { on: true }, "draining the node", vec![Command::Drain { on: false }]),
             (Command::Ban { peer: peer() }, "the ban of 10.0.0.7:7070", vec![Command::Unban { peer: peer() }]),
             (Command::Cancel { ids: ids(&[1]) }, "cancelling t1", vec![]),
             (Command::Remove { ids: ids(&[1, 2]), data: true }, "removing 2 transfers", vec![]),

@@ -114,6 +114,9 @@ fn badges(canvas: &mut Canvas<'_>, mut x: u16, y: u16, right: u16, context: Cont
     if model.settings.read_only {
         x += canvas.text(x, y, room(x), " READ-ONLY ", Token::BadgeReadOnly) + 1;
     }
+    if model.snapshot.node.draining {
+        x += canvas.text(x, y, room(x), " DRAINING ", Token::BadgeReadOnly) + 1;
+    }
     if model.settings.embedded {
         canvas.text(x, y, room(x), " EMBEDDED ", Token::BadgeEmbedded);
     } else {

@@ -60,6 +60,7 @@ pub fn perform(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
         Action::HidePane => hide(model),
         Action::NextLayout => next_layout(model),
         Action::LiftBan => lift_ban(model, effects),
+        Action::Drain => effects.push(Effect::command(Command::Drain { on: !model.snapshot.node.draining }, "drain")),
         Action::NodeLimit => {
             let node = &model.snapshot.node;
             let form = Form::limit(Vec::new(), "the node", node.limit_down, node.limit_up);
