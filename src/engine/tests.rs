@@ -59,6 +59,7 @@ async fn a_transfer_that_cannot_be_recorded_is_not_started() {
         let state = State::on(Filling { memory: InMemoryBackend::new(), left: left.clone() }).unwrap();
         let config = EngineConfig::new(dir.path().join("state"), dir.path().join("root"));
         std::fs::create_dir_all(&config.state_dir).unwrap();
+        std::fs::create_dir_all(&config.root).unwrap();
         let engine = setup::start(config, Arc::new(state), "token".repeat(8)).await.unwrap();
         let request = AddTransfer {
             link: format!("skep://127.0.0.1:1/{}", "a".repeat(64)),

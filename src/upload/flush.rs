@@ -25,6 +25,16 @@ impl Upload {
     /// # Errors
     /// The disk refused: what was not recorded is not held any more.
     pub(super) async fn flush(self: &Arc<Self>) -> Result<(), UploadError> {
+        // On a task of its own: a sender that goes away while it waits for this must not leave a batch
+        // that is for ever under way.
+        let flushed = tokio::spawn({
+            let upload = self.clone();
+            async move { upload.flush_batch().await }
+        });
+        flushed.await.unwrap_or_else(|error| Err(UploadError::Disk(format!("internal: {error}"))))
+    }
+
+    async fn flush_batch(self: &Arc<Self>) -> Result<(), UploadError> {
         let _one = self.recording.lock().await;
         let Some(batch) = self.lock().ledger.next_batch() else { return Ok(()) };
         let (upload, files) = (self.clone(), self.files());

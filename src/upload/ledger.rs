@@ -130,7 +130,8 @@ impl Ledger {
         self.lose(&lost);
     }
 
-    /// These are not what they should be, and are wanted again.
+    /// These are not what they should be, and are wanted again. Not while a batch is under way: it would
+    /// bring them back into the record.
     pub fn lose(&mut self, segments: &[u32]) {
         for segment in segments {
             if *segment < self.held.len() {
@@ -139,7 +140,6 @@ impl Ledger {
             self.digests.remove(segment);
         }
         self.unsynced.retain(|segment| self.held.get(*segment));
-        self.syncing.retain(|segment| self.held.get(*segment));
         if self.unsynced.is_empty() {
             (self.unsynced_bytes, self.since) = (0, None);
         }
@@ -278,6 +278,8 @@ mod tests {
                         ledger.on_recorded();
                     },
                     Step::Failed => { batch = None; ledger.on_sync_failed(); }
+                    // Whoever loses segments waits for the batch under way.
+                    Step::Lose(_) if batch.is_some() => {}
                     Step::Lose(n) => { ledger.lose(&[n]); recorded.remove(&n); }
                 }
                 for (n, digest) in &recorded {
