@@ -39,9 +39,9 @@ fn a_storm_of_sizes_ends_with_the_right_screen() {
     };
     terminal.wait_for("drawn at its last size", footer);
     terminal.press("?");
-    terminal.wait_for_text("Show the keys that work here");
+    terminal.wait_for_text("j k scroll, Esc closes");
     terminal.press("\x1b");
-    terminal.wait_for("without help", |screen| !screen.contents().contains("Show the keys that work here"));
+    terminal.wait_for("without help", |screen| !screen.contents().contains("j k scroll, Esc closes"));
     terminal.press("q");
     assert_eq!(terminal.exit_code(), 0);
     terminal.assert_restored();
@@ -137,7 +137,7 @@ fn a_terminal_that_takes_nothing_holds_up_nothing() {
     }
     terminal.release();
     terminal.press("?");
-    terminal.wait_for_text("Show the keys that work here");
+    terminal.wait_for_text("j k scroll, Esc closes");
     terminal.press("\x1b");
     terminal.hold();
     for _ in 0..20 {

@@ -84,7 +84,8 @@ fn a_receiver_that_is_gone_ends_the_push_which_goes_on_later() {
     let path = from.data("data.bin", SIZE as usize);
     let dest = format!("{url}/copy.bin");
     let mut sender = send(&from, &dest, &[]);
-    until_bytes(&mut sender, 4_000_000);
+    // Three batches' time at this rate: the first is on the disk.
+    until_bytes(&mut sender, 12_000_000);
     kill(receiver);
     let (code, rest) = sender.wait();
     assert_eq!(code, 3, "can be resumed: {rest}");
