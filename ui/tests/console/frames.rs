@@ -71,9 +71,11 @@ fn seven_sizes() {
 #[test]
 fn panes_expanded() {
     for (key, name) in [("1", "transfers"), ("2", "pieces"), ("7", "log")] {
-        let mut model = console(100, 30, busy());
-        press(&mut model, &format!("{key} z"));
-        insta::assert_snapshot!(format!("expanded_{name}"), text(&model));
+        for (columns, rows) in [(80, 24), (120, 40), (200, 60)] {
+            let mut model = console(columns, rows, busy());
+            press(&mut model, &format!("{key} z"));
+            insta::assert_snapshot!(format!("expanded_{name}_{columns}x{rows}"), text(&model));
+        }
     }
 }
 
