@@ -7,7 +7,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | [`format`] | the bytes of a file: frames that hold the differences between snapshots |
+//! | [`mod@format`] | the bytes of a file: frames that hold the differences between snapshots |
 //! | [`pace`] | how often a moment is recorded, so that an hour fits; pure |
 //! | [`tape`] | frames in files, found by time; the oldest files go |
 //! | [`recorder`] | the thread that writes and reads, and the handle that the console holds |
