@@ -8,6 +8,7 @@
 //! A transfer is owned by one task; everyone else sends it orders and reads its row. The record on
 //! the disk follows the row of facts: what a restart finds is what was true.
 
+mod add;
 mod commands;
 mod config;
 mod fetch_job;

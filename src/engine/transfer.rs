@@ -371,18 +371,7 @@ fn at_rest(record: &TransferRecord, state: &State) -> Result<Option<TransferDeta
         (_, Phase::Cancelled) => Bitmap::empty(pieces),
         _ => state.bitmap(record.id, pieces)?.unwrap_or_else(|| Bitmap::empty(pieces)),
     };
-    Ok(Some(TransferDetail {
-        id: record.id,
-        generation: crate::clock::unix_ms(),
-        piece_length: manifest.piece_length,
-        have: Bits(Arc::new(have)),
-        in_flight: Vec::new(),
-        failed: Vec::new(),
-        availability: Arc::default(),
-        peers: Vec::new(),
-        trackers: Vec::new(),
-        files: Arc::new(files_shown(&manifest)),
-    }))
+    Ok(Some(resting(record, manifest.piece_length, have, files_shown(&manifest))))
 }
 
 /// The same of a push: what was acknowledged.
@@ -398,18 +387,23 @@ fn pushed_at_rest(record: &TransferRecord, state: &State) -> Result<Option<Trans
         }
         have
     };
-    Ok(Some(TransferDetail {
+    Ok(Some(resting(record, push.segment, have, send_job::files_of(&push))))
+}
+
+/// Details without anything that only a running transfer has.
+fn resting(record: &TransferRecord, piece_length: u64, have: Bitmap, files: Vec<(String, u64)>) -> TransferDetail {
+    TransferDetail {
         id: record.id,
         generation: crate::clock::unix_ms(),
-        piece_length: push.segment,
+        piece_length,
         have: Bits(Arc::new(have)),
         in_flight: Vec::new(),
         failed: Vec::new(),
         availability: Arc::default(),
         peers: Vec::new(),
         trackers: Vec::new(),
-        files: Arc::new(send_job::files_of(&push)),
-    }))
+        files: Arc::new(files),
+    }
 }
 
 /// What decides when a transfer's turn comes.

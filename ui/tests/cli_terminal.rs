@@ -14,10 +14,7 @@ fn the_console_opens_on_a_node_of_its_own_and_leaves_the_terminal_as_it_was() {
     terminal.wait_for("on its own screen", |screen| screen.alternate_screen());
     terminal.wait_for("without a cursor", |screen| screen.hide_cursor());
     lab.run(&["limit"]).expect(0);
-    terminal.press("?");
-    terminal.wait_for_text("j k scroll, Esc closes");
-    terminal.press("\x1b");
-    terminal.wait_for("without help", |screen| !screen.contents().contains("j k scroll, Esc closes"));
+    terminal.look_at_help();
     terminal.press("q");
     assert_eq!(terminal.exit_code(), 0);
     terminal.assert_restored();
@@ -36,10 +33,7 @@ fn a_light_terminal_gets_the_light_theme() {
     // Among the answer are 1, b, r, g and slashes: all of them keys of the console.
     terminal.press("\x1b]11;rgb:bbbb/ffff/1111\x1b\\");
     terminal.wait_for("light", |screen| ground(screen) == Some(vt100::Color::Rgb(0xfa, 0xf7, 0xf0)));
-    terminal.press("?");
-    terminal.wait_for_text("j k scroll, Esc closes");
-    terminal.press("\x1b");
-    terminal.wait_for("without help", |screen| !screen.contents().contains("j k scroll, Esc closes"));
+    terminal.look_at_help();
     terminal.press("q");
     assert_eq!(terminal.exit_code(), 0);
     terminal.assert_restored();

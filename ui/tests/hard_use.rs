@@ -38,10 +38,7 @@ fn a_storm_of_sizes_ends_with_the_right_screen() {
         last.contains("quit") && screen.contents().contains("nothing here yet")
     };
     terminal.wait_for("drawn at its last size", footer);
-    terminal.press("?");
-    terminal.wait_for_text("j k scroll, Esc closes");
-    terminal.press("\x1b");
-    terminal.wait_for("without help", |screen| !screen.contents().contains("j k scroll, Esc closes"));
+    terminal.look_at_help();
     terminal.press("q");
     assert_eq!(terminal.exit_code(), 0);
     terminal.assert_restored();

@@ -19,6 +19,8 @@
 //! - When nothing is queued, idle paths hedge: they send the slowest outstanding segments once more. The
 //!   first acknowledgement counts, the other request is aborted.
 
+mod deal;
+mod death;
 mod hedge;
 mod path;
 #[cfg(test)]
@@ -31,7 +33,7 @@ use self::path::Path;
 pub use self::path::Standing;
 use super::retry;
 use super::runs::Runs;
-use super::score::{Terms, Weights, is_far_behind, score, shares};
+use super::score::{Terms, Weights};
 use crate::content::Bitmap;
 
 /// How often the queues are dealt anew.
@@ -387,68 +389,6 @@ impl Plan {
         if is_alone { Verdict::Again } else { Verdict::Covered }
     }
 
-    /// A path is dead: everything that it had goes to the others at once.
-    pub fn kill(&mut self, id: PathId, why: &str, random: f64, now: Instant) {
-        let Some(path) = self.paths.get_mut(id) else { return };
-        if path.is_usable() || path.standing == Standing::Probing {
-            path.die(now, random);
-        }
-        let mut orphans = std::mem::take(&mut self.paths[id].queue);
-        let mut lost = Vec::new();
-        for (segment, flight) in &mut self.flights {
-            if flight.carriers.iter().any(|(carrier, _)| *carrier == id) {
-                flight.carriers.retain(|(carrier, _)| *carrier != id);
-                self.aborts.push((id, *segment));
-                if flight.carriers.is_empty() {
-                    lost.push(*segment);
-                }
-            }
-        }
-        for segment in lost.into_iter().rev() {
-            self.flights.remove(&segment);
-            orphans.push_front(segment);
-        }
-        let moved = orphans.len();
-        self.stranded.append(&mut orphans);
-        self.deal(now, &format!("path {} is dead: {why}", id + 1));
-        if let Some(change) = &mut self.change {
-            change.moved = moved;
-        }
-    }
-
-    /// A path that leads elsewhere is not asked again.
-    pub fn exclude(&mut self, id: PathId, why: &str, now: Instant) {
-        self.kill(id, why, 0.5, now);
-        if let Some(path) = self.paths.get_mut(id) {
-            path.excluded = true;
-        }
-    }
-
-    /// A probe of a path ended. `latency`: its median; none: no answer.
-    pub fn on_probe(&mut self, id: PathId, latency: Option<Duration>, random: f64, now: Instant) {
-        let Some(path) = self.paths.get_mut(id) else { return };
-        match latency {
-            Some(latency) => {
-                let was_usable = path.is_usable();
-                path.answered(latency, now);
-                if !was_usable {
-                    self.deal(now, &format!("path {} answers again", id + 1));
-                }
-            }
-            None if path.standing == Standing::Probing => path.die(now, random),
-            None => {}
-        }
-    }
-
-    /// A dead path whose time has come: probe it and tell [`Plan::on_probe`].
-    pub fn due_probe(&mut self, now: Instant) -> Option<PathId> {
-        let due =
-            |path: &Path| matches!(path.standing, Standing::Dead { probe_at } if probe_at <= now) && !path.excluded;
-        let id = self.paths.iter().position(due)?;
-        self.paths[id].standing = Standing::Probing;
-        Some(id)
-    }
-
     /// The receiver says that it lacks these after all.
     pub fn on_missing(&mut self, segments: impl IntoIterator<Item = u32>) {
         for segment in segments {
@@ -509,74 +449,5 @@ impl Plan {
         for (_, segment) in ready {
             self.stranded.push_front(segment);
         }
-    }
-
-    /// Scores the usable paths; their ids, in order.
-    fn judge(&mut self, now: Instant) -> Vec<PathId> {
-        let usable: Vec<PathId> = (0..self.paths.len()).filter(|id| self.paths[*id].is_usable()).collect();
-        let figures: Vec<_> = usable.iter().map(|id| self.paths[*id].figures(self.config.segment, now)).collect();
-        let terms = score(&figures, self.config.weights);
-        let best = terms.iter().map(|t| t.score).fold(f64::NEG_INFINITY, f64::max);
-        for (id, terms) in usable.iter().zip(terms) {
-            let path = &mut self.paths[*id];
-            path.terms = terms;
-            path.standing = if is_far_behind(terms.score, best) { Standing::Degraded } else { Standing::Healthy };
-        }
-        usable
-    }
-
-    /// Paths that fell behind hand their queues over.
-    fn hand_over(&mut self, now: Instant) {
-        let usable = self.judge(now);
-        let behind = |plan: &Self, id: &PathId| {
-            plan.paths[*id].standing == Standing::Degraded && !plan.paths[*id].queue.is_empty()
-        };
-        if let Some(id) = usable.iter().find(|id| behind(self, id)).copied() {
-            let why = format!("path {} fell below half of the best score", id + 1);
-            self.deal(now, &why);
-        }
-    }
-
-    /// Pools what is queued and deals it by shares.
-    fn deal(&mut self, now: Instant, why: &str) {
-        self.next_deal = now + REBALANCE;
-        let usable = self.judge(now);
-        if usable.is_empty() {
-            for path in &mut self.paths {
-                path.share = 0.0;
-                self.stranded.append(&mut path.queue);
-            }
-            self.note(now, 0, why);
-            return;
-        }
-        let scores: Vec<f64> = usable.iter().map(|id| self.paths[*id].terms.score).collect();
-        let before: Vec<u32> = usable.iter().map(|id| self.paths[*id].queue.len()).collect();
-        for (id, share) in usable.iter().zip(shares(&scores)) {
-            self.paths[*id].share = share;
-        }
-        let mut pool = std::mem::take(&mut self.stranded);
-        for path in &mut self.paths {
-            pool.append(&mut path.queue);
-        }
-        pool.sort();
-        // Degraded paths get no queue of their own: they take what they manage to send.
-        let dealt: Vec<PathId> =
-            usable.iter().copied().filter(|id| self.paths[*id].standing == Standing::Healthy).collect();
-        let sum: f64 = dealt.iter().map(|id| self.paths[*id].share).sum();
-        let all = pool.len();
-        for id in &dealt {
-            let count = (f64::from(all) * self.paths[*id].share / sum).round() as u32;
-            self.paths[*id].queue = pool.take_front(count);
-        }
-        if let Some(last) = dealt.last() {
-            self.paths[*last].queue.append(&mut pool);
-        }
-        self.stranded.append(&mut pool);
-        let moved = usable.iter().zip(before).map(|(id, was)| self.paths[*id].queue.len().saturating_sub(was)).sum();
-        self.note(now, moved, why);
-    }
-
-    fn note(&mut self, now: Instant, moved: u32, why: &str) {
-        self.change = Some(Change { at: now, moved, why: why.to_owned() });
     }
 }

@@ -103,6 +103,16 @@ impl Terminal {
         self.wait_until(what, |seen| holds(seen.parser.screen()));
     }
 
+    /// Opens the help and closes it: the console takes keys and draws.
+    #[track_caller]
+    pub fn look_at_help(&mut self) {
+        const REMARK: &str = "j k scroll, Esc closes";
+        self.press("?");
+        self.wait_for_text(REMARK);
+        self.press("\x1b");
+        self.wait_for("without help", |screen| !screen.contents().contains(REMARK));
+    }
+
     #[track_caller]
     pub fn wait_for_text(&self, text: &str) {
         self.wait_for(text, |screen| screen.contents().contains(text));

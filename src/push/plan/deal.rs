@@ -1,0 +1,77 @@
+//! Dealing: the usable paths are judged, what is queued is pooled and given out by their shares.
+
+use std::time::Instant;
+
+use super::{Change, PathId, Plan, REBALANCE, Standing};
+use crate::push::score::{is_far_behind, score, shares};
+
+impl Plan {
+    /// Scores the usable paths; their ids, in order.
+    fn judge(&mut self, now: Instant) -> Vec<PathId> {
+        let usable: Vec<PathId> = (0..self.paths.len()).filter(|id| self.paths[*id].is_usable()).collect();
+        let figures: Vec<_> = usable.iter().map(|id| self.paths[*id].figures(self.config.segment, now)).collect();
+        let terms = score(&figures, self.config.weights);
+        let best = terms.iter().map(|t| t.score).fold(f64::NEG_INFINITY, f64::max);
+        for (id, terms) in usable.iter().zip(terms) {
+            let path = &mut self.paths[*id];
+            path.terms = terms;
+            path.standing = if is_far_behind(terms.score, best) { Standing::Degraded } else { Standing::Healthy };
+        }
+        usable
+    }
+
+    /// Paths that fell behind hand their queues over.
+    pub(super) fn hand_over(&mut self, now: Instant) {
+        let usable = self.judge(now);
+        let behind = |plan: &Self, id: &PathId| {
+            plan.paths[*id].standing == Standing::Degraded && !plan.paths[*id].queue.is_empty()
+        };
+        if let Some(id) = usable.iter().find(|id| behind(self, id)).copied() {
+            let why = format!("path {} fell below half of the best score", id + 1);
+            self.deal(now, &why);
+        }
+    }
+
+    /// Pools what is queued and deals it by shares.
+    pub(super) fn deal(&mut self, now: Instant, why: &str) {
+        self.next_deal = now + REBALANCE;
+        let usable = self.judge(now);
+        if usable.is_empty() {
+            for path in &mut self.paths {
+                path.share = 0.0;
+                self.stranded.append(&mut path.queue);
+            }
+            self.note(now, 0, why);
+            return;
+        }
+        let scores: Vec<f64> = usable.iter().map(|id| self.paths[*id].terms.score).collect();
+        let before: Vec<u32> = usable.iter().map(|id| self.paths[*id].queue.len()).collect();
+        for (id, share) in usable.iter().zip(shares(&scores)) {
+            self.paths[*id].share = share;
+        }
+        let mut pool = std::mem::take(&mut self.stranded);
+        for path in &mut self.paths {
+            pool.append(&mut path.queue);
+        }
+        pool.sort();
+        // Degraded paths get no queue of their own: they take what they manage to send.
+        let dealt: Vec<PathId> =
+            usable.iter().copied().filter(|id| self.paths[*id].standing == Standing::Healthy).collect();
+        let sum: f64 = dealt.iter().map(|id| self.paths[*id].share).sum();
+        let all = pool.len();
+        for id in &dealt {
+            let count = (f64::from(all) * self.paths[*id].share / sum).round() as u32;
+            self.paths[*id].queue = pool.take_front(count);
+        }
+        if let Some(last) = dealt.last() {
+            self.paths[*last].queue.append(&mut pool);
+        }
+        self.stranded.append(&mut pool);
+        let moved = usable.iter().zip(before).map(|(id, was)| self.paths[*id].queue.len().saturating_sub(was)).sum();
+        self.note(now, moved, why);
+    }
+
+    fn note(&mut self, now: Instant, moved: u32, why: &str) {
+        self.change = Some(Change { at: now, moved, why: why.to_owned() });
+    }
+}

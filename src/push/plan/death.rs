@@ -1,0 +1,70 @@
+//! Paths that die, and come back: what they had goes to the others at once; they are probed with backoff.
+
+use std::time::{Duration, Instant};
+
+use super::path::Path;
+use super::{PathId, Plan, Standing};
+
+impl Plan {
+    /// A path is dead: everything that it had goes to the others at once.
+    pub fn kill(&mut self, id: PathId, why: &str, random: f64, now: Instant) {
+        let Some(path) = self.paths.get_mut(id) else { return };
+        if path.is_usable() || path.standing == Standing::Probing {
+            path.die(now, random);
+        }
+        let mut orphans = std::mem::take(&mut self.paths[id].queue);
+        let mut lost = Vec::new();
+        for (segment, flight) in &mut self.flights {
+            if flight.carriers.iter().any(|(carrier, _)| *carrier == id) {
+                flight.carriers.retain(|(carrier, _)| *carrier != id);
+                self.aborts.push((id, *segment));
+                if flight.carriers.is_empty() {
+                    lost.push(*segment);
+                }
+            }
+        }
+        for segment in lost.into_iter().rev() {
+            self.flights.remove(&segment);
+            orphans.push_front(segment);
+        }
+        let moved = orphans.len();
+        self.stranded.append(&mut orphans);
+        self.deal(now, &format!("path {} is dead: {why}", id + 1));
+        if let Some(change) = &mut self.change {
+            change.moved = moved;
+        }
+    }
+
+    /// A path that leads elsewhere is not asked again.
+    pub fn exclude(&mut self, id: PathId, why: &str, now: Instant) {
+        self.kill(id, why, 0.5, now);
+        if let Some(path) = self.paths.get_mut(id) {
+            path.excluded = true;
+        }
+    }
+
+    /// A probe of a path ended. `latency`: its median; none: no answer.
+    pub fn on_probe(&mut self, id: PathId, latency: Option<Duration>, random: f64, now: Instant) {
+        let Some(path) = self.paths.get_mut(id) else { return };
+        match latency {
+            Some(latency) => {
+                let was_usable = path.is_usable();
+                path.answered(latency, now);
+                if !was_usable {
+                    self.deal(now, &format!("path {} answers again", id + 1));
+                }
+            }
+            None if path.standing == Standing::Probing => path.die(now, random),
+            None => {}
+        }
+    }
+
+    /// A dead path whose time has come: probe it and tell [`Plan::on_probe`].
+    pub fn due_probe(&mut self, now: Instant) -> Option<PathId> {
+        let due =
+            |path: &Path| matches!(path.standing, Standing::Dead { probe_at } if probe_at <= now) && !path.excluded;
+        let id = self.paths.iter().position(due)?;
+        self.paths[id].standing = Standing::Probing;
+        Some(id)
+    }
+}
