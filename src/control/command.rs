@@ -169,6 +169,19 @@ pub enum Command {
     PreviewShare(ShareRequest),
     /// Push a path to another node → [`Reply::Added`].
     Send(SendRequest),
+    /// Take a path of a push out, let it work again, or give it a weight: at once, and kept.
+    SetPath {
+        /// Which push.
+        id: TransferId,
+        /// Which path, as its row calls it.
+        path: String,
+        /// May it work; none: as before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        enabled: Option<bool>,
+        /// Its weight beside the others, 0.1 to 10; none: as before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        weight: Option<f64>,
+    },
     /// Stop moving bytes, keep everything.
     Pause {
         /// Which.

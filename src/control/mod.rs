@@ -11,6 +11,7 @@ mod command;
 mod detail;
 mod path;
 mod preview;
+mod push;
 mod snapshot;
 
 use std::future::Future;
@@ -24,9 +25,9 @@ pub use command::{
 };
 pub use detail::{Bits, PeerRow, PeerState, TrackerRow, TransferDetail};
 pub use preview::Preview;
+pub use push::{PathChange, PathChoice, PathChoices, PathRow, PathState};
 pub use snapshot::{
-    BanRow, Direction, LogLevel, LogLine, NodeInfo, NodeRow, PathRow, PathState, Snapshot, StrategyRow, TransferRow,
-    TransferState,
+    BanRow, Direction, LogLevel, LogLine, NodeInfo, NodeRow, Snapshot, StrategyRow, TransferRow, TransferState,
 };
 
 /// What a viewer looks at: details are published only for this.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{PieceOrder, Rate, TransferDetail, TransferId};
+use super::{PathChange, PathRow, PieceOrder, Rate, TransferDetail, TransferId};
 use crate::content::ContentId;
 
 /// Which way bytes go.
@@ -69,51 +69,6 @@ impl TransferState {
     }
 }
 
-/// How a path of a push stands.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PathState {
-    /// Works its share.
-    #[default]
-    Healthy,
-    /// Far behind the best: keeps no share of its own, helps out.
-    Degraded,
-    /// Does not answer; probed again.
-    Dead,
-    /// A probe is under way.
-    Probing,
-}
-
-/// One path of a push. Its score and the terms behind it are explained in [`crate::push::score`].
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct PathRow {
-    /// Endpoint, and what it leaves by.
-    pub path: String,
-    /// How it stands.
-    pub state: PathState,
-    /// Median round trip in milliseconds.
-    pub latency_ms: f64,
-    /// Bytes per second.
-    pub rate: u64,
-    /// Failures over attempts.
-    pub error_rate: f64,
-    /// 0.5 T − 0.3 L − 0.2 E.
-    pub score: f64,
-    /// T, L and E.
-    pub terms: (f64, f64, f64),
-    /// Share of what is to be sent.
-    pub share: f64,
-    /// Bytes assigned: queued, under way, and done.
-    pub assigned: u64,
-    /// Bytes acknowledged.
-    pub bytes: u64,
-    /// Segments under way.
-    pub active: u32,
-    /// What there is to say: the last error.
-    pub note: String,
-}
-
 /// One transfer.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -174,6 +129,12 @@ pub struct TransferRow {
     pub bytes_per_peer: Vec<(String, u64)>,
     /// Paths of a push.
     pub paths: Vec<PathRow>,
+    /// The last changes of its plan, the newest first; a handful.
+    pub path_changes: Vec<PathChange>,
+    /// Where a push goes, as it was asked for; empty for others.
+    pub dest: String,
+    /// Bytes per segment of a push, once known.
+    pub segment: u64,
     /// Why this strategy; empty if there was no choice.
     pub strategy_reason: String,
     /// Its own limits.

@@ -11,6 +11,7 @@ use tracing::{Instrument as _, Span};
 use super::publisher::Publisher;
 use super::services::Services;
 use super::shared::{Limits, Shared};
+use super::steer::paths_at_rest;
 use super::strategy::Strategies;
 use super::transfer::{Order, TransferTask};
 use crate::clock::unix_ms;
@@ -76,6 +77,7 @@ impl Core {
             Command::Add(request) => self.add(request).await,
             Command::Share(request) => self.share(request).await,
             Command::Send(request) => self.send(request).await,
+            Command::SetPath { id, path, enabled, weight } => self.set_path(id, &path, enabled, weight).await,
             Command::Preview(request) => self.preview_add(&request).await.map(Reply::Preview),
             Command::PreviewShare(request) => self.preview_share(&request).await.map(Reply::Preview),
             Command::Pause { ids } => self.order(&ids, |_| Order::Pause).await,
@@ -338,6 +340,10 @@ fn row_of(record: &TransferRecord) -> TransferRow {
         JobRecord::Share(share) => (Direction::Up, (share.up, share.down), Default::default()),
         JobRecord::Send(send) => (Direction::Up, (send.request.up, send.request.down), Default::default()),
     };
+    let (paths, dest) = match &record.job {
+        JobRecord::Send(send) => (paths_at_rest(send, &record.name), printable(&send.request.dest)),
+        JobRecord::Fetch(_) | JobRecord::Share(_) => (Vec::new(), String::new()),
+    };
     let name = match (&record.job, record.name.is_empty(), &record.content) {
         (_, true, Some(content)) => content.short(),
         _ => printable(&record.name),
@@ -362,6 +368,8 @@ fn row_of(record: &TransferRecord) -> TransferRow {
         added_ms: record.added_ms,
         ended_ms: record.ended_ms,
         verified: record.phase == Phase::Complete,
+        paths,
+        dest,
         ..TransferRow::default()
     }
 }

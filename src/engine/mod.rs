@@ -17,6 +17,7 @@ mod limits;
 mod order;
 mod preview;
 mod publisher;
+mod push_report;
 mod push_strategy;
 mod resolve;
 mod seeding;
@@ -26,6 +27,7 @@ mod services;
 mod setup;
 mod share_job;
 mod shared;
+mod steer;
 mod strategy;
 mod swarm_strategy;
 #[cfg(test)]

@@ -115,6 +115,7 @@ mod tests {
                 paths,
                 answering,
                 begun: answering == Some(0),
+                ..SendRecord::default()
             })
         };
         use SendStrategy as S;

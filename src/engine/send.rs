@@ -2,6 +2,7 @@
 
 use super::commands::{Core, internal, new_record, queued};
 use super::send_job::destination;
+use super::steer::paths_at_rest;
 use super::transfer::Order;
 use crate::content::manifest::{MAX_PIECE_LENGTH, MIN_PIECE_LENGTH};
 use crate::control::{CommandError, CommandErrorKind, Reply, SendRequest};
@@ -60,6 +61,10 @@ impl Core {
             send.paths = paths;
         });
         changed.await.map_err(|e| internal(&e))?;
+        let record = shared.record();
+        if let JobRecord::Send(send) = &record.job {
+            shared.update(|row| (row.paths, row.path_changes) = (paths_at_rest(send, &record.name), Vec::new()));
+        }
         let is_settled = shared.row().state.is_settled();
         shared.update(queued);
         handle.send(if is_settled { Order::Resume } else { Order::Restart }).await?;

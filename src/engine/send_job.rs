@@ -1,27 +1,24 @@
 //! Pushing a path to another node: look at the source, open the upload, send what is missing, have it
 //! assembled.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use futures_util::future::join_all;
 
 use super::fetch_job::blocking;
+use super::push_report::Shown;
 use super::strategy::{Job, JobEnd, JobError};
 use crate::content::name::printable;
-use crate::content::{Digest, EntryKind, Reader, Scan, first_difference, scan};
-use crate::control::{
-    Bits, OnTaken, PathRow, PathState, PeerRow, PeerState, SendRequest, TransferDetail, TransferId, TransferState,
-};
-use crate::push::drive::{Drive, Ledger, PathNews, Progress, SendEnd};
+use crate::content::{Digest, Reader, Scan, first_difference, scan};
+use crate::control::{OnTaken, SendRequest, TransferState};
+use crate::push::drive::{Drive, SendEnd};
 use crate::push::paths::{Destination, PathSpec, resolve};
-use crate::push::plan::Standing;
 use crate::push::wire::{Opened, Wire, WireError};
 use crate::push::{MOST_SEGMENTS, PushError, common, in_flight, retry, segment_for};
-use crate::store::{JobRecord, PushRecord, SendRecord, State, TransferRecord};
-use crate::swarm::Flow;
+use crate::store::{JobRecord, PushRecord, SendRecord, TransferRecord};
 
 /// How often an upload that the receiver forgot meanwhile is begun again.
 const REOPENED: u32 = 3;
@@ -89,7 +86,9 @@ pub(super) async fn run(job: Job, all_paths: bool) -> Result<JobEnd, JobError> {
     let (mut paths, mut latencies) = (destination.paths, job.latencies.as_ref().clone());
     latencies.resize(paths.len(), None);
     if !all_paths {
-        let best = (0..paths.len()).min_by_key(|n| latencies[*n].unwrap_or(Duration::MAX)).unwrap_or(0);
+        let choices = job.shared.choices.borrow().clone();
+        let off = |n: usize| choices.get(&paths[n].to_string()).is_some_and(|choice| !choice.enabled);
+        let best = (0..paths.len()).min_by_key(|n| (off(*n), latencies[*n].unwrap_or(Duration::MAX))).unwrap_or(0);
         (paths, latencies) = (vec![paths.swap_remove(best)], vec![latencies[best]]);
     }
     let wires = wires(&job, &paths)?;
@@ -100,9 +99,10 @@ pub(super) async fn run(job: Job, all_paths: bool) -> Result<JobEnd, JobError> {
         row.size = push.bytes;
         row.files = push.count;
         row.pieces = push.bytes.div_ceil(push.segment) as u32;
+        row.segment = push.segment;
     });
     for _ in 0..REOPENED {
-        let Some(opened) = open(&job, &push, &wires, &latencies, all_paths).await? else {
+        let Some(opened) = open(&job, &push, &paths, &wires, &latencies, all_paths).await? else {
             return Ok(JobEnd::Stopped);
         };
         if opened.segment_length != push.segment {
@@ -127,7 +127,8 @@ pub(super) async fn run(job: Job, all_paths: bool) -> Result<JobEnd, JobError> {
             job.stop.clone(),
             in_flight(push.segment),
             !all_paths,
-        );
+        )
+        .steered(names(&paths), job.shared.choices.subscribe());
         let end = async {
             if drive.run().await? == SendEnd::Stopped {
                 return Ok(JobEnd::Stopped);
@@ -275,22 +276,42 @@ fn description(send: &SendRecord, push: &PushRecord) -> Bytes {
     Bytes::from(body.to_string())
 }
 
-/// Opens the upload over the first path that answers. None: stopped.
+fn names(paths: &[PathSpec]) -> Vec<String> {
+    paths.iter().map(PathSpec::to_string).collect()
+}
+
+/// Opens the upload over the first path that answers and is not disabled. None: stopped.
 async fn open(
     job: &Job,
     push: &PushRecord,
+    paths: &[PathSpec],
     wires: &[Arc<Wire>],
     latencies: &[Option<Duration>],
     waits: bool,
 ) -> Result<Option<Opened>, JobError> {
     let body = description(&request_of(&job.shared.record())?, push);
+    let (names, mut choices) = (names(paths), job.shared.choices.subscribe());
     let mut order: Vec<usize> = (0..wires.len()).collect();
     order.sort_by_key(|n| latencies[*n].unwrap_or(Duration::MAX));
     let mut rounds = 0;
-    job.shared.update(|row| row.reason = "opening the upload at the receiver".into());
     loop {
+        let usable: Vec<usize> = {
+            let choices = choices.borrow_and_update();
+            order.iter().copied().filter(|n| choices.get(&names[*n]).is_none_or(|choice| choice.enabled)).collect()
+        };
+        if usable.is_empty() {
+            job.shared.update(|row| row.reason = "every path is disabled: waiting for one to be enabled".into());
+            tokio::select! {
+                () = job.stop.cancelled() => return Ok(None),
+                changed = choices.changed() => if changed.is_err() { return Ok(None) },
+            }
+            continue;
+        }
+        if rounds == 0 {
+            job.shared.update(|row| row.reason = "opening the upload at the receiver".into());
+        }
         let mut last = WireError::Broken("no path".into());
-        for n in &order {
+        for n in &usable {
             let answer = tokio::select! {
                 () = job.stop.cancelled() => return Ok(None),
                 answer = wires[*n].open(&push.upload, body.clone()) => answer,
@@ -315,6 +336,8 @@ async fn open(
         job.shared.update(|row| row.reason = reason);
         tokio::select! {
             () = job.stop.cancelled() => return Ok(None),
+            // Tried at once with what may be used now.
+            Ok(()) = choices.changed() => {}
             () = tokio::time::sleep(pause) => {}
         }
     }
@@ -351,131 +374,4 @@ pub(super) async fn abandon(job: &Job) -> Result<(), JobError> {
     }
     let state = job.services.state.clone();
     blocking(move || Ok(state.forget_push(id)?)).await
-}
-
-/// The files that a viewer is shown, the first 1,000.
-pub(super) fn files_of(push: &PushRecord) -> Vec<(String, u64)> {
-    let files = push.files.iter().filter(|file| file.kind() == EntryKind::File);
-    files.take(1_000).map(|file| (printable(&file.path), file.size)).collect()
-}
-
-/// Shows what a push does, and keeps what it achieves.
-struct Shown {
-    id: TransferId,
-    state: Arc<State>,
-    shared: Arc<super::shared::Shared>,
-    paths: Vec<String>,
-    segment: u64,
-    files: Arc<Vec<(String, u64)>>,
-    before: (u64, u64, f64),
-    started: Instant,
-    flow: Mutex<Flow>,
-}
-
-impl Shown {
-    fn new(job: &Job, paths: &[PathSpec], push: &PushRecord) -> Self {
-        let row = job.shared.row();
-        let started = Instant::now();
-        Self {
-            id: job.shared.id,
-            state: job.services.state.clone(),
-            shared: job.shared.clone(),
-            paths: paths.iter().map(|path| printable(&path.to_string())).collect(),
-            segment: push.segment,
-            files: Arc::new(files_of(push)),
-            before: (row.bytes_up, row.wire_bytes, row.duration_s),
-            started,
-            flow: Mutex::new(Flow::new(started)),
-        }
-    }
-
-    /// The row counts the time so far, assembling included.
-    fn took(&self) {
-        let seconds = self.before.2 + self.started.elapsed().as_secs_f64();
-        self.shared.update(|row| row.duration_s = seconds);
-    }
-}
-
-impl Ledger for Shown {
-    fn record(&self, segments: &[(u32, Digest)]) -> Result<(), String> {
-        self.state.put_sent(self.id, segments).map_err(|e| e.to_string())
-    }
-
-    fn wants_pieces(&self) -> bool {
-        *self.shared.wanted.borrow()
-    }
-
-    fn show(&self, p: Progress) {
-        if let Some((have, in_flight)) = &p.pieces {
-            let peers = self.paths.iter().zip(&p.paths).map(|(name, path)| PeerRow {
-                endpoint: name.clone(),
-                state: match path.view.standing {
-                    Standing::Healthy | Standing::Degraded => PeerState::Connected,
-                    Standing::Dead { .. } | Standing::Probing => PeerState::Failing,
-                },
-                rate_up: path.view.rate as u64,
-                bytes_up: path.bytes,
-                rtt_ms: Some(path.view.latency_ms),
-                active: path.view.active,
-                window: path.view.window,
-                note: printable(&path.note),
-                ..PeerRow::default()
-            });
-            self.shared.show(Some(TransferDetail {
-                id: self.id,
-                generation: crate::clock::unix_ms(),
-                piece_length: self.segment,
-                have: Bits(Arc::new(have.clone())),
-                in_flight: in_flight.clone(),
-                failed: Vec::new(),
-                availability: Arc::default(),
-                peers: peers.collect(),
-                trackers: Vec::new(),
-                files: self.files.clone(),
-            }));
-        }
-        let now = Instant::now();
-        let (rate, smooth, idle) = {
-            let mut flow = self.flow.lock().unwrap_or_else(PoisonError::into_inner);
-            let news = p.sent.saturating_sub(flow.total());
-            flow.add(news, now);
-            (flow.now(now), flow.smooth(now), flow.idle(now))
-        };
-        let row_of = |(name, PathNews { view, bytes, note }): (&String, &PathNews)| PathRow {
-            path: name.clone(),
-            state: match view.standing {
-                Standing::Healthy => PathState::Healthy,
-                Standing::Degraded => PathState::Degraded,
-                Standing::Dead { .. } => PathState::Dead,
-                Standing::Probing => PathState::Probing,
-            },
-            latency_ms: view.latency_ms,
-            rate: view.rate as u64,
-            error_rate: view.error_rate,
-            score: view.terms.score,
-            terms: (view.terms.throughput, view.terms.latency, view.terms.errors),
-            share: view.share,
-            assigned: u64::from(view.queued + view.active) * self.segment + bytes,
-            bytes: *bytes,
-            active: view.active,
-            note: printable(note),
-        };
-        let paths: Vec<PathRow> = self.paths.iter().zip(&p.paths).map(row_of).collect();
-        let many = paths.len() > 1;
-        self.shared.update(|row| {
-            (row.done, row.pieces_done) = (p.held, p.segments);
-            (row.rate_up, row.smooth_up) = (rate, smooth);
-            row.bytes_up = self.before.0 + p.sent;
-            row.wire_bytes = self.before.1 + p.wire;
-            row.duration_s = self.before.2 + self.started.elapsed().as_secs_f64();
-            let left = row.size.saturating_sub(p.held);
-            row.eta_s = (smooth > 0 && left > 0).then(|| left / smooth);
-            row.stalled_s = idle.as_secs();
-            row.peers =
-                paths.iter().filter(|p| matches!(p.state, PathState::Healthy | PathState::Degraded)).count() as u32;
-            row.peers_known = paths.len() as u32;
-            row.reason = if many { p.words } else { paths.first().map(|p| p.note.clone()).unwrap_or_default() };
-            row.paths = paths;
-        });
-    }
 }

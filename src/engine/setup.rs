@@ -200,6 +200,7 @@ fn resume(core: &Arc<Core>, state: &State, go_on: bool) -> Result<(), StartError
             shared.update(|row| {
                 (row.size, row.files, row.pieces) =
                     (push.bytes, push.count, push.bytes.div_ceil(push.segment.max(1)) as u32);
+                row.segment = push.segment;
                 (row.done, row.pieces_done) = if complete { (row.size, row.pieces) } else { (done, segments) };
             });
         }

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Notify, watch};
 
 use crate::content::{Bitmap, FileStamp};
-use crate::control::{TransferDetail, TransferId, TransferRow};
-use crate::store::{State, StateError, TransferRecord};
+use crate::control::{PathChoices, TransferDetail, TransferId, TransferRow};
+use crate::store::{JobRecord, State, StateError, TransferRecord};
 use crate::throttle::Throttle;
 
 /// Rung for whoever publishes rows.
@@ -26,6 +26,8 @@ pub(crate) struct Shared {
     bell: Arc<Bell>,
     pub detail: watch::Sender<Option<Arc<TransferDetail>>>,
     pub wanted: watch::Sender<bool>,
+    /// What was chosen for the paths of a push: whoever sends follows it.
+    pub choices: watch::Sender<PathChoices>,
     record: Mutex<TransferRecord>,
     state: Arc<State>,
     pub limits: Limits,
@@ -46,12 +48,17 @@ impl Shared {
         state: Arc<State>,
         limits: Limits,
     ) -> Self {
+        let choices = match &record.job {
+            JobRecord::Send(send) => send.choices.clone(),
+            JobRecord::Fetch(_) | JobRecord::Share(_) => PathChoices::new(),
+        };
         Self {
             id: record.id,
             row: watch::Sender::new(row),
             bell,
             detail: watch::Sender::new(None),
             wanted: watch::Sender::new(false),
+            choices: watch::Sender::new(choices),
             record: Mutex::new(record),
             state,
             limits,

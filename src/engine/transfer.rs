@@ -11,6 +11,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::push_report;
 use super::send_job;
 use super::services::Services;
 use super::shared::Shared;
@@ -18,7 +19,7 @@ use super::strategy::{Job, JobEnd, JobError, Strategies};
 use super::turns::Weight;
 use crate::content::name::printable;
 use crate::content::{Bitmap, FileStamp};
-use crate::control::{Bits, Kept, TransferDetail, TransferState};
+use crate::control::{Bits, Kept, PathRow, TransferDetail, TransferState};
 use crate::store::{
     ContentFiles, FilesError, JobRecord, Phase, Place, State, StateError, TransferRecord, partial_name,
 };
@@ -239,6 +240,7 @@ impl TransferTask {
             row.eta_s = None;
             (row.rate_down, row.rate_up, row.smooth_down, row.smooth_up) = (0, 0, 0, 0);
             (row.peers, row.stalled_s) = (0, 0);
+            row.paths.iter_mut().for_each(PathRow::rest);
         });
     }
 
@@ -387,7 +389,7 @@ fn pushed_at_rest(record: &TransferRecord, state: &State) -> Result<Option<Trans
         }
         have
     };
-    Ok(Some(resting(record, push.segment, have, send_job::files_of(&push))))
+    Ok(Some(resting(record, push.segment, have, push_report::files_of(&push))))
 }
 
 /// Details without anything that only a running transfer has.

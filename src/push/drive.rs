@@ -5,17 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::PushError;
-use super::plan::{Failure, PathId, PathView, Plan, PlanConfig, Verdict};
+use super::plan::{Change, Failure, PathId, PathView, Plan, PlanConfig, Verdict};
 use super::retry;
 use super::score::Weights;
 use super::send::{Common, Outcome, send};
 use super::wire::{Assembled, Opened, Wire, WireError};
 use crate::content::{Bitmap, Digest};
+use crate::control::PathChoices;
 
 /// How often figures are reported and acknowledged segments recorded.
 const TICK: Duration = Duration::from_millis(250);
@@ -53,8 +54,10 @@ pub(crate) struct Progress {
     pub paths: Vec<PathNews>,
     /// What the receiver has, and what is under way; none while nobody looks.
     pub pieces: Option<(Bitmap, Vec<u32>)>,
-    /// What there is to say: the last change of plan, or why nothing moves.
-    pub words: String,
+    /// The last changes of plan, the newest first.
+    pub changes: Vec<Change>,
+    /// Why nothing moves, where no path can be used.
+    pub cut_off: Option<&'static str>,
 }
 
 /// A path of a push.
@@ -85,6 +88,25 @@ pub(crate) struct Drive {
     rng: fastrand::Rng,
     requests: u64,
     gives_up: bool,
+    steering: Option<Steering>,
+}
+
+/// What the operator wants of the paths.
+struct Steering {
+    names: Vec<String>,
+    choices: watch::Receiver<PathChoices>,
+}
+
+impl Steering {
+    /// Waits until something else is wanted; for ever if that cannot be any more.
+    async fn changed(steering: &mut Option<Self>) {
+        if let Some(steering) = steering
+            && steering.choices.changed().await.is_ok()
+        {
+            return;
+        }
+        std::future::pending().await
+    }
 }
 
 enum Event {
@@ -149,6 +171,24 @@ impl Drive {
             rng: fastrand::Rng::new(),
             requests: 0,
             gives_up,
+            steering: None,
+        }
+    }
+
+    /// Lets paths work as is chosen for them. `names`: what they are called, parallel to the wires.
+    pub(crate) fn steered(mut self, names: Vec<String>, choices: watch::Receiver<PathChoices>) -> Self {
+        self.steering = Some(Steering { names, choices });
+        self.steer();
+        self
+    }
+
+    fn steer(&mut self) {
+        let Some(Steering { names, choices }) = &mut self.steering else { return };
+        let (now, choices) = (Instant::now(), choices.borrow_and_update());
+        for (path, name) in names.iter().enumerate() {
+            let choice = choices.get(name).copied().unwrap_or_default();
+            self.plan.set_weight(path, choice.weight, now);
+            self.plan.set_enabled(path, choice.enabled, now);
         }
     }
 
@@ -194,6 +234,10 @@ impl Drive {
                     Err(_) => {}
                 },
                 Some(path) = self.moved.1.recv() => self.plan.on_bytes(path, Instant::now()),
+                () = Steering::changed(&mut self.steering) => {
+                    self.steer();
+                    self.show();
+                }
                 () = tokio::time::sleep_until(timer) => {}
                 _ = tick.tick() => {
                     self.record().await?;
@@ -302,10 +346,12 @@ impl Drive {
         let now = Instant::now();
         let layout = self.common.reader.layout();
         let sent = self.common.sent.load(Ordering::Relaxed);
-        let words = if self.plan.is_cut_off() && !self.gives_up {
-            "no path answers: waiting for one to come back".to_owned()
+        let cut_off = if self.plan.is_switched_off() {
+            Some("every path is disabled: waiting for one to be enabled")
+        } else if self.plan.is_cut_off() && !self.gives_up {
+            Some("no path answers: waiting for one to come back")
         } else {
-            self.plan.last_change().map(|change| change.why.clone()).unwrap_or_default()
+            None
         };
         let news = self.acknowledged.iter().zip(&self.notes);
         let paths = self.plan.views(now).into_iter().zip(news);
@@ -320,7 +366,8 @@ impl Drive {
             wire: sent + self.requests * HEADERS,
             paths,
             pieces: self.ledger.wants_pieces().then(|| (held.clone(), self.plan.in_flight())),
-            words,
+            changes: self.plan.changes().cloned().collect(),
+            cut_off,
         });
     }
 
@@ -362,7 +409,10 @@ impl Drive {
     ) -> Result<Option<Result<Assembled, Vec<std::ops::Range<u32>>>>, PushError> {
         let views = self.plan.views(Instant::now());
         let mut order: Vec<PathId> = (0..self.wires.len()).collect();
-        order.sort_by(|a, b| views[*b].rate.total_cmp(&views[*a].rate));
+        order.sort_by(|a, b| {
+            let (a, b) = (&views[*a], &views[*b]);
+            b.enabled.cmp(&a.enabled).then(b.rate.total_cmp(&a.rate))
+        });
         let mut failures = 0u32;
         loop {
             let path = order[failures as usize % order.len()];

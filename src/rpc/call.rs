@@ -30,6 +30,7 @@ pub(super) const COMMANDS: &[CommandMethod] = &[
     CommandMethod { name: "swarm.share", tag: "share", known: SHARE },
     CommandMethod { name: "swarm.preview", tag: "preview_share", known: SHARE },
     CommandMethod { name: "transport.send", tag: "send", known: SEND },
+    CommandMethod { name: "transport.path", tag: "set_path", known: &["id", "path", "enabled", "weight"] },
     CommandMethod { name: "transfer.pause", tag: "pause", known: IDS },
     CommandMethod { name: "transfer.resume", tag: "resume", known: IDS },
     CommandMethod { name: "transfer.cancel", tag: "cancel", known: IDS },
@@ -108,6 +109,9 @@ impl CommandMethod {
             }
             Command::Send(send) if send.path.as_os_str().is_empty() => Err("`path` is missing".into()),
             Command::Send(send) if send.dest.is_empty() => Err("`dest` is missing".into()),
+            Command::SetPath { enabled: None, weight: None, .. } => {
+                Err("nothing to change: give `enabled`, `weight` (0.1 to 10) or both".into())
+            }
             _ => Ok(command),
         }
     }
@@ -164,6 +168,12 @@ mod tests {
             }),
             Command::Share(ShareRequest { path: "/p".into(), ratio: Some(1.5), ..ShareRequest::default() }),
             Command::Send(SendRequest { path: "/p".into(), dest: "http://h/".into(), ..SendRequest::default() }),
+            Command::SetPath {
+                id: TransferId(3),
+                path: "h:1 via eth0".into(),
+                enabled: Some(false),
+                weight: Some(2.5),
+            },
             Command::Preview(AddTransfer { link: "skep://h:1/x".into(), ..AddTransfer::default() }),
             Command::PreviewShare(ShareRequest { path: "/p".into(), ..ShareRequest::default() }),
             Command::Pause { ids: ids.clone() },
@@ -211,6 +221,8 @@ mod tests {
             ("transfer.pause", json!({"id": "seven"}), "`ids`: "),
             ("transfer.pause", json!({}), "missing field `ids`"),
             ("transfer.limit", json!({"id": 3}), "nothing to change"),
+            ("transport.path", json!({"id": 3, "path": "h:1"}), "nothing to change"),
+            ("transport.path", json!({"id": 3, "enabled": true}), "missing field `path`"),
             ("swarm.share", json!({"piece_length": 5}), "`path` is missing"),
             ("node.log_level", json!({"level": "info"}), "unknown parameter `level`; there are: filter"),
         ];

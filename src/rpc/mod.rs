@@ -25,6 +25,7 @@
 //! | `node.drain` | `on`: begin nothing more, or begin again | `{"reply":"done"}` |
 //! | `node.log_level` | `filter` | `{"reply":"done"}` |
 //! | `transport.send` | the fields of [`SendRequest`](crate::control::SendRequest) | `{"reply":"added",…}` |
+//! | `transport.path` | `id`, `path` (as the row calls it), `enabled?`, `weight?`: 0.1 to 10 | `{"reply":"done"}` |
 //! | `transport.stats` | | `{"node":…,"transfers":[…]}`: rates, bytes |
 //! | `transport.config` | | `{"strategies":[…]}` |
 //! | `node.subscribe` (WebSocket) | `focus?` | subscription id; then `node.snapshot` notifications |

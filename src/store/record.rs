@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::content::{ContentId, FileEntry, FileStamp};
-use crate::control::{AddTransfer, Rate, SendRequest, ShareRequest, TransferId};
+use crate::control::{AddTransfer, PathChoices, Rate, SendRequest, ShareRequest, TransferId};
 
 /// A fetch, with what its link was found to mean.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,6 +46,9 @@ pub struct SendRecord {
     /// It was taken up before: paths that do not answer now may come back.
     #[serde(default)]
     pub begun: bool,
+    /// What the operator chose for its paths.
+    #[serde(default)]
+    pub choices: PathChoices,
 }
 
 /// What a push sends, as it was found when the push began.

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Change, PathId, Plan, REBALANCE, Standing};
+use super::{Change, PathId, Plan, REBALANCE, Standing, Why};
 use crate::push::score::{is_far_behind, score, shares};
 
 impl Plan {
@@ -27,13 +27,12 @@ impl Plan {
             plan.paths[*id].standing == Standing::Degraded && !plan.paths[*id].queue.is_empty()
         };
         if let Some(id) = usable.iter().find(|id| behind(self, id)).copied() {
-            let why = format!("path {} fell below half of the best score", id + 1);
-            self.deal(now, &why);
+            self.deal(now, Some(id), Why::Behind);
         }
     }
 
-    /// Pools what is queued and deals it by shares.
-    pub(super) fn deal(&mut self, now: Instant, why: &str) {
+    /// Pools what is queued and deals it by shares. `about`: the path that is the reason, if one is.
+    pub(super) fn deal(&mut self, now: Instant, about: Option<PathId>, why: Why) {
         self.next_deal = now + REBALANCE;
         let usable = self.judge(now);
         if usable.is_empty() {
@@ -41,13 +40,16 @@ impl Plan {
                 path.share = 0.0;
                 self.stranded.append(&mut path.queue);
             }
-            self.note(now, 0, why);
+            self.changes.note(Change { at: now, path: about, why, moved: 0, from: Vec::new(), to: Vec::new() });
             return;
         }
         let scores: Vec<f64> = usable.iter().map(|id| self.paths[*id].terms.score).collect();
-        let before: Vec<u32> = usable.iter().map(|id| self.paths[*id].queue.len()).collect();
-        for (id, share) in usable.iter().zip(shares(&scores)) {
-            self.paths[*id].share = share;
+        let before: Vec<u32> = self.paths.iter().map(|path| path.queue.len()).collect();
+        let weighed: Vec<f64> =
+            usable.iter().zip(shares(&scores)).map(|(id, share)| share * self.paths[*id].weight).collect();
+        let all_weights: f64 = weighed.iter().sum();
+        for (id, share) in usable.iter().zip(weighed) {
+            self.paths[*id].share = share / all_weights;
         }
         let mut pool = std::mem::take(&mut self.stranded);
         for path in &mut self.paths {
@@ -67,11 +69,11 @@ impl Plan {
             self.paths[*last].queue.append(&mut pool);
         }
         self.stranded.append(&mut pool);
-        let moved = usable.iter().zip(before).map(|(id, was)| self.paths[*id].queue.len().saturating_sub(was)).sum();
-        self.note(now, moved, why);
-    }
-
-    fn note(&mut self, now: Instant, moved: u32, why: &str) {
-        self.change = Some(Change { at: now, moved, why: why.to_owned() });
+        let now_queued = self.paths.iter().map(|path| path.queue.len());
+        let gains: Vec<i64> = now_queued.zip(before).map(|(is, was)| i64::from(is) - i64::from(was)).collect();
+        let which =
+            |sign: i64| gains.iter().enumerate().filter(|(_, n)| n.signum() == sign).map(|(id, _)| id).collect();
+        let moved = gains.iter().map(|n| (*n).max(0)).sum::<i64>().try_into().unwrap_or(u32::MAX);
+        self.changes.note(Change { at: now, path: about, why, moved, from: which(-1), to: which(1) });
     }
 }

@@ -3,15 +3,20 @@
 use std::time::{Duration, Instant};
 
 use super::path::Path;
-use super::{PathId, Plan, Standing};
+use super::{PathId, Plan, Standing, Why};
 
 impl Plan {
     /// A path is dead: everything that it had goes to the others at once.
     pub fn kill(&mut self, id: PathId, why: &str, random: f64, now: Instant) {
         let Some(path) = self.paths.get_mut(id) else { return };
-        if path.is_usable() || path.standing == Standing::Probing {
+        if path.answers() || path.standing == Standing::Probing {
             path.die(now, random);
         }
+        self.take_back(id, now, Why::Dead(why.to_owned()));
+    }
+
+    /// Everything that a path has goes to the others, what is under way too.
+    pub(super) fn take_back(&mut self, id: PathId, now: Instant, why: Why) {
         let mut orphans = std::mem::take(&mut self.paths[id].queue);
         let mut lost = Vec::new();
         for (segment, flight) in &mut self.flights {
@@ -27,12 +32,9 @@ impl Plan {
             self.flights.remove(&segment);
             orphans.push_front(segment);
         }
-        let moved = orphans.len();
-        self.stranded.append(&mut orphans);
-        self.deal(now, &format!("path {} is dead: {why}", id + 1));
-        if let Some(change) = &mut self.change {
-            change.moved = moved;
-        }
+        // Dealt as if they were queued still, so that the change tells how many left this path.
+        self.paths[id].queue = orphans;
+        self.deal(now, Some(id), why);
     }
 
     /// A path that leads elsewhere is not asked again.
@@ -50,8 +52,8 @@ impl Plan {
             Some(latency) => {
                 let was_usable = path.is_usable();
                 path.answered(latency, now);
-                if !was_usable {
-                    self.deal(now, &format!("path {} answers again", id + 1));
+                if !was_usable && path.is_usable() {
+                    self.deal(now, Some(id), Why::Back);
                 }
             }
             None if path.standing == Standing::Probing => path.die(now, random),
@@ -61,8 +63,9 @@ impl Plan {
 
     /// A dead path whose time has come: probe it and tell [`Plan::on_probe`].
     pub fn due_probe(&mut self, now: Instant) -> Option<PathId> {
-        let due =
-            |path: &Path| matches!(path.standing, Standing::Dead { probe_at } if probe_at <= now) && !path.excluded;
+        let due = |path: &Path| {
+            matches!(path.standing, Standing::Dead { probe_at } if probe_at <= now) && !path.excluded && path.enabled
+        };
         let id = self.paths.iter().position(due)?;
         self.paths[id].standing = Standing::Probing;
         Some(id)

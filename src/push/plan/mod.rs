@@ -18,19 +18,25 @@
 //! - Near the end a path takes no segment that the others would have through sooner without it.
 //! - When nothing is queued, idle paths hedge: they send the slowest outstanding segments once more. The
 //!   first acknowledgement counts, the other request is aborted.
+//! - An operator may disable paths and give them weights: see `steer`.
 
+mod change;
 mod deal;
 mod death;
 mod hedge;
 mod path;
+mod steer;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use self::change::Changes;
+pub use self::change::{CHANGES, Change, Why};
 use self::path::Path;
 pub use self::path::Standing;
+pub use self::steer::WEIGHTS;
 use super::retry;
 use super::runs::Runs;
 use super::score::{Terms, Weights};
@@ -81,17 +87,6 @@ struct Flight {
     carriers: Vec<(PathId, Instant)>,
 }
 
-/// A change of plan and its reason.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Change {
-    /// When.
-    pub at: Instant,
-    /// Segments that moved.
-    pub moved: u32,
-    /// Why, for people.
-    pub why: String,
-}
-
 /// A path for people.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PathView {
@@ -115,6 +110,10 @@ pub struct PathView {
     pub window: u32,
     /// Acknowledged.
     pub done: u32,
+    /// The operator lets it work.
+    pub enabled: bool,
+    /// The operator's weight.
+    pub weight: f64,
 }
 
 /// How a plan is made.
@@ -144,7 +143,7 @@ pub struct Plan {
     paths: Vec<Path>,
     aborts: Vec<(PathId, u32)>,
     next_deal: Instant,
-    change: Option<Change>,
+    changes: Changes,
 }
 
 impl Plan {
@@ -161,15 +160,16 @@ impl Plan {
             paths: Vec::new(),
             aborts: Vec::new(),
             next_deal: now + REBALANCE,
-            change: None,
+            changes: Changes::default(),
         }
     }
 
     /// Another path. `latency`: the median of its probe; none: it did not answer.
     pub fn add_path(&mut self, latency: Option<Duration>, now: Instant) -> PathId {
         self.paths.push(Path::new(latency, now));
-        self.deal(now, "a path was added");
-        self.paths.len() - 1
+        let id = self.paths.len() - 1;
+        self.deal(now, Some(id), Why::Added);
+        id
     }
 
     /// What the receiver has.
@@ -197,11 +197,6 @@ impl Plan {
         std::mem::take(&mut self.aborts)
     }
 
-    /// The last change of plan.
-    pub fn last_change(&self) -> Option<&Change> {
-        self.change.as_ref()
-    }
-
     /// Paths as they stand.
     pub fn views(&self, now: Instant) -> Vec<PathView> {
         let segment = self.config.segment;
@@ -216,6 +211,8 @@ impl Plan {
             active: path.active,
             window: path.window.size(segment),
             done: path.done,
+            enabled: path.enabled,
+            weight: path.weight,
         };
         self.paths.iter().map(view).collect()
     }
@@ -232,7 +229,8 @@ impl Plan {
         let mut ready: Vec<(f64, PathId)> = (0..self.paths.len())
             .filter(|id| {
                 let path = &self.paths[*id];
-                path.is_usable() && !path.rests(now) && path.active < path.window.size(segment)
+                let is_free = path.is_usable() && !path.rests(now) && path.active < path.window.size(segment);
+                is_free && !self.is_paced(path, now)
             })
             .map(|id| (self.paths[id].finish(segment, now), id))
             .collect();
@@ -259,6 +257,7 @@ impl Plan {
                 path.taken += 1;
                 let flight = self.flights.entry(segment).or_insert_with(|| Flight { carriers: Vec::new() });
                 flight.carriers.push((id, now));
+                self.pace(id, now);
                 return Some(Assignment { path: id, segment, hedge });
             }
         }
@@ -276,7 +275,7 @@ impl Plan {
         let (mut rate, mut under_way) = (0.0, 0);
         for path in self.paths.iter().enumerate().filter(|(other, p)| *other != id && p.is_usable()).map(|(_, p)| p) {
             if !path.rests(now) {
-                rate += path.rate(segment, now);
+                rate += self.weighed_rate(path, now);
                 under_way += path.active;
             }
         }
@@ -285,9 +284,9 @@ impl Plan {
         }
         let without = (u64::from(self.queued() + under_way) * segment) as f64 / rate;
         // The fastest path is always worth it: else two could wait for one another.
-        let own = self.paths[id].rate(segment, now);
+        let own = self.weighed_rate(&self.paths[id], now);
         let is_fastest =
-            self.paths.iter().filter(|p| p.is_usable() && !p.rests(now)).all(|p| p.rate(segment, now) <= own);
+            self.paths.iter().filter(|p| p.is_usable() && !p.rests(now)).all(|p| self.weighed_rate(p, now) <= own);
         is_fastest || self.queued() == 0 || finish <= without + segment as f64 / rate
     }
 
@@ -411,7 +410,7 @@ impl Plan {
             }
         }
         if now >= self.next_deal {
-            self.deal(now, "the shares are dealt anew");
+            self.deal(now, None, Why::Anew);
         }
     }
 
@@ -424,13 +423,16 @@ impl Plan {
         }
         for path in &self.paths {
             match path.standing {
-                Standing::Dead { probe_at } if !path.excluded => at = at.min(probe_at),
+                Standing::Dead { probe_at } if !path.excluded && path.enabled => at = at.min(probe_at),
                 _ => {}
             }
             if let Some(until) = path.rests_until.filter(|until| *until > now) {
                 at = at.min(until);
             }
             if let Some(until) = path.silent_until(self.config.segment) {
+                at = at.min(until);
+            }
+            if let Some(until) = path.paced_until.filter(|until| *until > now && path.is_usable()) {
                 at = at.min(until);
             }
         }

@@ -62,6 +62,12 @@ pub(super) struct Path {
     pub dead_probes: u32,
     /// Never works again in this run, such as a path to another machine.
     pub excluded: bool,
+    /// The operator lets it work.
+    pub enabled: bool,
+    /// The operator's, beside the others'.
+    pub weight: f64,
+    /// Begins nothing before this time, because others weigh more.
+    pub paced_until: Option<Instant>,
 }
 
 impl Path {
@@ -84,6 +90,9 @@ impl Path {
             last_byte: now,
             dead_probes: 0,
             excluded: false,
+            enabled: true,
+            weight: 1.0,
+            paced_until: None,
         };
         if let Some(latency) = latency {
             path.answered(latency, now);
@@ -95,14 +104,20 @@ impl Path {
     pub fn answered(&mut self, latency: Duration, now: Instant) {
         self.latency_ms = latency.as_secs_f64() * 1e3;
         self.window.on_first_byte(latency, now);
-        if !self.is_usable() {
+        if !self.answers() {
             self.standing = Standing::Healthy;
             (self.failed_in_a_row, self.dead_probes, self.rests_until) = (0, 0, None);
         }
     }
 
-    pub fn is_usable(&self) -> bool {
+    /// It works, as far as is known.
+    pub fn answers(&self) -> bool {
         matches!(self.standing, Standing::Healthy | Standing::Degraded)
+    }
+
+    /// It works and may work.
+    pub fn is_usable(&self) -> bool {
+        self.enabled && self.answers()
     }
 
     pub fn rests(&self, now: Instant) -> bool {
@@ -161,7 +176,13 @@ impl Path {
     pub fn die(&mut self, now: Instant, random: f64) {
         self.standing = Standing::Dead { probe_at: now + retry::probe_pause(self.dead_probes, random) };
         self.dead_probes += 1;
-        (self.share, self.active) = (0.0, 0);
+        self.share = 0.0;
+        self.idle(now);
+    }
+
+    /// Nothing is under way any more.
+    pub fn idle(&mut self, now: Instant) {
+        self.active = 0;
         self.window.on_idle(now);
     }
 }

@@ -175,7 +175,9 @@ fn a_dead_path_hands_over_and_comes_back() {
     let views = plan.views(at);
     assert!(matches!(views[0].standing, Standing::Dead { .. }), "{views:?}");
     assert_eq!((views[0].queued, views[0].active), (0, 0));
-    assert!(plan.last_change().unwrap().why.contains("path 1 is dead"));
+    let change = plan.changes().next().unwrap();
+    assert_eq!((change.path, &change.why), (Some(0), &Why::Dead("it failed three times in a row".into())));
+    assert!(change.moved > 0 && change.from == [0] && change.to == [1], "{change:?}");
     at += Duration::from_secs(5);
     assert_eq!(plan.due_probe(at), Some(0));
     assert_eq!(plan.due_probe(at), None, "one probe at a time");
@@ -187,6 +189,75 @@ fn a_dead_path_hands_over_and_comes_back() {
     let after = at + Duration::from_secs(3);
     assert!(std::iter::from_fn(|| plan.next(after)).any(|a| a.path == 0), "it works again");
     plan.check();
+}
+
+#[test]
+fn a_disabled_path_hands_over_at_once_and_takes_nothing_until_it_is_enabled() {
+    let now = Instant::now();
+    let mut plan = Plan::new(config(64), Bitmap::empty(100), now);
+    plan.add_path(Some(ms(10)), now);
+    plan.add_path(Some(ms(10)), now);
+    let taken: Vec<Assignment> = std::iter::from_fn(|| plan.next(now)).collect();
+    let own: Vec<_> = taken.iter().filter(|a| a.path == 0).map(|a| (0, a.segment)).collect();
+    assert!(!own.is_empty(), "{taken:?}");
+    plan.set_enabled(0, false, now);
+    plan.check();
+    assert_eq!(plan.take_aborts(), own, "what is under way goes to the others too");
+    let change = plan.changes().next().unwrap();
+    assert_eq!((&change.why, &change.from[..], &change.to[..]), (&Why::Disabled, &[0][..], &[1][..]), "{change:?}");
+    assert!(std::iter::from_fn(|| plan.next(now)).all(|a| a.path == 1));
+    assert_eq!(plan.views(now)[0].share, 0.0);
+    // It may die and be found meanwhile: that changes nothing.
+    plan.kill(0, "for the test", 0.5, now);
+    assert_eq!(plan.due_probe(now + Duration::from_secs(60)), None, "it is not asked");
+    plan.on_probe(0, Some(ms(10)), 0.5, now);
+    assert!(std::iter::from_fn(|| plan.next(now)).all(|a| a.path == 1));
+    plan.check();
+    plan.set_enabled(1, false, now);
+    assert!(plan.is_switched_off() && plan.is_cut_off() && plan.next(now).is_none());
+    plan.check();
+    plan.set_enabled(0, true, now);
+    assert!(!plan.is_switched_off());
+    assert_eq!(plan.next(now).map(|a| a.path), Some(0));
+}
+
+#[test]
+fn a_hedge_on_a_disabled_path_leaves_the_segment_to_its_owner() {
+    let now = Instant::now();
+    let mut plan = Plan::new(config(64), Bitmap::empty(2), now);
+    plan.add_path(Some(ms(10)), now);
+    plan.add_path(Some(ms(10)), now);
+    let (first, second) = (plan.next(now).unwrap(), plan.next(now).unwrap());
+    let later = now + Duration::from_secs(5);
+    plan.on_held(first.path, first.segment, MIB, ms(20), later);
+    let hedge = plan.next(later).unwrap();
+    assert!(hedge.hedge);
+    plan.set_enabled(hedge.path, false, later);
+    plan.check();
+    assert_eq!(plan.take_aborts(), [(hedge.path, hedge.segment)]);
+    assert!(plan.on_held(second.path, second.segment, MIB, ms(20), later + ms(1)));
+    assert!(plan.is_done());
+}
+
+#[test]
+fn bytes_follow_the_weights() {
+    for (weights, shares) in [([1.0, 1.0], [0.5, 0.5]), ([1.0, 0.25], [0.8, 0.2]), ([10.0, 1.0], [0.909, 0.091])] {
+        let mut sim = Sim::new(600, &[(10e6, 10), (10e6, 10)]);
+        for (path, weight) in weights.into_iter().enumerate() {
+            sim.plan.set_weight(path, weight, sim.now);
+        }
+        sim.run(|_| ());
+        let done: Vec<f64> = sim.plan.views(sim.now).iter().map(|v| f64::from(v.done) / 600.0).collect();
+        for (is, wanted) in done.iter().zip(shares) {
+            assert!((is - wanted).abs() < 0.03, "{weights:?}: {done:?}");
+        }
+    }
+    // Weights are relative: without the path that weighs more, the other one works as it can.
+    let mut sim = Sim::new(200, &[(10e6, 10), (10e6, 10)]);
+    sim.plan.set_weight(1, 0.1, sim.now);
+    sim.plan.set_enabled(0, false, sim.now);
+    let took = sim.run(|_| ());
+    assert!(took < (200 * MIB) as f64 / 10e6 / 0.95, "{took}");
 }
 
 #[test]
@@ -237,7 +308,7 @@ proptest! {
         held in prop::collection::vec(0u32..40, 0..10),
         paths in 1usize..5,
         gives_up in any::<bool>(),
-        steps in prop::collection::vec((0u8..12, any::<prop::sample::Index>(), 0u64..4_000), 0..300)
+        steps in prop::collection::vec((0u8..16, any::<prop::sample::Index>(), 0u64..4_000), 0..300)
     ) {
         let mut now = Instant::now();
         let mut map = Bitmap::empty(segments);
@@ -272,6 +343,9 @@ proptest! {
                 8 => plan.kill(path, "for the test", 0.5, now),
                 9 => plan.on_probe(path, (wait % 2 == 0).then(|| ms(wait)), 0.5, now),
                 10 => { plan.due_probe(now); }
+                11 => plan.set_enabled(path, false, now),
+                12 | 13 => plan.set_enabled(path, true, now),
+                14 => plan.set_weight(path, 0.1 * wait as f64, now),
                 _ => plan.tick(0.5, now),
             }
             for gone in plan.take_aborts() {
@@ -279,7 +353,13 @@ proptest! {
             }
             plan.check();
         }
-        // All paths come back: it ends.
+        let enabled = plan.views(now).iter().any(|view| view.enabled);
+        prop_assert_eq!(plan.is_switched_off(), !enabled);
+        if !enabled {
+            prop_assert!(plan.next(now).is_none() && plan.views(now).iter().all(|v| v.active + v.queued == 0));
+        }
+        // All paths come back and may work: it ends.
+        (0..paths).for_each(|path| plan.set_enabled(path, true, now));
         for _ in 0..10_000 {
             if plan.is_done() { break; }
             now += ms(200);

@@ -38,13 +38,18 @@ pub fn clean(delta: &mut SnapshotDelta) {
 }
 
 fn row(row: &mut TransferRow) {
-    [&mut row.name, &mut row.strategy, &mut row.reason, &mut row.path, &mut row.strategy_reason]
+    [&mut row.name, &mut row.strategy, &mut row.reason, &mut row.path, &mut row.strategy_reason, &mut row.dest]
         .into_iter()
         .for_each(text);
     row.error.as_mut().map(text);
     row.link.as_mut().map(text);
     row.bytes_per_peer.iter_mut().for_each(|(endpoint, _)| text(endpoint));
-    row.paths.iter_mut().flat_map(|path| [&mut path.path, &mut path.note]).for_each(text);
+    for path in &mut row.paths {
+        text(&mut path.path);
+        text(&mut path.note);
+        path.via.as_mut().map(text);
+    }
+    row.path_changes.iter_mut().for_each(|change| text(&mut change.why));
 }
 
 fn peer(peer: &mut PeerRow) {
@@ -62,7 +67,7 @@ fn text(text: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::{BanRow, LogLevel, LogLine, NodeRow, PathRow, TrackerRow};
+    use crate::control::{BanRow, LogLevel, LogLine, NodeRow, PathChange, PathRow, TrackerRow};
     use crate::rpc::delta::{DetailDelta, LogDelta, PeerChange};
 
     /// Every string of a message, hostile: none gets through.
@@ -89,7 +94,9 @@ mod tests {
                 link: Some(evil()),
                 bytes_per_peer: vec![(evil(), 1)],
                 strategy_reason: evil(),
-                paths: vec![PathRow { path: evil(), note: evil(), ..PathRow::default() }],
+                paths: vec![PathRow { path: evil(), note: evil(), via: Some(evil()), ..PathRow::default() }],
+                path_changes: vec![PathChange { why: evil(), ..PathChange::default() }],
+                dest: evil(),
                 ..TransferRow::default()
             })],
             bans: Some(Arc::new(vec![BanRow { peer: evil(), reason: evil(), since_ms: 0, until_ms: 0 }])),

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use skep_engine::control::{Command, Snapshot, TransferId, TransferState};
+use skep_engine::control::{Command, PathState, Snapshot, TransferId, TransferState};
 
 use crate::console::effect::Told;
 
@@ -107,6 +107,21 @@ fn step(command: &Command, told: Told, snapshot: &Snapshot) -> Option<Step> {
         Command::Ban { peer } => made(format!("the ban of {peer}"), &[], vec![Command::Unban { peer: peer.clone() }]),
         Command::Unban { peer } => {
             made(format!("lifting the ban of {peer}"), &[], vec![Command::Ban { peer: peer.clone() }])
+        }
+        Command::SetPath { id, path, enabled, weight } => {
+            let old = row(*id)?.paths.iter().find(|row| row.path == *path)?;
+            let back = Command::SetPath {
+                id: *id,
+                path: path.clone(),
+                enabled: enabled.map(|_| old.state != PathState::Disabled),
+                weight: weight.map(|_| old.weight.unwrap_or(1.0)),
+            };
+            let what = match enabled {
+                Some(false) => format!("disabling {path}"),
+                Some(true) => format!("enabling {path}"),
+                None => format!("the weight of {path}"),
+            };
+            made(what, &[*id], vec![back])
         }
         Command::Drain { on } => {
             let what = if *on { "draining the node" } else { "ending the drain" };

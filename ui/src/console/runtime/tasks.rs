@@ -209,7 +209,7 @@ fn ids_of(command: &Command) -> Vec<TransferId> {
         | Command::Remove { ids, .. }
         | Command::Prioritise { ids, .. }
         | Command::Verify { ids } => ids.clone(),
-        Command::Move { id, .. } => vec![*id],
+        Command::Move { id, .. } | Command::SetPath { id, .. } => vec![*id],
         Command::Limit { id, .. } => id.iter().copied().collect(),
         _ => Vec::new(),
     }
