@@ -130,6 +130,38 @@ pub enum OnTaken {
     KeepBoth,
 }
 
+/// How much a push matters. With the queue each class becomes a place in it; until then it is a priority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PriorityClass {
+    /// Before everything else.
+    Critical,
+    /// Changes of a schema that other data needs.
+    SchemaChange,
+    /// Soon.
+    High,
+    /// In its turn.
+    Normal,
+    /// After what is used at once.
+    Analytics,
+    /// When nothing else waits.
+    Background,
+}
+
+impl PriorityClass {
+    /// The transfer's priority that it stands for, -9 to 9.
+    pub fn priority(self) -> i8 {
+        match self {
+            Self::Critical => 9,
+            Self::SchemaChange => 6,
+            Self::High => 3,
+            Self::Normal => 0,
+            Self::Analytics => -3,
+            Self::Background => -6,
+        }
+    }
+}
+
 /// A file or tree to push.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -149,6 +181,8 @@ pub struct SendRequest {
     pub on_taken: OnTaken,
     /// Bytes per segment; chosen by size if none.
     pub segment_length: Option<u64>,
+    /// How much it matters; as it was, or normal, if none.
+    pub priority: Option<PriorityClass>,
     /// Limits for this transfer alone.
     pub up: Rate,
     /// Limits for this transfer alone.

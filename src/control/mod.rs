@@ -20,14 +20,15 @@ use std::pin::Pin;
 use tokio::sync::watch;
 
 pub use command::{
-    AddTransfer, Command, CommandError, CommandErrorKind, Kept, OnExisting, OnTaken, PieceOrder, Rate, Reply,
-    SendRequest, SendStrategy, ShareRequest, TransferId,
+    AddTransfer, Command, CommandError, CommandErrorKind, Kept, OnExisting, OnTaken, PieceOrder, PriorityClass, Rate,
+    Reply, SendRequest, SendStrategy, ShareRequest, TransferId,
 };
 pub use detail::{Bits, PeerRow, PeerState, TrackerRow, TransferDetail};
 pub use preview::Preview;
 pub use push::{PathChange, PathChoice, PathChoices, PathRow, PathState};
 pub use snapshot::{
-    BanRow, Direction, LogLevel, LogLine, NodeInfo, NodeRow, Snapshot, StrategyRow, TransferRow, TransferState,
+    BanRow, Direction, LogLevel, LogLine, NodeInfo, NodeRow, Snapshot, StrategyRow, TransferKind, TransferRow,
+    TransferState,
 };
 
 /// What a viewer looks at: details are published only for this.

@@ -19,6 +19,33 @@ pub enum Direction {
     Up,
 }
 
+/// What a transfer is for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TransferKind {
+    /// This node fetches a content.
+    #[default]
+    Fetch,
+    /// This node shares what lies here.
+    Share,
+    /// This node pushes to another.
+    Send,
+    /// Another node, or a tus client, pushes to this one.
+    Receive,
+}
+
+impl TransferKind {
+    /// Its name as it is on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fetch => "fetch",
+            Self::Share => "share",
+            Self::Send => "send",
+            Self::Receive => "receive",
+        }
+    }
+}
+
 /// What a transfer does now. Facts only: `Pausing` until it is `Paused`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -34,7 +61,7 @@ pub enum TransferState {
     Running,
     /// On its way to paused.
     Pausing,
-    /// Stopped by the operator; everything is kept.
+    /// Stopped by the operator (of what is received: by its sender); everything is kept.
     Paused,
     /// All there and verified; serves others.
     Seeding,
@@ -75,6 +102,8 @@ impl TransferState {
 pub struct TransferRow {
     /// Its id.
     pub id: TransferId,
+    /// What it is for.
+    pub kind: TransferKind,
     /// What it moves, once known.
     pub content: Option<ContentId>,
     /// Display name, printable.
@@ -83,6 +112,8 @@ pub struct TransferRow {
     pub strategy: String,
     /// Which way.
     pub direction: Direction,
+    /// Where a push goes, as asked; of what is received, who sends it. Printable.
+    pub remote: String,
     /// What it does now.
     pub state: TransferState,
     /// Why it is in this state, waits or is slow; why this strategy. Empty if there is nothing to say.

@@ -18,7 +18,8 @@ use crate::clock::unix_ms;
 use crate::content::ContentId;
 use crate::content::name::printable;
 use crate::control::{
-    Command, CommandError, CommandErrorKind, Direction, Kept, Reply, TransferId, TransferRow, TransferState,
+    Command, CommandError, CommandErrorKind, Direction, Kept, Reply, TransferId, TransferKind, TransferRow,
+    TransferState,
 };
 use crate::log::Logs;
 use crate::store::{JobRecord, Phase, StateError, TransferRecord};
@@ -80,14 +81,33 @@ impl Core {
             Command::SetPath { id, path, enabled, weight } => self.set_path(id, &path, enabled, weight).await,
             Command::Preview(request) => self.preview_add(&request).await.map(Reply::Preview),
             Command::PreviewShare(request) => self.preview_share(&request).await.map(Reply::Preview),
-            Command::Pause { ids } => self.order(&ids, |_| Order::Pause).await,
-            Command::Resume { ids } => self.order(&ids, |_| Order::Resume).await,
-            Command::Cancel { ids } => self.order(&ids, |_| Order::Cancel).await,
-            Command::Verify { ids } => self.order(&ids, |_| Order::Verify).await,
+            Command::Pause { ids } => {
+                self.refuse_received(&ids, "its sender decides when bytes come; `skep cancel` stops it for good")?;
+                self.order(&ids, |_| Order::Pause).await
+            }
+            Command::Resume { ids } => {
+                self.refuse_received(&ids, "its sender decides when it goes on")?;
+                self.order(&ids, |_| Order::Resume).await
+            }
+            Command::Cancel { ids } => self.cancel(&ids).await,
+            Command::Verify { ids } => {
+                self.refuse_received(&ids, "it is verified before it gets its name")?;
+                self.order(&ids, |_| Order::Verify).await
+            }
             Command::Remove { ids, data } => self.remove(&ids, data).await,
-            Command::Limit { id, up, down } => self.limit(id, up, down).await,
-            Command::Prioritise { ids, priority } => self.prioritise(&ids, priority).await,
-            Command::Move { id, up } => self.move_in_queue(id, up).await,
+            Command::Limit { id, up, down } => {
+                let why = "only the node's limit holds for it: `skep limit --down RATE`";
+                self.refuse_received(id.as_slice(), why)?;
+                self.limit(id, up, down).await
+            }
+            Command::Prioritise { ids, priority } => {
+                self.refuse_received(&ids, "it waits for no turn here")?;
+                self.prioritise(&ids, priority).await
+            }
+            Command::Move { id, up } => {
+                self.refuse_received(&[id], "it waits for no turn here")?;
+                self.move_in_queue(id, up).await
+            }
             Command::Ban { peer } => {
                 if !bans::is_endpoint(&peer) {
                     let what = format!("{peer:?} is no peer: HOST:PORT or the URL of its node");
@@ -156,9 +176,28 @@ impl Core {
         Ok(Reply::Done)
     }
 
+    async fn cancel(&self, ids: &[TransferId]) -> Result<Reply, CommandError> {
+        let (mut own, mut received) = (Vec::new(), Vec::new());
+        for id in ids {
+            match self.received(*id) {
+                Some(upload) => received.push((*id, upload)),
+                None => own.push(*id),
+            }
+        }
+        self.order(&own, |_| Order::Cancel).await?;
+        for (id, upload) in received {
+            self.cancel_received(id, &upload).await?;
+        }
+        Ok(Reply::Done)
+    }
+
     async fn remove(&self, ids: &[TransferId], data: bool) -> Result<Reply, CommandError> {
         let mut kept = Kept::default();
         for id in ids {
+            if let Some(upload) = self.received(*id) {
+                self.remove_received(*id, &upload, data).await?;
+                continue;
+            }
             let handle = self.handle(*id)?;
             if data {
                 self.refuse_anothers_data(&handle.shared)?;
@@ -344,12 +383,18 @@ fn row_of(record: &TransferRecord) -> TransferRow {
         JobRecord::Send(send) => (paths_at_rest(send, &record.name), printable(&send.request.dest)),
         JobRecord::Fetch(_) | JobRecord::Share(_) => (Vec::new(), String::new()),
     };
+    let kind = match &record.job {
+        JobRecord::Fetch(_) => TransferKind::Fetch,
+        JobRecord::Share(_) => TransferKind::Share,
+        JobRecord::Send(_) => TransferKind::Send,
+    };
     let name = match (&record.job, record.name.is_empty(), &record.content) {
         (_, true, Some(content)) => content.short(),
         _ => printable(&record.name),
     };
     TransferRow {
         id: record.id,
+        kind,
         content: record.content,
         name,
         direction,

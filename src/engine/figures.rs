@@ -6,16 +6,18 @@ use std::sync::{Arc, OnceLock, Weak};
 use super::commands::Core;
 use super::publisher::NodeFigures;
 use super::turns::Gate;
-use crate::control::{BanRow, NodeRow, TransferRow};
+use crate::control::{BanRow, NodeRow, TransferKind, TransferRow};
 use crate::node::{self, EngineFigures};
 use crate::swarm::Swarm;
 use crate::throttle::Throttle;
+use crate::upload::Uploads;
 
 /// What the node row is made of.
 pub(super) struct Figures {
     /// What does not change.
     pub fixed: NodeRow,
     pub swarm: Arc<Swarm>,
+    pub received: Arc<Uploads>,
     pub connections: node::Connections,
     pub throttle_up: Arc<Throttle>,
     pub throttle_down: Arc<Throttle>,
@@ -29,7 +31,9 @@ impl NodeFigures for Figures {
         NodeRow {
             rate_down: sum(|row| row.rate_down),
             rate_up: sum(|row| row.rate_up),
-            bytes_down: sum(|row| row.bytes_down),
+            // Rows of what was received go by themselves; what came stays counted.
+            bytes_down: sum(|row| if row.kind == TransferKind::Receive { 0 } else { row.bytes_down })
+                + self.received.bytes(),
             bytes_up: sum(|row| row.bytes_up),
             limit_up: self.throttle_up.rate(),
             limit_down: self.throttle_down.rate(),
@@ -64,9 +68,10 @@ impl node::Figures for Scraped {
             *states.entry(row.state.name()).or_default() += 1;
         }
         EngineFigures {
-            bytes_down: rows.iter().map(|row| row.bytes_down).sum(),
+            bytes_down: rows.iter().map(|row| row.bytes_down).sum::<u64>() + core.services.uploads.bytes(),
             hash_failures: core.services.swarm.hash_failures(),
             bans: core.services.swarm.bans.rows().len() as u64,
+            uploads: core.services.uploads.counts(),
             transfers: states.into_iter().map(|(state, count)| (state.to_owned(), count)).collect(),
         }
     }

@@ -3,6 +3,8 @@
 //! ```text
 //!  Command ─▶ Core ─Order─▶ TransferTask ─▶ Strategy (fetch_job, share_job) ─▶ swarm, store
 //!  Snapshot ◀─ Publisher ◀─ Shared (row, detail, record) ◀──────┘
+//!                 ▲
+//!                 └── receiving ◀── upload: what others push here
 //! ```
 //!
 //! A transfer is owned by one task; everyone else sends it orders and reads its row. The record on
@@ -19,6 +21,7 @@ mod preview;
 mod publisher;
 mod push_report;
 mod push_strategy;
+mod receiving;
 mod resolve;
 mod seeding;
 mod send;

@@ -28,6 +28,8 @@ pub(super) struct Publisher {
     snapshots: watch::Sender<Arc<Snapshot>>,
     /// Always live: a view of it ends when the engine does.
     connection: watch::Sender<Connection>,
+    /// What viewers look at.
+    looked_at: watch::Sender<Vec<TransferId>>,
     bell: Arc<Bell>,
     log: LogRing,
     figures: Box<dyn NodeFigures>,
@@ -40,16 +42,24 @@ struct Inner {
 }
 
 struct Item {
-    shared: Arc<Shared>,
-    rows: watch::Receiver<TransferRow>,
+    source: Source,
     row: Arc<TransferRow>,
+}
+
+/// Where rows and details come from.
+enum Source {
+    /// The task of a transfer: they are taken from what it shares.
+    Task { shared: Arc<Shared>, rows: watch::Receiver<TransferRow> },
+    /// Nobody here moves it: they are put.
+    Received { detail: Option<Arc<TransferDetail>> },
 }
 
 impl Publisher {
     pub(super) fn new(bell: Arc<Bell>, log: LogRing, figures: Box<dyn NodeFigures>) -> Self {
         let snapshots = watch::Sender::new(Arc::default());
         let connection = watch::Sender::new(Connection::Live);
-        Self { inner: Mutex::default(), snapshots, connection, bell, log, figures }
+        let looked_at = watch::Sender::new(Vec::new());
+        Self { inner: Mutex::default(), snapshots, connection, looked_at, bell, log, figures }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
@@ -59,8 +69,41 @@ impl Publisher {
     pub(super) fn add(&self, shared: Arc<Shared>) {
         let mut rows = shared.rows();
         let row = Arc::new(rows.borrow_and_update().clone());
-        self.lock().items.insert(shared.id, Item { shared, rows, row });
+        self.lock().items.insert(shared.id, Item { source: Source::Task { shared, rows }, row });
         self.bell.changed.notify_one();
+    }
+
+    /// Shows a row that no task stands behind.
+    pub(super) fn put(&self, row: TransferRow) {
+        let mut inner = self.lock();
+        let before = inner.items.get_mut(&row.id);
+        let turned = before.as_ref().is_none_or(|item| item.row.state != row.state);
+        match before {
+            Some(item) if *item.row == row => return,
+            Some(item) => item.row = Arc::new(row),
+            None => {
+                let item = Item { source: Source::Received { detail: None }, row: Arc::new(row) };
+                inner.items.insert(item.row.id, item);
+            }
+        }
+        drop(inner);
+        self.bell.changed.notify_one();
+        if turned {
+            self.bell.urgent.notify_one();
+        }
+    }
+
+    /// Shows details of such a row.
+    pub(super) fn put_detail(&self, id: TransferId, detail: TransferDetail) {
+        if let Some(Item { source: Source::Received { detail: shown }, .. }) = self.lock().items.get_mut(&id) {
+            *shown = Some(Arc::new(detail));
+        }
+        self.bell.changed.notify_one();
+    }
+
+    /// What viewers look at, and its changes.
+    pub(super) fn looked_at(&self) -> watch::Receiver<Vec<TransferId>> {
+        self.looked_at.subscribe()
     }
 
     pub(super) fn remove(&self, id: TransferId) {
@@ -108,7 +151,7 @@ impl Publisher {
         let mut inner = self.lock();
         inner.viewers.retain(|focus| focus.has_changed().is_ok());
         if inner.viewers.is_empty() {
-            inner.set_wanted(&[]);
+            self.set_wanted(&mut inner, &[]);
         }
         !inner.viewers.is_empty()
     }
@@ -118,17 +161,17 @@ impl Publisher {
         let mut inner = self.lock();
         inner.viewers.retain(|focus| focus.has_changed().is_ok());
         let looked_at: Vec<TransferId> = inner.viewers.iter().filter_map(|focus| focus.borrow().transfer).collect();
-        inner.set_wanted(&looked_at);
+        self.set_wanted(&mut inner, &looked_at);
         for item in inner.items.values_mut() {
-            if item.rows.has_changed().unwrap_or(false) {
-                item.row = Arc::new(item.rows.borrow_and_update().clone());
+            if let Source::Task { rows, .. } = &mut item.source
+                && rows.has_changed().unwrap_or(false)
+            {
+                item.row = Arc::new(rows.borrow_and_update().clone());
             }
         }
         let transfers: Vec<_> = inner.items.values().map(|item| item.row.clone()).collect();
-        let details: BTreeMap<TransferId, Arc<TransferDetail>> = looked_at
-            .iter()
-            .filter_map(|id| Some((*id, inner.items.get(id)?.shared.detail.borrow().clone()?)))
-            .collect();
+        let details: BTreeMap<TransferId, Arc<TransferDetail>> =
+            looked_at.iter().filter_map(|id| Some((*id, inner.items.get(id)?.detail()?))).collect();
         let node = Arc::new(self.figures.node(&transfers));
         let bans = self.figures.bans();
         let log = self.log.tail();
@@ -139,15 +182,37 @@ impl Publisher {
     }
 }
 
-impl Inner {
-    fn set_wanted(&self, looked_at: &[TransferId]) {
-        for (id, item) in &self.items {
+impl Publisher {
+    fn set_wanted(&self, inner: &mut Inner, looked_at: &[TransferId]) {
+        for (id, item) in &mut inner.items {
             let wanted = looked_at.contains(id);
-            let turned = item.shared.wanted.send_if_modified(|now| std::mem::replace(now, wanted) != wanted);
-            if turned && !wanted {
-                // It would be old by the time somebody looks again.
-                item.shared.show(None);
+            match &mut item.source {
+                Source::Received { detail } if !wanted => *detail = None,
+                Source::Received { .. } => {}
+                Source::Task { shared, .. } => {
+                    let turned = shared.wanted.send_if_modified(|now| std::mem::replace(now, wanted) != wanted);
+                    if turned && !wanted {
+                        // It would be old by the time somebody looks again.
+                        shared.show(None);
+                    }
+                }
             }
+        }
+        self.looked_at.send_if_modified(|now| {
+            let changed = now != looked_at;
+            if changed {
+                *now = looked_at.to_vec();
+            }
+            changed
+        });
+    }
+}
+
+impl Item {
+    fn detail(&self) -> Option<Arc<TransferDetail>> {
+        match &self.source {
+            Source::Task { shared, .. } => shared.detail.borrow().clone(),
+            Source::Received { detail } => detail.clone(),
         }
     }
 }

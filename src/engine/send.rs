@@ -5,8 +5,8 @@ use super::send_job::destination;
 use super::steer::paths_at_rest;
 use super::transfer::Order;
 use crate::content::manifest::{MAX_PIECE_LENGTH, MIN_PIECE_LENGTH};
-use crate::control::{CommandError, CommandErrorKind, Reply, SendRequest};
-use crate::store::{JobRecord, Phase, SendRecord};
+use crate::control::{CommandError, CommandErrorKind, PriorityClass, Reply, SendRequest};
+use crate::store::{JobRecord, Phase, SendRecord, TransferRecord};
 
 fn error(kind: CommandErrorKind, message: impl Into<String>) -> CommandError {
     CommandError::new(kind, message)
@@ -35,6 +35,7 @@ impl Core {
         let found = destination(&request, &name).map_err(|e| error(CommandErrorKind::Invalid, e))?;
         let request = SendRequest { path: path.clone(), ..request };
         let paths = found.paths.len() as u32;
+        let priority = request.priority.map(PriorityClass::priority);
         let _one_at_a_time = self.adding.lock().await;
         let again = {
             let handles = self.lock();
@@ -49,11 +50,16 @@ impl Core {
         let Some(handle) = again else {
             let dir = path.parent().map(Into::into).unwrap_or_default();
             let job = JobRecord::Send(SendRecord { request, paths, ..SendRecord::default() });
-            let id = self.begin(|id| new_record(id, job, Phase::Active, None, name, dir)).await?;
+            let record = |id| TransferRecord {
+                priority: priority.unwrap_or(0),
+                ..new_record(id, job, Phase::Active, None, name, dir)
+            };
+            let id = self.begin(record).await?;
             return Ok(Reply::Added { ids: vec![id], contents: vec![] });
         };
         let shared = &handle.shared;
         let changed = shared.change_record(|record| {
+            record.priority = priority.unwrap_or(record.priority);
             let JobRecord::Send(send) = &mut record.job else { return };
             let up = request.up.or(send.request.up);
             shared.limits.up[0].set(up);
@@ -65,6 +71,7 @@ impl Core {
         if let JobRecord::Send(send) = &record.job {
             shared.update(|row| (row.paths, row.path_changes) = (paths_at_rest(send, &record.name), Vec::new()));
         }
+        shared.update(|row| row.priority = priority.unwrap_or(row.priority));
         let is_settled = shared.row().state.is_settled();
         shared.update(queued);
         handle.send(if is_settled { Order::Resume } else { Order::Restart }).await?;

@@ -9,11 +9,14 @@ use crate::control::Rate;
 use crate::store::State;
 use crate::swarm::Swarm;
 use crate::throttle::Throttle;
+use crate::upload::Uploads;
 
 /// The node's common goods.
 pub(crate) struct Services {
     pub state: Arc<State>,
     pub swarm: Arc<Swarm>,
+    /// What others push here.
+    pub uploads: Arc<Uploads>,
     /// Where fetched contents appear unless told otherwise.
     pub root: PathBuf,
     /// Shown to others.

@@ -14,6 +14,7 @@ use super::config::{EngineConfig, StartError};
 use super::figures::{Figures, Scraped};
 use super::publisher::Publisher;
 use super::push_strategy::{ChunkedStrategy, MultipathStrategy};
+use super::receiving::Watcher;
 use super::services::Services;
 use super::shared::Bell;
 use super::strategy::Strategies;
@@ -71,6 +72,7 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
     let services = Arc::new(Services {
         state: state.clone(),
         swarm: swarm.clone(),
+        uploads: uploads.clone(),
         root: config.root.clone(),
         name: config.name.clone(),
         url: url.clone(),
@@ -93,7 +95,8 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
     };
     let connections = node.connections();
     let places = services.places.clone();
-    let figures = Figures { fixed, swarm: swarm.clone(), connections, throttle_up, throttle_down, places };
+    let received = uploads.clone();
+    let figures = Figures { fixed, swarm: swarm.clone(), received, connections, throttle_up, throttle_down, places };
     let ring = config.logs.ring(&config.name);
     let span = ring.span();
     let core = Arc::new(Core {
@@ -124,6 +127,7 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
     };
     background.spawn(serving.instrument(span.clone()));
     background.spawn(core.publisher.clone().run(stop.clone()));
+    background.spawn(Watcher::new(uploads.clone(), core.publisher.clone(), config.root.clone()).run(stop.clone()));
     background.spawn(uploads.run(stop.clone()).instrument(span.clone()));
     background.spawn(keep_bans(swarm, state, bans_bell, stop.clone()).instrument(span));
     let note = Instance { url: url.clone(), pid: std::process::id(), token_file: token_file(&config) };

@@ -118,6 +118,20 @@ impl Collector for EngineCollector {
         let bans = ConstGauge::new(figures.bans);
         bans.encode(encoder.encode_descriptor("skep_bans", "Bans in force", None, bans.metric_type())?)?;
         let kind = ConstGauge::new(0u64).metric_type();
+        let uploads = figures.uploads;
+        let held = ConstGauge::new(uploads.held_bytes);
+        let help = "Bytes held of unfinished uploads that others push here";
+        held.encode(encoder.encode_descriptor("skep_uploads_held_bytes", help, None, kind)?)?;
+        let mut states =
+            encoder.encode_descriptor("skep_uploads", "Uploads that others push here, by state", None, kind)?;
+        for (state, count) in [
+            ("open", uploads.open),
+            ("assembling", uploads.assembling),
+            ("done", uploads.done),
+            ("cancelled", uploads.cancelled),
+        ] {
+            ConstGauge::new(count).encode(states.encode_family(&StateLabel { state: state.into() })?)?;
+        }
         let mut transfers = encoder.encode_descriptor("skep_transfers", "Transfers by state", None, kind)?;
         for (state, count) in figures.transfers {
             let label = StateLabel { state };
@@ -131,12 +145,14 @@ impl Collector for EngineCollector {
 mod tests {
     use super::super::services::EngineFigures;
     use super::*;
+    use crate::upload::Counts;
 
     #[derive(Debug)]
     struct Fixed;
     impl Figures for Fixed {
         fn figures(&self) -> EngineFigures {
-            EngineFigures { bytes_down: 5, hash_failures: 1, bans: 2, transfers: vec![("running".into(), 3)] }
+            let uploads = Counts { open: 4, done: 1, held_bytes: 77, ..Counts::default() };
+            EngineFigures { bytes_down: 5, hash_failures: 1, bans: 2, uploads, transfers: vec![("running".into(), 3)] }
         }
     }
 
@@ -153,6 +169,9 @@ mod tests {
             "skep_hash_failures_total 1",
             "skep_bans 2",
             "skep_transfers{state=\"running\"} 3",
+            "skep_uploads{state=\"open\"} 4",
+            "skep_uploads{state=\"cancelled\"} 0",
+            "skep_uploads_held_bytes 77",
             "# EOF",
         ] {
             assert!(text.contains(line), "{line} should be in\n{text}");

@@ -5,18 +5,20 @@ use std::sync::Arc;
 
 use crate::swarm::{Bans, Catalog};
 use crate::throttle::Throttle;
-use crate::upload::Uploads;
+use crate::upload::{Counts, Uploads};
 
 /// What the engine counts, for `/metrics`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EngineFigures {
-    /// Payload received, in bytes.
+    /// Payload received, in bytes, fetched or pushed here.
     pub bytes_down: u64,
     /// Pieces that did not match their digest.
     pub hash_failures: u64,
     /// Bans in force.
     pub bans: u64,
-    /// Transfers by the name of their state.
+    /// What others push here.
+    pub uploads: Counts,
+    /// Transfers of this node's own by the name of their state.
     pub transfers: Vec<(String, u64)>,
 }
 

@@ -21,7 +21,8 @@ const IDS: &[&str] = &["ids", "id"];
 const ADD: &[&str] =
     &["link", "document", "dir", "peers", "trackers", "order", "seed", "on_existing", "up", "down", "paused"];
 const SHARE: &[&str] = &["path", "piece_length", "trackers", "ratio", "seconds", "up", "down"];
-const SEND: &[&str] = &["path", "dest", "paths", "via", "strategy", "on_taken", "segment_length", "up", "down"];
+const SEND: &[&str] =
+    &["path", "dest", "paths", "via", "strategy", "on_taken", "segment_length", "priority", "up", "down"];
 
 /// All of them.
 pub(super) const COMMANDS: &[CommandMethod] = &[

@@ -77,6 +77,14 @@ pub enum StateError {
     Task(String),
 }
 
+/// A transfer id that was never given before, once `tx` is committed.
+pub(super) fn next_id_in(tx: &redb::WriteTransaction) -> Result<TransferId, StateError> {
+    let mut meta = tx.open_table(META)?;
+    let id = meta.get("next_id")?.map_or(1, |v| v.value());
+    meta.insert("next_id", id + 1)?;
+    Ok(TransferId(id))
+}
+
 macro_rules! from_redb {
     ($($error:ty),*) => {$(
         impl From<$error> for StateError {
@@ -166,14 +174,9 @@ impl State {
     /// The disk refused.
     pub fn next_id(&self) -> Result<TransferId, StateError> {
         let tx = self.db.begin_write()?;
-        let id = {
-            let mut meta = tx.open_table(META)?;
-            let id = meta.get("next_id")?.map_or(1, |v| v.value());
-            meta.insert("next_id", id + 1)?;
-            id
-        };
+        let id = next_id_in(&tx)?;
         tx.commit()?;
-        Ok(TransferId(id))
+        Ok(id)
     }
 
     /// Every transfer, by id. Records that cannot be read are reported by id and skipped: one bad

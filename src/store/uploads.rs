@@ -7,8 +7,9 @@ use redb::{ReadableDatabase, ReadableTable, TableDefinition, TableError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::state::{State, StateError, json};
+use super::state::{State, StateError, json, next_id_in};
 use crate::content::Digest;
+use crate::control::TransferId;
 
 /// Made with their first row: states of the same schema may not have them.
 const UPLOADS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("uploads");
@@ -20,22 +21,23 @@ fn all_of(id: &str) -> RangeInclusive<(&str, u32)> {
 }
 
 impl State {
-    /// Keeps a new upload.
+    /// Keeps a new upload, whose record is made for the number that it gets among the node's transfers.
     ///
     /// # Errors
     /// The disk refused.
-    pub fn put_upload(
+    pub fn put_upload<R: Serialize>(
         &self,
         id: &str,
-        record: &impl Serialize,
+        record: impl FnOnce(TransferId) -> R,
         description: &impl Serialize,
-    ) -> Result<(), StateError> {
+    ) -> Result<TransferId, StateError> {
         let tx = self.db.begin_write()?;
-        tx.open_table(UPLOADS)?.insert(id, json(record).as_slice())?;
+        let number = next_id_in(&tx)?;
+        tx.open_table(UPLOADS)?.insert(id, json(&record(number)).as_slice())?;
         tx.open_table(DESCRIPTIONS)?.insert(id, json(description).as_slice())?;
         tx.open_table(SEGMENTS)?.retain_in(all_of(id), |_, _| false)?;
         tx.commit()?;
-        Ok(())
+        Ok(number)
     }
 
     /// Every upload: its id, record and description. One that cannot be read is left out.
@@ -143,7 +145,8 @@ mod tests {
         let state = State::open(&dir.path().join("state.redb")).unwrap();
         assert!(state.uploads::<u8, u8>().unwrap().is_empty() && state.segments("a").unwrap().is_empty());
         for (id, record) in [("a", 1u8), ("aa", 2), ("b", 3)] {
-            state.put_upload(id, &record, &"described").unwrap();
+            let number = state.put_upload(id, |_| record, &"described").unwrap();
+            assert_eq!(number, TransferId(record.into()), "one after the other");
             state.change_upload(id, &record, &[(0, Digest([record; 32])), (7, Digest([9; 32]))], &[]).unwrap();
         }
         state.change_upload("a", &11u8, &[(1, Digest([5; 32]))], &[7]).unwrap();
@@ -154,7 +157,7 @@ mod tests {
         assert_eq!(all, [("a".into(), 11, "described".into()), ("b".into(), 33, "described".to_owned())]);
         assert!(state.segments("aa").unwrap().is_empty() && state.segments("b").unwrap().is_empty());
         assert_eq!(state.segments("a").unwrap().len(), 2);
-        state.put_upload("a", &1u8, &"again").unwrap();
+        state.put_upload("a", |_| 1u8, &"again").unwrap();
         assert!(state.segments("a").unwrap().is_empty(), "nothing of a former upload counts");
     }
 }

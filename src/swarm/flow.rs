@@ -15,6 +15,7 @@ pub struct Flow {
     fast: Meter,
     slow: Meter,
     total: u64,
+    measured: u64,
     started: Instant,
     last_byte: Instant,
 }
@@ -22,7 +23,7 @@ pub struct Flow {
 impl Flow {
     /// A flow that starts now.
     pub fn new(now: Instant) -> Self {
-        Self { fast: Meter::new(NOW), slow: Meter::new(SMOOTH), total: 0, started: now, last_byte: now }
+        Self { fast: Meter::new(NOW), slow: Meter::new(SMOOTH), total: 0, measured: 0, started: now, last_byte: now }
     }
 
     /// `bytes` more have passed.
@@ -30,9 +31,14 @@ impl Flow {
         if bytes > 0 {
             self.fast.add(bytes, now);
             self.slow.add(bytes, now);
-            self.total += bytes;
+            (self.total, self.measured) = (self.total + bytes, self.measured + bytes);
             self.last_byte = now;
         }
+    }
+
+    /// `bytes` passed before it was measured.
+    pub fn skip(&mut self, bytes: u64) {
+        self.total += bytes;
     }
 
     /// Bytes in all.
@@ -51,7 +57,7 @@ impl Flow {
     pub fn smooth(&self, now: Instant) -> u64 {
         let age = now.saturating_duration_since(self.started);
         // Until the memory is full, the average since the start is the better guess.
-        if age < SMOOTH * 3 { (self.total as f64 / age.as_secs_f64().max(0.05)) as u64 } else { self.slow.rate(now) }
+        if age < SMOOTH * 3 { (self.measured as f64 / age.as_secs_f64().max(0.05)) as u64 } else { self.slow.rate(now) }
     }
 
     /// Time since the last byte.

@@ -13,6 +13,7 @@ use tokio::sync::OwnedMutexGuard;
 use super::error::UploadError;
 use super::job::{Published, Stage, Upload};
 use super::segment::Lease;
+use super::sender::Sending;
 use crate::content::Digest;
 use crate::store::ContentFiles;
 
@@ -38,6 +39,8 @@ pub struct Appender {
     /// Segments that are complete, but count only with all bytes of the request.
     pending: Option<Vec<(u32, Digest)>>,
     lease: Arc<Lease>,
+    /// Who sends; none: it is copied from what is here.
+    from: Option<Sending>,
 }
 
 impl Upload {
@@ -60,12 +63,17 @@ impl Upload {
         }
     }
 
-    /// Bytes follow from `offset` on. `whole`: none of them counts unless all do, see
-    /// [`Appender::keep`].
+    /// Bytes of `host`, or that are here already, follow from `offset` on. `whole`: none of them counts unless
+    /// all do, see [`Appender::keep`].
     ///
     /// # Errors
     /// The stream stands elsewhere, another request is at it, or nothing more is taken.
-    pub fn append(self: &Arc<Self>, offset: u64, whole: bool) -> Result<Appender, UploadError> {
+    pub fn append(
+        self: &Arc<Self>,
+        offset: u64,
+        whole: bool,
+        host: Option<&Arc<str>>,
+    ) -> Result<Appender, UploadError> {
         let busy = || UploadError::Locked("another request is sending to this upload".into());
         let tail = self.tail.clone().try_lock_owned().map_err(|_| busy())?;
         let now = tail.clone().unwrap_or_else(|| Tail { offset: self.prefix(), hash: Sha256::new() });
@@ -77,6 +85,7 @@ impl Upload {
         let mut inner = self.lock();
         match inner.stage {
             Stage::Gone => return Err(UploadError::Unknown),
+            Stage::Cancelled => return Err(UploadError::Cancelled),
             Stage::Assembling(_) | Stage::Done(_) if offset < self.size() => {
                 drop(inner);
                 return Err(self.conflict("the upload takes nothing more"));
@@ -88,7 +97,9 @@ impl Upload {
         inner.writers.entry(place).or_default().leases.push(lease.clone());
         drop(inner);
         let pending = whole.then(Vec::new);
-        Ok(Appender { upload: self.clone(), files, tail, now, pending, lease })
+        let from = host.map(|host| self.senders.sending(host));
+        self.tell();
+        Ok(Appender { upload: self.clone(), files, tail, now, pending, lease, from })
     }
 
     /// Publishes it once the stream has reached its end, with the digests that were taken on the way.
@@ -115,7 +126,7 @@ impl Upload {
     pub async fn concatenate(self: &Arc<Self>, parts: Vec<Arc<Upload>>) -> Result<(), UploadError> {
         let upload = self.clone();
         let copied = tokio::task::spawn_blocking(move || {
-            let mut appender = upload.append(0, false)?;
+            let mut appender = upload.append(0, false, None)?;
             let mut buffer = vec![0; COPY];
             for part in parts {
                 let (files, mut at) = (part.files(), 0);
@@ -152,8 +163,9 @@ impl Appender {
             let (part, rest) = data.split_at(data.len().min((end - self.now.offset) as usize));
             self.now.hash.update(part);
             if !self.lease.write(|| self.files.write_at(self.now.offset, part))? {
-                return Err(UploadError::Unknown);
+                return Err(self.upload.revoked());
             }
+            self.upload.came(self.from.as_ref(), part.len());
             self.now.offset += part.len() as u64;
             data = rest;
             if self.now.offset == end {
@@ -185,8 +197,10 @@ impl Appender {
     fn mark(&self, segments: &[(u32, Digest)]) -> Result<(), UploadError> {
         let files = self.upload.files();
         let mut inner = self.upload.lock();
-        if matches!(inner.stage, Stage::Gone) {
-            return Err(UploadError::Unknown);
+        match inner.stage {
+            Stage::Gone => return Err(UploadError::Unknown),
+            Stage::Cancelled => return Err(UploadError::Cancelled),
+            Stage::Open | Stage::Assembling(_) | Stage::Done(_) => {}
         }
         if !Arc::ptr_eq(&files, &self.files) {
             return Err(UploadError::Busy("the disk refused what came before".into()));
@@ -197,12 +211,15 @@ impl Appender {
         self.upload.touch(&mut inner);
         drop(inner);
         self.upload.flush_soon();
+        self.upload.tell();
         Ok(())
     }
 }
 
 impl Drop for Appender {
     fn drop(&mut self) {
+        drop(self.from.take());
+        self.upload.tell();
         let mut inner = self.upload.lock();
         let place = inner.ledger.held().len();
         inner.writers.remove(&place);

@@ -15,8 +15,8 @@ use crate::clock::unix_ms;
 use crate::content::{Digest, name};
 use crate::store::{ContentFiles, FilesErrorKind, Replace, numbered};
 
-/// How long an upload that is done answers whoever asks again.
-const REMEMBERED_MS: u64 = 3_600_000;
+/// How long an upload that is done, or was cancelled here, answers whoever asks again.
+pub(super) const REMEMBERED_MS: u64 = 3_600_000;
 /// Numbers tried for the second of a name.
 const MAX_NUMBER: u32 = 10_000;
 
@@ -50,6 +50,7 @@ impl Upload {
         let mut inner = self.lock();
         match &inner.stage {
             Stage::Gone => return Err(UploadError::Unknown),
+            Stage::Cancelled => return Err(UploadError::Cancelled),
             Stage::Assembling(outcome) => return Ok(Begin::Wait(outcome.clone())),
             Stage::Done(published) if published.sha256_of_segments == digest_of(&segments) => {
                 return Ok(Begin::Done(published.clone()));
@@ -70,6 +71,7 @@ impl Upload {
         // Nobody writes: every segment is here, so bodies that still come are not wanted.
         Self::revoke_all(&mut inner);
         drop(inner);
+        self.tell();
         tokio::spawn(self.clone().assembly(segments, sender));
         Ok(Begin::Wait(outcome))
     }
@@ -82,14 +84,16 @@ impl Upload {
                 Ok(published) => Stage::Done(published.clone()),
                 Err(_) => Stage::Open,
             };
+            inner.trouble = result.as_ref().err().map(|error| format!("not published: {error}"));
         }
         drop(inner);
+        self.tell();
         match &result {
             Ok(published) => {
                 let path = name::printable(&published.path);
-                tracing::info!(target: "upload", upload = self.id, "received {path:?}, {} bytes", published.bytes);
+                tracing::info!(target: "upload", transfer = self.number.0, "received {path:?}, {} bytes", published.bytes);
             }
-            Err(error) => tracing::warn!(target: "upload", upload = self.id, "not published: {error}"),
+            Err(error) => tracing::warn!(target: "upload", transfer = self.number.0, "not published: {error}"),
         }
         outcome.send_replace(Some(result));
     }

@@ -16,6 +16,9 @@ pub enum UploadError {
     /// No such upload.
     #[error("there is no upload of that name here: it expired, was removed, or never began")]
     Unknown,
+    /// The operator of this node does not want it.
+    #[error("the receiver's operator cancelled this upload")]
+    Cancelled,
     /// The destination belongs to something else.
     #[error("{0}")]
     Taken(String),

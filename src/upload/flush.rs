@@ -46,8 +46,13 @@ impl Upload {
         let written = written.await.unwrap_or_else(|error| Err(UploadError::Disk(format!("internal: {error}"))));
         if let Err(error) = &written {
             tracing::error!(target: "upload", upload = self.id, "segments could not be made durable: {error}");
-            self.lock().ledger.on_sync_failed();
+            {
+                let mut inner = self.lock();
+                inner.ledger.on_sync_failed();
+                inner.trouble = Some(format!("the disk refused: {error}"));
+            }
             self.reopen();
+            self.tell();
         } else {
             let mut inner = self.lock();
             inner.ledger.on_recorded();
@@ -68,6 +73,7 @@ impl Upload {
         self.flush().await?;
         let _one = self.recording.lock().await;
         self.lock().ledger.lose(segments);
+        self.tell();
         let (upload, segments) = (self.clone(), segments.to_vec());
         let lost = tokio::task::spawn_blocking(move || {
             let nothing: [(u32, Digest); 0] = [];

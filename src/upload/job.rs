@@ -14,9 +14,12 @@ use super::append::Tail;
 use super::description::{Description, Policy, Target};
 use super::error::UploadError;
 use super::ledger::{Ledger, Run};
+use super::news::News;
 use super::segment::Lease;
+use super::sender::Senders;
 use crate::clock::unix_ms;
 use crate::content::{Digest, Manifest};
+use crate::control::TransferId;
 use crate::store::{Base, ContentFiles, Identity, Place, State};
 
 /// Segments of one upload that may come at once.
@@ -40,6 +43,11 @@ pub struct Published {
 pub(super) struct Record {
     pub expires_ms: u64,
     pub stage: StageRecord,
+    /// Its number among the node's transfers; none in records of before they had one.
+    #[serde(default)]
+    pub number: Option<TransferId>,
+    #[serde(default)]
+    pub began_ms: u64,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -51,6 +59,8 @@ pub(super) enum StageRecord {
     Publishing { path: String, identity: Option<Identity> },
     /// Has its name.
     Done(Published),
+    /// The operator does not want it.
+    Cancelled,
 }
 
 /// Where an upload stands, for its sender.
@@ -71,7 +81,7 @@ pub struct Status {
     pub digests: Option<BTreeMap<u32, Digest>>,
     /// When it is removed unless something comes.
     pub expires_at: String,
-    /// `open`, `assembling` or `done`.
+    /// `open`, `assembling`, `done` or `cancelled`.
     pub state: &'static str,
     /// How it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -86,6 +96,8 @@ pub(super) enum Stage {
     /// Whoever asks for it meanwhile waits for the same outcome.
     Assembling(watch::Receiver<Outcome>),
     Done(Published),
+    /// The operator does not want it: its sender is told so as long as this is remembered.
+    Cancelled,
     /// Removed: nothing more is written.
     Gone,
 }
@@ -98,6 +110,8 @@ pub(super) struct Inner {
     pub writers: HashMap<u32, Writers>,
     /// A task waits for the next batch.
     pub flushing: bool,
+    /// What went wrong last, for the operator; none once something came since.
+    pub trouble: Option<String>,
 }
 
 /// Who writes one segment.
@@ -108,10 +122,24 @@ pub(super) struct Writers {
     pub settling: bool,
 }
 
+/// What all uploads of a node have in common.
+#[derive(Debug, Clone)]
+pub(super) struct Home {
+    pub root: Base,
+    pub state: Arc<State>,
+    pub expiry: Duration,
+    pub news: Arc<News>,
+}
+
 /// One upload. Shared by its requests; its state is behind one lock that is never held across a wait.
 #[derive(Debug)]
 pub struct Upload {
     pub(super) id: String,
+    /// Among the node's transfers.
+    pub(super) number: TransferId,
+    pub(super) began_ms: u64,
+    pub(super) senders: Senders,
+    pub(super) news: Arc<News>,
     pub(super) description: Digest,
     pub(super) policy: Policy,
     pub(super) path: PathBuf,
@@ -140,27 +168,31 @@ impl Upload {
         id: &str,
         description: &Description,
         target: Target,
-        root: &Base,
-        state: Arc<State>,
-        expiry: Duration,
+        home: &Home,
         recorded: Vec<(u32, Digest)>,
     ) -> Self {
+        let Home { root, state, expiry, news } = home.clone();
         let manifest = Arc::new(target.manifest);
-        let files = open_files(root, id, &manifest);
+        let files = open_files(&root, id, &manifest);
         let mut ledger = Ledger::new(files.layout().piece_count(), recorded);
         if !files.can_hold(ledger.held()) {
             let all: Vec<u32> = ledger.held().ones().collect();
             ledger.lose(&all);
         }
         let expires_ms = unix_ms().saturating_add(expiry.as_millis() as u64);
-        let inner = Inner { ledger, stage: Stage::Open, expires_ms, writers: HashMap::new(), flushing: false };
+        let inner =
+            Inner { ledger, stage: Stage::Open, expires_ms, writers: HashMap::new(), flushing: false, trouble: None };
         Self {
             id: id.to_owned(),
+            number: TransferId(0),
+            began_ms: unix_ms(),
+            senders: Senders::default(),
+            news,
             description: description.digest(),
             policy: description.policy,
             path: target.path,
             manifest,
-            root: root.clone(),
+            root,
             state,
             expiry,
             files: Mutex::new(Arc::new(files)),
@@ -177,6 +209,11 @@ impl Upload {
     /// Its name.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Its number among the node's transfers.
+    pub fn number(&self) -> TransferId {
+        self.number
     }
 
     /// It comes in one stream, see [`super::STREAM`].
@@ -225,15 +262,17 @@ impl Upload {
 
     pub(super) fn touch(&self, inner: &mut Inner) {
         inner.expires_ms = unix_ms().saturating_add(self.expiry.as_millis() as u64);
+        inner.trouble = None;
     }
 
     pub(super) fn record(&self) -> Record {
         let inner = self.lock();
         let stage = match &inner.stage {
             Stage::Done(published) => StageRecord::Done(published.clone()),
-            _ => StageRecord::Open,
+            Stage::Cancelled => StageRecord::Cancelled,
+            Stage::Open | Stage::Assembling(_) | Stage::Gone => StageRecord::Open,
         };
-        Record { expires_ms: inner.expires_ms, stage }
+        Record { expires_ms: inner.expires_ms, stage, number: Some(self.number), began_ms: self.began_ms }
     }
 
     /// Where it stands. `digests`: also those of the segments that are here.
@@ -241,6 +280,7 @@ impl Upload {
         let inner = self.lock();
         let (state, published) = match &inner.stage {
             Stage::Open | Stage::Gone => ("open", None),
+            Stage::Cancelled => ("cancelled", None),
             Stage::Assembling(_) => ("assembling", None),
             Stage::Done(published) => ("done", Some(published.clone())),
         };
@@ -302,7 +342,7 @@ impl Upload {
     }
 }
 
-fn held_bytes(files: &ContentFiles, ledger: &Ledger) -> u64 {
+pub(super) fn held_bytes(files: &ContentFiles, ledger: &Ledger) -> u64 {
     let layout = files.layout();
     let (count, held) = (ledger.held().len(), u64::from(ledger.held().count()));
     let last = count.saturating_sub(1);

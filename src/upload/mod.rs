@@ -12,7 +12,9 @@
 //!
 //! Deciders: `description` (what may be sent at all), `admission` (what else is under way, quota),
 //! `ledger` (which segments are here, what to sync and record next). Drivers: `uploads` (all of
-//! them), `job` (one), `segment` (one body), `append` (a stream, for tus), `flush`, `assembly`. The routes are in [`crate::node`].
+//! them), `job` (one), `segment` (one body), `append` (a stream, for tus), `flush`, `assembly`. The routes are in
+//! [`crate::node`]. Whoever shows uploads looks at those that changed (`news`, `look`); each has a number of the
+//! node's transfers for that.
 //!
 //! # Invariants
 //! - A segment counts once all its bytes came and match the digest that was announced before them,
@@ -31,7 +33,10 @@ mod error;
 mod flush;
 mod job;
 mod ledger;
+mod look;
+mod news;
 mod segment;
+mod sender;
 mod uploads;
 
 pub use admission::UploadLimits;
@@ -40,6 +45,8 @@ pub use description::{Assembly, Description, Policy};
 pub use error::UploadError;
 pub use job::{Published, Status, Upload};
 pub use ledger::Run;
+pub use look::{Look, SenderLook, Standing};
+pub use news::Counts;
 pub use segment::{Begun, SegmentWriter};
 pub use uploads::{Opened, Uploads};
 

@@ -14,6 +14,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::error::UploadError;
 use super::job::{Stage, Upload};
 use super::ledger::Offer;
+use super::sender::Sending;
 use crate::content::Digest;
 use crate::store::{ContentFiles, FilesError};
 
@@ -68,18 +69,26 @@ pub struct SegmentWriter {
     at: u64,
     end: u64,
     lease: Arc<Lease>,
+    /// Who sends.
+    from: Option<Sending>,
     /// What lies there is being read back for this one.
     settling: bool,
     _slot: OwnedSemaphorePermit,
 }
 
 impl Upload {
-    /// A body for `segment` is announced with these bytes of the content and this digest. Nothing is
-    /// written yet.
+    /// A body for `segment` is announced by `host` with these bytes of the content and this digest. Nothing
+    /// is written yet.
     ///
     /// # Errors
     /// The bytes are not those of the segment, the upload takes none now, or it has other bytes there.
-    pub fn begin(self: &Arc<Self>, segment: u32, bytes: &Range<u64>, digest: Digest) -> Result<Begun, UploadError> {
+    pub fn begin(
+        self: &Arc<Self>,
+        segment: u32,
+        bytes: &Range<u64>,
+        digest: Digest,
+        host: &Arc<str>,
+    ) -> Result<Begun, UploadError> {
         if self.is_stream() {
             return Err(self.conflict("this upload comes in one stream, by tus"));
         }
@@ -96,6 +105,7 @@ impl Upload {
         let offer = inner.ledger.offer(segment, &digest);
         match (&inner.stage, offer) {
             (Stage::Gone, _) => return Err(UploadError::Unknown),
+            (Stage::Cancelled, _) => return Err(UploadError::Cancelled),
             (_, Offer::Held) => return Ok(Begun::Held),
             (_, Offer::Other) => {
                 drop(inner);
@@ -119,7 +129,8 @@ impl Upload {
         writers.leases.push(lease.clone());
         let Range { start: at, end } = *bytes;
         drop(inner);
-        let upload = self.clone();
+        let (upload, from) = (self.clone(), Some(self.senders.sending(host)));
+        self.tell();
         Ok(Begun::Write(Box::new(SegmentWriter {
             upload,
             files,
@@ -129,6 +140,7 @@ impl Upload {
             at,
             end,
             lease,
+            from,
             settling: false,
             _slot: slot,
         })))
@@ -148,6 +160,7 @@ impl SegmentWriter {
         self.hash.update(data);
         let written = self.lease.write(|| self.files.write_at(self.at, data))?;
         self.at += data.len() as u64;
+        self.upload.came(self.from.as_ref(), data.len());
         Ok(written)
     }
 
@@ -187,8 +200,10 @@ impl SegmentWriter {
     /// to be read back.
     fn settle(&mut self) -> Result<bool, UploadError> {
         let mut inner = self.upload.lock();
-        if matches!(inner.stage, Stage::Gone) {
-            return Err(UploadError::Unknown);
+        match inner.stage {
+            Stage::Gone => return Err(UploadError::Unknown),
+            Stage::Cancelled => return Err(UploadError::Cancelled),
+            Stage::Open | Stage::Assembling(_) | Stage::Done(_) => {}
         }
         if self.lease.is_revoked() || !self.lease.contested.load(Ordering::Relaxed) {
             return Ok(false);
@@ -205,6 +220,7 @@ impl SegmentWriter {
         let mut inner = self.upload.lock();
         match (&inner.stage, inner.ledger.offer(self.segment, &self.digest)) {
             (Stage::Gone, _) => return Err(UploadError::Unknown),
+            (Stage::Cancelled, _) => return Err(UploadError::Cancelled),
             (_, Offer::Held) => return Ok(()),
             _ if self.lease.is_revoked() => {
                 return Err(UploadError::Busy(format!("another sender writes segment {}", self.segment)));
@@ -220,12 +236,15 @@ impl SegmentWriter {
         self.upload.touch(&mut inner);
         drop(inner);
         self.upload.flush_soon();
+        self.upload.tell();
         Ok(())
     }
 }
 
 impl Drop for SegmentWriter {
     fn drop(&mut self) {
+        drop(self.from.take());
+        self.upload.tell();
         let mut inner = self.upload.lock();
         if let Some(writers) = inner.writers.get_mut(&self.segment) {
             writers.leases.retain(|lease| !Arc::ptr_eq(lease, &self.lease));

@@ -12,15 +12,18 @@ use super::admission::{self, Claim, UploadLimits};
 use super::assembly;
 use super::description::{Description, Policy, Target};
 use super::error::UploadError;
-use super::job::{Record, Stage, StageRecord, Upload, partial_name};
+use super::job::{Home, Record, Stage, StageRecord, Upload, partial_name};
+use super::ledger::Ledger;
+use super::news::News;
 use crate::clock::unix_ms;
 use crate::content::{Digest, name};
+use crate::control::TransferId;
 use crate::store::{Base, State};
 use crate::throttle::Throttle;
 
 /// Longest name of an upload.
 const MAX_ID: usize = 64;
-/// Uploads that are done and remembered, for whoever asks again.
+/// Uploads that are over and remembered, for whoever asks again.
 const REMEMBERED: usize = 1_024;
 /// The clock is looked at this often: it may jump.
 const LOOK: Duration = Duration::from_secs(3_600);
@@ -37,8 +40,7 @@ pub struct Opened {
 /// Every upload that a node receives or has lately received.
 #[derive(Debug)]
 pub struct Uploads {
-    root: Base,
-    state: Arc<State>,
+    pub(super) home: Home,
     limits: UploadLimits,
     down: [Arc<Throttle>; 1],
     all: Mutex<BTreeMap<String, Arc<Upload>>>,
@@ -59,15 +61,14 @@ impl Uploads {
         down: Arc<Throttle>,
     ) -> Result<Self, UploadError> {
         let uploads = Self {
-            root: Base::open(root)?,
-            state,
+            home: Home { root: Base::open(root)?, state, expiry: limits.expiry, news: Arc::<News>::default() },
             limits,
             down: [down],
             all: Mutex::default(),
             opening: tokio::sync::Mutex::default(),
             changed: Notify::new(),
         };
-        for (id, record, description) in uploads.state.uploads::<Record, Description>()? {
+        for (id, record, description) in uploads.home.state.uploads::<Record, Description>()? {
             match uploads.restore(&id, record, &description) {
                 Ok(upload) => drop(uploads.lock().insert(id, Arc::new(upload))),
                 Err(error) => tracing::error!(target: "upload", upload = id, "not taken up again: {error}"),
@@ -78,12 +79,19 @@ impl Uploads {
 
     fn restore(&self, id: &str, record: Record, description: &Description) -> Result<Upload, UploadError> {
         let target = description.check()?;
-        let segments = self.state.segments(id)?;
+        let segments = self.home.state.segments(id)?;
         let digests: Vec<Digest> = segments.iter().map(|(_, digest)| *digest).collect();
-        let upload = self.make(id, description, target, segments);
+        let mut upload = self.make(id, description, target, segments);
         upload.lock().expires_ms = record.expires_ms;
+        // Records of before they had one keep the number only as long as the node runs, unless something comes.
+        upload.number = match record.number {
+            Some(number) => number,
+            None => self.home.state.next_id()?,
+        };
+        upload.began_ms = if record.began_ms == 0 { crate::clock::unix_ms() } else { record.began_ms };
         match record.stage {
             StageRecord::Open => {}
+            StageRecord::Cancelled => upload.lock().stage = Stage::Cancelled,
             StageRecord::Done(published) => upload.lock().stage = Stage::Done(published),
             // The node died around the rename: which side of it?
             StageRecord::Publishing { path, identity } => {
@@ -99,7 +107,7 @@ impl Uploads {
     }
 
     fn make(&self, id: &str, description: &Description, target: Target, recorded: Vec<(u32, Digest)>) -> Upload {
-        Upload::new(id, description, target, &self.root, self.state.clone(), self.limits.expiry, recorded)
+        Upload::new(id, description, target, &self.home, recorded)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Upload>>> {
@@ -111,12 +119,29 @@ impl Uploads {
         &self.down
     }
 
-    /// The upload of this name.
+    /// The upload of this name, for its sender.
     ///
     /// # Errors
-    /// There is none.
+    /// There is none, or the operator does not want it.
     pub fn get(&self, id: &str) -> Result<Arc<Upload>, UploadError> {
-        self.lock().get(id).cloned().ok_or(UploadError::Unknown)
+        let upload = self.named(id).ok_or(UploadError::Unknown)?;
+        let cancelled = matches!(upload.lock().stage, Stage::Cancelled);
+        if cancelled { Err(UploadError::Cancelled) } else { Ok(upload) }
+    }
+
+    /// The upload of this name, whatever became of it.
+    pub fn named(&self, id: &str) -> Option<Arc<Upload>> {
+        self.lock().get(id).cloned()
+    }
+
+    /// The upload of this number.
+    pub fn numbered(&self, number: TransferId) -> Option<Arc<Upload>> {
+        self.lock().values().find(|upload| upload.number == number).cloned()
+    }
+
+    /// All of them.
+    pub fn all(&self) -> Vec<Arc<Upload>> {
+        self.lock().values().cloned().collect()
     }
 
     /// Begins an upload, or finds the one that was begun before with the same description.
@@ -138,14 +163,18 @@ impl Uploads {
         if opened.new {
             self.changed.notify_one();
             let path = name::printable(&assembly::spelled(&opened.upload.path));
-            tracing::info!(target: "upload", upload = opened.upload.id, "{path:?} begins, {} bytes", opened.upload.size());
+            let (number, bytes) = (opened.upload.number.0, opened.upload.size());
+            tracing::info!(target: "upload", transfer = number, upload = opened.upload.id, "{path:?} begins, {bytes} bytes");
+            opened.upload.tell();
         }
         Ok(opened)
     }
 
     fn open_now(&self, id: &str, description: &Description) -> Result<Opened, UploadError> {
         if let Some(upload) = self.lock().get(id).cloned() {
-            return if upload.description == description.digest() {
+            return if matches!(upload.lock().stage, Stage::Cancelled) {
+                Err(UploadError::Cancelled)
+            } else if upload.description == description.digest() {
                 Ok(Opened { upload, new: false })
             } else {
                 Err(upload.conflict("an upload of that name is under way with another description"))
@@ -154,7 +183,7 @@ impl Uploads {
         let target = description.check()?;
         let others: Vec<Claim> = self.lock().values().filter_map(|upload| upload.claim()).collect();
         let checked = target.clone();
-        let upload = self.make(id, description, target, Vec::new());
+        let mut upload = self.make(id, description, target, Vec::new());
         let files = upload.files();
         let free = files.free_space().map_err(|error| UploadError::Disk(error.to_string()))?;
         admission::admit(&checked, description.policy, &others, &self.limits, free)?;
@@ -164,7 +193,8 @@ impl Uploads {
         }
         // Left by a record that is lost: nothing of it counts.
         files.delete_named(&partial_name(id))?;
-        self.state.put_upload(id, &upload.record(), description)?;
+        let record = |number| Record { number: Some(number), ..upload.record() };
+        upload.number = self.home.state.put_upload(id, record, description)?;
         let upload = Arc::new(upload);
         self.forget_some()?;
         self.lock().insert(id.to_owned(), upload.clone());
@@ -175,7 +205,8 @@ impl Uploads {
     fn forget_some(&self) -> Result<(), UploadError> {
         let ended = |upload: &Arc<Upload>| {
             let inner = upload.lock();
-            matches!(inner.stage, Stage::Done(_)).then_some((inner.expires_ms, upload.id.clone()))
+            let over = matches!(inner.stage, Stage::Done(_) | Stage::Cancelled);
+            over.then_some((inner.expires_ms, upload.id.clone()))
         };
         let mut done: Vec<(u64, String)> = self.lock().values().filter_map(ended).collect();
         if done.len() < REMEMBERED {
@@ -183,18 +214,67 @@ impl Uploads {
         }
         done.sort();
         for (_, id) in &done[..=done.len() - REMEMBERED] {
-            self.state.remove_upload(id)?;
-            self.lock().remove(id);
+            self.home.state.remove_upload(id)?;
+            if let Some(gone) = self.lock().remove(id) {
+                gone.lock().stage = Stage::Gone;
+                gone.tell();
+            }
         }
         Ok(())
     }
 
-    /// Removes an upload and what is here of it. One that is done is only forgotten.
+    /// Stops an unfinished upload for good and drops what is here of it. Its sender is told so for as long as
+    /// one that is done is remembered, so that it does not begin anew.
+    ///
+    /// # Errors
+    /// There is none, it is done or being assembled; else what the disk says.
+    pub async fn cancel(&self, id: &str) -> Result<(), UploadError> {
+        let upload = self.named(id).ok_or(UploadError::Unknown)?;
+        {
+            let mut inner = upload.lock();
+            let refusal = match inner.stage {
+                Stage::Gone => return Err(UploadError::Unknown),
+                Stage::Cancelled => return Ok(()),
+                Stage::Assembling(_) => Some("the upload is being assembled"),
+                Stage::Done(_) => Some("the upload is done"),
+                Stage::Open => None,
+            };
+            if let Some(refusal) = refusal {
+                drop(inner);
+                return Err(upload.conflict(refusal));
+            }
+            Upload::revoke_all(&mut inner);
+            inner.stage = Stage::Cancelled;
+            inner.trouble = None;
+            inner.expires_ms = unix_ms().saturating_add(assembly::REMEMBERED_MS);
+        }
+        let _one = upload.recording.lock().await;
+        {
+            // What was about to be synced is not wanted any more.
+            let mut inner = upload.lock();
+            inner.ledger = Ledger::new(inner.ledger.held().len(), []);
+        }
+        let cancelled = upload.clone();
+        let dropped = tokio::task::spawn_blocking(move || {
+            cancelled.files().delete_named(&partial_name(&cancelled.id))?;
+            cancelled.state.finish_upload(&cancelled.id, &cancelled.record())?;
+            Ok::<(), UploadError>(())
+        });
+        let dropped = dropped.await.unwrap_or_else(|error| Err(UploadError::Disk(format!("internal: {error}"))));
+        upload.tell();
+        self.changed.notify_one();
+        if dropped.is_ok() {
+            tracing::info!(target: "upload", transfer = upload.number.0, "cancelled here");
+        }
+        dropped
+    }
+
+    /// Removes an upload and what is here of it. One that is over is only forgotten.
     ///
     /// # Errors
     /// There is none, or it is being assembled; else what the disk says.
     pub async fn remove(&self, id: &str) -> Result<(), UploadError> {
-        let upload = self.get(id)?;
+        let upload = self.named(id).ok_or(UploadError::Unknown)?;
         let unfinished = {
             let mut inner = upload.lock();
             match inner.stage {
@@ -203,7 +283,7 @@ impl Uploads {
                     drop(inner);
                     return Err(upload.conflict("the upload is being assembled"));
                 }
-                Stage::Open | Stage::Done(_) => {}
+                Stage::Open | Stage::Done(_) | Stage::Cancelled => {}
             }
             Upload::revoke_all(&mut inner);
             matches!(std::mem::replace(&mut inner.stage, Stage::Gone), Stage::Open)
@@ -219,6 +299,7 @@ impl Uploads {
         });
         let gone = gone.await.unwrap_or_else(|error| Err(UploadError::Disk(format!("internal: {error}"))));
         self.lock().remove(id);
+        upload.tell();
         gone
     }
 
@@ -254,8 +335,10 @@ impl Uploads {
         let over: Vec<Arc<Upload>> = self.lock().values().filter(|upload| is_over(upload)).cloned().collect();
         for upload in over {
             match self.remove(&upload.id).await {
-                Ok(()) => tracing::info!(target: "upload", upload = upload.id, "expired"),
-                Err(error) => tracing::warn!(target: "upload", upload = upload.id, "cannot be removed: {error}"),
+                Ok(()) => tracing::info!(target: "upload", transfer = upload.number.0, "expired"),
+                Err(error) => {
+                    tracing::warn!(target: "upload", transfer = upload.number.0, "cannot be removed: {error}");
+                }
             }
         }
     }

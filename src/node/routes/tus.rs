@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 
-use super::upload::{Incoming, problem};
+use super::upload::{Incoming, problem, sender};
 use crate::node::problem::Problem;
 use crate::node::server::Shared;
 use crate::node::tus::{self, Checksum, Concat, text};
@@ -145,8 +146,10 @@ async fn finish_parts(uploads: &Uploads, upload: &Arc<Upload>, parts: Vec<Arc<Up
 
 async fn act(shared: &Shared, id: &str, method: Method, request: Request) -> Result<Response, Problem> {
     let uploads = shared.uploads()?;
-    let upload = uploads.get(id).ok().filter(|upload| upload.is_stream());
-    let upload = upload.ok_or_else(|| problem(UploadError::Unknown))?;
+    let upload = uploads.get(id).map_err(problem)?;
+    if !upload.is_stream() {
+        return Err(problem(UploadError::Unknown));
+    }
     match method {
         Method::HEAD => Ok(head(&upload).await),
         Method::PATCH => patch(shared, uploads, &upload, request).await,
@@ -188,7 +191,7 @@ async fn patch(
     let _slot = shared.slot(&shared.bodies)?;
     let (head, body) = request.into_parts();
     let mut body = Incoming::new(body, shared, uploads.clone());
-    let result = append(upload, &head.headers, &mut body).await;
+    let result = append(upload, &head, &mut body).await;
     if result.is_err() && !head.headers.contains_key(header::EXPECT) {
         // So that the answer reaches a client that is still sending.
         body.discard().await;
@@ -202,7 +205,8 @@ async fn patch(
 }
 
 /// Takes the body; where the stream stands behind it.
-async fn append(upload: &Arc<Upload>, headers: &HeaderMap, body: &mut Incoming) -> Result<u64, Problem> {
+async fn append(upload: &Arc<Upload>, head: &Parts, body: &mut Incoming) -> Result<u64, Problem> {
+    let headers = &head.headers;
     if text(headers, &header::CONTENT_TYPE) != Some(tus::OFFSET_STREAM) {
         let detail = format!("the body's type is {}", tus::OFFSET_STREAM);
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", "Unsupported media type", detail));
@@ -216,7 +220,7 @@ async fn append(upload: &Arc<Upload>, headers: &HeaderMap, body: &mut Incoming) 
             Some(checksum.ok_or_else(bad)?)
         }
     };
-    let mut appender = upload.append(offset, checksum.is_some()).map_err(problem)?;
+    let mut appender = upload.append(offset, checksum.is_some(), Some(&sender(head))).map_err(problem)?;
     let length = tus::number(headers, &header::CONTENT_LENGTH).unwrap_or(0);
     if length > upload.size() - offset {
         return Err(Problem::too_large("these are more bytes than Upload-Length says"));

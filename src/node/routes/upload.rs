@@ -7,7 +7,8 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, Request, State};
-use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::chunks::Chunks;
 use crate::content::manifest::MAX_PIECE_LENGTH;
 use crate::node::digest;
+use crate::node::peer::Ends;
 use crate::node::problem::Problem;
 use crate::node::range::content_range;
 use crate::node::server::Shared;
@@ -85,7 +87,7 @@ pub async fn segment(
     let _slot = shared.slot(&shared.bodies)?;
     let (head, body) = request.into_parts();
     let mut body = Incoming::new(body, &shared, uploads.clone());
-    let result = receive(&uploads, &id, &segment, &head.headers, &mut body).await;
+    let result = receive(&uploads, &id, &segment, &head, &mut body).await;
     // The answer reaches a client that is still sending only if what it sends is read. Who waits for
     // our leave to send is not sending.
     let waits = head.headers.contains_key(header::EXPECT);
@@ -100,12 +102,12 @@ async fn receive(
     uploads: &Uploads,
     id: &str,
     segment: &str,
-    headers: &HeaderMap,
+    head: &Parts,
     body: &mut Incoming,
 ) -> Result<Taken, Problem> {
     let upload = uploads.get(id).map_err(problem)?;
     let index: u32 = segment.parse().map_err(|_| Problem::bad_request("the segment's index is not a number"))?;
-    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let text = |name: &HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok());
     let (bytes, size) = text(&header::CONTENT_RANGE)
         .and_then(content_range)
         .ok_or_else(|| Problem::bad_request("a segment needs \"Content-Range: bytes FIRST-LAST/SIZE\""))?;
@@ -119,10 +121,15 @@ async fn receive(
     if length.is_some_and(|length| length != bytes.end - bytes.start) {
         return Err(Problem::bad_request("Content-Length and Content-Range disagree"));
     }
-    if let Begun::Write(writer) = upload.begin(index, &bytes, digest).map_err(problem)? {
+    if let Begun::Write(writer) = upload.begin(index, &bytes, digest, &sender(head)).map_err(problem)? {
         write(writer, body).await?;
     }
     Ok(Taken { held_bytes: upload.held_bytes(), durable: upload.is_durable() })
+}
+
+/// Who sends, as the operator is shown it.
+pub(super) fn sender(head: &Parts) -> Arc<str> {
+    head.extensions.get::<Ends>().map_or_else(|| "unknown".into(), |ends| ends.peer(&head.headers))
 }
 
 async fn write(mut writer: Box<SegmentWriter>, body: &mut Incoming) -> Result<(), Problem> {
@@ -219,6 +226,7 @@ pub(super) fn problem(error: UploadError) -> Problem {
         UploadError::Bad(_) => Problem::bad_request(detail),
         UploadError::TooLarge(_) => Problem::too_large(detail),
         UploadError::Unknown => Problem::not_found(detail),
+        UploadError::Cancelled => Problem::new(StatusCode::FORBIDDEN, "cancelled", "Cancelled", detail),
         UploadError::Taken(_) => Problem::conflict(detail),
         UploadError::Conflict { status, .. } => Problem::conflict(detail)
             .with_member("transfer", &status.transfer)

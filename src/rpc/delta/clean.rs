@@ -38,7 +38,15 @@ pub fn clean(delta: &mut SnapshotDelta) {
 }
 
 fn row(row: &mut TransferRow) {
-    [&mut row.name, &mut row.strategy, &mut row.reason, &mut row.path, &mut row.strategy_reason, &mut row.dest]
+    [
+        &mut row.name,
+        &mut row.strategy,
+        &mut row.from,
+        &mut row.dest,
+        &mut row.reason,
+        &mut row.path,
+        &mut row.strategy_reason,
+    ]
         .into_iter()
         .for_each(text);
     row.error.as_mut().map(text);
@@ -88,6 +96,7 @@ mod tests {
             changed: vec![Arc::new(TransferRow {
                 name: evil(),
                 strategy: evil(),
+                remote: evil(),
                 reason: evil(),
                 path: evil(),
                 error: Some(evil()),

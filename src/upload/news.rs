@@ -1,0 +1,110 @@
+//! Which uploads changed, for whoever shows them: that costs what changed, however many there are.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::error::UploadError;
+use super::job::{Stage, Upload};
+use super::sender::Sending;
+use super::uploads::Uploads;
+use crate::control::TransferId;
+
+/// What is told, until it was looked at.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    /// Numbers and names of uploads that changed; none: nobody looks.
+    changed: Mutex<Option<BTreeMap<TransferId, String>>>,
+    bell: Notify,
+    /// Payload that came since the node runs.
+    bytes: AtomicU64,
+}
+
+/// How many uploads there are, by where they stand.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Segments are missing, or it was not asked for yet.
+    pub open: u64,
+    /// Being verified and published.
+    pub assembling: u64,
+    /// Published, and remembered for whoever asks again.
+    pub done: u64,
+    /// Cancelled here, and remembered.
+    pub cancelled: u64,
+    /// Bytes held of the unfinished ones.
+    pub held_bytes: u64,
+}
+
+impl Upload {
+    /// Something about it changed.
+    pub(super) fn tell(&self) {
+        let mut changed = self.news.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(changed) = changed.as_mut() else { return };
+        if !changed.contains_key(&self.number) {
+            changed.insert(self.number, self.id.clone());
+            self.news.bell.notify_one();
+        }
+    }
+
+    /// Bytes came from somebody; what is copied from other uploads is nobody's.
+    pub(super) fn came(&self, from: Option<&Sending>, bytes: usize) {
+        let Some(from) = from else { return self.tell() };
+        from.add(bytes);
+        self.news.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.tell();
+    }
+
+    /// Why nobody may write any more.
+    pub(super) fn revoked(&self) -> UploadError {
+        match self.lock().stage {
+            Stage::Cancelled => UploadError::Cancelled,
+            _ => UploadError::Unknown,
+        }
+    }
+}
+
+impl Uploads {
+    /// From now on changes are told; every upload that is here counts as changed.
+    pub fn watch(&self) {
+        let all = self.all().iter().map(|upload| (upload.number, upload.id.clone())).collect();
+        *self.home.news.changed.lock().unwrap_or_else(PoisonError::into_inner) = Some(all);
+        self.home.news.bell.notify_one();
+    }
+
+    /// Waits until something has changed. For one who waits.
+    pub async fn changed(&self) {
+        self.home.news.bell.notified().await;
+    }
+
+    /// Those that changed since this was asked last: number and name, also of what is gone.
+    pub fn take_changed(&self) -> BTreeMap<TransferId, String> {
+        let mut changed = self.home.news.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        changed.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Payload that came since the node runs, in bytes, counted or not.
+    pub fn bytes(&self) -> u64 {
+        self.home.news.bytes.load(Ordering::Relaxed)
+    }
+
+    /// How many there are.
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for upload in self.all() {
+            let count = match upload.lock().stage {
+                Stage::Open => &mut counts.open,
+                Stage::Assembling(_) => &mut counts.assembling,
+                Stage::Done(_) => &mut counts.done,
+                Stage::Cancelled => &mut counts.cancelled,
+                Stage::Gone => continue,
+            };
+            *count += 1;
+            if upload.claim().is_some() {
+                counts.held_bytes += upload.held_bytes();
+            }
+        }
+        counts
+    }
+}
