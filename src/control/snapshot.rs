@@ -192,6 +192,18 @@ pub struct TransferRow {
     pub verified: bool,
 }
 
+impl TransferRow {
+    /// `transit-p2p-swarm` → `swarm`: the part of the strategy's id that tells them apart at a glance.
+    pub fn via(&self) -> &str {
+        match self.strategy.as_str() {
+            "transit-chunked-resumable" => "chunked",
+            "transit-multipath-parallel" => "multipath",
+            "transit-delta-differential" => "delta",
+            id => id.rsplit('-').next().unwrap_or(id),
+        }
+    }
+}
+
 /// A line's weight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

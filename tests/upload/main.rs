@@ -7,5 +7,6 @@ mod contested;
 mod files;
 mod refusals;
 mod sender;
+mod shown;
 mod trees;
 mod tus;

@@ -4,6 +4,7 @@ use std::fs;
 
 use data_encoding::BASE64;
 use reqwest::{Client, Method, Response};
+use skep_engine::control::{Command, Focus, TransferKind};
 
 use super::common::{TestNode, noise};
 use super::sender::*;
@@ -189,4 +190,21 @@ async fn what_is_not_tus_or_leads_astray_is_refused() {
     native.open().await;
     assert_eq!(tus.patch("/tus/native", 0, b"hello", &[]).await.status(), 404);
     assert_eq!(names(&node.root()), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_operator_sees_it_and_can_cancel_it() {
+    let node = TestNode::start().await;
+    let tus = Tus::new(&node);
+    let bytes = noise(SEGMENT + 1_000, 1);
+    let path = tus.create("a.bin", bytes.len(), &[]).await;
+    tus.patch(&path, 0, &bytes[..SEGMENT], &[]).await;
+    let shown = node.snapshot(Focus::default(), |s| s.transfers.iter().any(|row| row.pieces_done == 1)).await;
+    let row = &shown.transfers[0];
+    assert_eq!((row.kind, row.name.as_str(), row.via()), (TransferKind::Receive, "a.bin", "tus"));
+    assert_eq!((row.done, row.size, row.remote.as_str()), (SEGMENT as u64, bytes.len() as u64, "127.0.0.1"));
+    node.control.command(Command::Cancel { ids: vec![row.id] }).await.unwrap();
+    assert_eq!(tus.patch(&path, SEGMENT, &bytes[SEGMENT..], &[]).await.status(), 403);
+    assert_eq!(tus.ask("HEAD", &path, &[], b"").await.status(), 403);
+    assert_eq!(tus.ask("DELETE", &path, &[], b"").await.status(), 403, "the row is the operator's to remove");
 }

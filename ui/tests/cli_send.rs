@@ -66,3 +66,66 @@ fn a_tree_goes_over_three_paths_at_once() {
     assert_eq!(fs::read_link(there.join("link")).unwrap().to_str(), Some("large.bin"));
     assert!(there.join("empty").is_dir());
 }
+
+#[test]
+fn the_receiver_lists_it_and_what_is_over_can_be_removed() {
+    let (from, to) = (Lab::new(), Lab::new());
+    let node = to.serve(&["--root", "root"]);
+    let url = node.url.as_deref().unwrap();
+    from.data("data.bin", 300_000);
+    let dest = format!("{url}/in/");
+    let sending = from.serve(&[]);
+    from.run(&["send", "data.bin", &dest, "--priority", "high", "--via", "127.0.0.1", "--via", "127.0.0.2"]).expect(0);
+    let sent = from.run(&["--json", "ls", "--all"]).expect(0).last();
+    assert_eq!((&sent["kind"], &sent["direction"], &sent["priority"]), (&"send".into(), &"up".into(), &3.into()));
+    assert_eq!((&sent["remote"], &sent["strategy_reason"]), (&dest.clone().into(), &"2 of 2 paths answer".into()));
+    assert_eq!(sent["paths"].as_array().unwrap().len(), 2, "{sent}");
+    let table = from.run(&["ls", "--all"]);
+    for words in ["send", "multipath", "100%", "via 127.0.0.2  healthy"] {
+        assert!(table.expect(0).stdout().contains(words), "{words} in\n{}", table.stdout());
+    }
+    let received = to.run(&["--json", "ls", "--all"]).expect(0).last();
+    assert_eq!(
+        (&received["kind"], &received["state"], &received["name"]),
+        (&"receive".into(), &"done".into(), &"data.bin".into())
+    );
+    assert_eq!((&received["bytes_done"], &received["direction"]), (&300_000.into(), &"down".into()));
+    assert!(received["remote"].as_str().unwrap().starts_with("127.0.0."), "{received}");
+    let id = received["id"].to_string();
+    for args in [&["pause", &id][..], &["cancel", &id], &["remove", "--data", &id]] {
+        assert!(to.run(args).expect(1).stderr().contains(&format!("transfer {id}")), "{args:?}");
+    }
+    to.run(&["remove", &id]).expect(0);
+    assert!(to.path("root/in/data.bin").exists());
+    drop(sending);
+}
+
+#[test]
+fn what_the_receivers_operator_cancels_fails_at_the_sender_with_the_reason() {
+    let (from, to) = (Lab::new(), Lab::new());
+    let node = to.serve(&["--root", "root"]);
+    let url = node.url.as_deref().unwrap();
+    from.data("data.bin", 8_000_000);
+    let mut sending = from.spawn(&["send", "data.bin", url, "--up", "400KB", "--segment", "64KiB"]);
+    let comes = |_| {
+        let row = to.run(&["--json", "ls"]).expect(0).objects().last().cloned()?;
+        (row["bytes_down"].as_u64() > Some(0)).then(|| row["id"].to_string())
+    };
+    let id = (0..500).find_map(comes).expect("nothing comes");
+    assert!(to.run(&["cancel", &id]).expect(0).stdout().contains("cancelled"));
+    assert_eq!(sending.wait().0, 1);
+    assert!(sending.stderr().contains("operator cancelled this upload"));
+    assert_eq!(fs::read_dir(to.path("root")).unwrap().count(), 0, "nothing is left");
+}
+
+#[test]
+fn pools_and_copies_are_refused_with_clear_words() {
+    let lab = Lab::new();
+    lab.data("data.bin", 10);
+    let ended = lab.run(&["send", "data.bin", "pool:archive"]);
+    assert!(ended.expect(2).stderr().contains("no pools yet"), "{}", ended.stderr());
+    let ended = lab.run(&["send", "data.bin", "http://127.0.0.1:1/", "--replicas", "2"]);
+    assert!(ended.expect(2).stderr().contains("--replicas 2 needs a pool"), "{}", ended.stderr());
+    lab.run(&["send", "data.bin", "http://127.0.0.1:1/", "--replicas", "0"]).expect(2);
+    lab.run(&["send", "data.bin", "http://127.0.0.1:1/", "--priority", "urgent"]).expect(2);
+}

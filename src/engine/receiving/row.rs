@@ -202,7 +202,7 @@ mod tests {
         assert_eq!(row.state, TransferState::Paused);
         assert_eq!(row.reason, "the sender paused: nothing came for 40 s; kept until 2026-03-14 12:03 UTC");
         // Every change comes with a look: what is shown never lags, and an hour costs few of them.
-        let (mut idle, mut changes, mut last) = (Duration::ZERO, 0, String::new());
+        let (mut idle, mut changes, mut last) = (Duration::ZERO, 0, "none yet".to_owned());
         while idle < Duration::from_secs(7_200) {
             let (row, next) = make(&look(), &Pace { idle, ..Pace::default() }, Path::new("/"));
             assert_ne!(row.reason, last, "{idle:?}");

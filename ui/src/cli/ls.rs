@@ -1,20 +1,21 @@
 //! `skep ls`.
 
-use skep_engine::control::{Direction, Focus, TransferRow, TransferState};
+use skep_engine::control::{Focus, TransferKind, TransferRow, TransferState};
 
 use super::context::Context;
 use crate::host;
-use crate::output::{Align, Exit, Failure, Table, human, progress_event, state_word};
+use crate::output::{Align, Exit, Failure, Table, human, listed, path_line, state_word};
 
 /// Longest name that the table shows in full.
 const NAME_WIDTH: usize = 48;
 
 /// List the transfers of the running node
 ///
-/// With `--json`: one object per transfer.
+/// What this node fetches, shares and sends, and what others push to it (receive). With `--json`: one object per
+/// transfer.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Done and cancelled ones, too
+    /// Done and cancelled ones, too, and the paths of what is sent
     #[arg(long)]
     all: bool,
 }
@@ -28,13 +29,19 @@ pub(super) fn run(cx: &Context, args: &Args) -> Result<Exit, Failure> {
         let (shown, hidden): (Vec<_>, Vec<_>) = snapshot.transfers.iter().partition(|row| args.all || !over(row));
         if cx.out.json {
             for row in shown {
-                cx.out.object(&progress_event("transfer", row));
+                cx.out.object(&listed(row));
             }
             return Ok(Exit::Done);
         }
         if !shown.is_empty() {
-            for line in table(shown.iter().map(|row| row.as_ref())).lines() {
-                cx.out.line(&line);
+            let lines = table(shown.iter().map(|row| row.as_ref())).lines();
+            for (at, line) in lines.iter().enumerate() {
+                cx.out.line(line);
+                // Line 0 has the headings.
+                let row = at.checked_sub(1).and_then(|at| shown.get(at)).filter(|_| args.all);
+                for path in row.iter().flat_map(|row| &row.paths) {
+                    cx.out.line(&format!("      {}", path_line(path)));
+                }
             }
         }
         if !hidden.is_empty() {
@@ -49,14 +56,17 @@ pub(super) fn run(cx: &Context, args: &Args) -> Result<Exit, Failure> {
 fn table<'a>(rows: impl Iterator<Item = &'a TransferRow>) -> Table {
     let mut table = Table::new(&[
         ("ID", Align::Right),
+        ("KIND", Align::Left),
         ("STATE", Align::Left),
         ("NAME", Align::Left),
+        ("VIA", Align::Left),
         ("SIZE", Align::Right),
         ("DONE", Align::Right),
         ("DOWN", Align::Right),
         ("UP", Align::Right),
         ("LEFT", Align::Right),
         ("PEERS", Align::Right),
+        ("FROM/TO", Align::Left),
         ("REASON", Align::Left),
     ]);
     for row in rows {
@@ -64,14 +74,21 @@ fn table<'a>(rows: impl Iterator<Item = &'a TransferRow>) -> Table {
         let done = human::percent(row.done, row.size).map(|p| format!("{p}%")).unwrap_or_default();
         table.row(vec![
             row.id.to_string(),
+            row.kind.name().into(),
             state_word(row.state).into(),
             human::shortened(&row.name, NAME_WIDTH),
-            if row.size == 0 && row.content.is_none() { String::new() } else { human::bytes(row.size) },
-            if row.direction == Direction::Up { String::new() } else { done },
+            row.via().into(),
+            if row.size == 0 && row.content.is_none() && row.kind == TransferKind::Fetch {
+                String::new()
+            } else {
+                human::bytes(row.size)
+            },
+            if row.kind == TransferKind::Share { String::new() } else { done },
             rate(row.rate_down),
             rate(row.rate_up),
             row.eta_s.map(human::eta).unwrap_or_default(),
             if row.state == TransferState::Running { row.peers.to_string() } else { String::new() },
+            human::shortened(&row.remote, NAME_WIDTH),
             row.error.clone().unwrap_or_else(|| row.reason.clone()),
         ]);
     }
@@ -88,6 +105,7 @@ mod tests {
         let running = TransferRow {
             id: TransferId(3),
             name: "data.tar".into(),
+            strategy: "transit-p2p-swarm".into(),
             state: TransferState::Running,
             size: 4_000_000_000,
             done: 1_000_000_000,
@@ -104,8 +122,19 @@ mod tests {
             error: Some("no peer answers".into()),
             ..TransferRow::default()
         };
-        let lines = table([&running, &failed].into_iter()).lines();
-        assert_eq!(lines[1], " 3  running  data.tar  4.00 GB   25%  112 MB/s   27s      4");
-        assert_eq!(lines[2].split_whitespace().collect::<Vec<_>>(), ["12", "failed", "b", "no", "peer", "answers"]);
+        let received = TransferRow {
+            id: TransferId(13),
+            kind: TransferKind::Receive,
+            name: "c".into(),
+            strategy: "upload".into(),
+            remote: "10.0.0.7".into(),
+            state: TransferState::Paused,
+            ..TransferRow::default()
+        };
+        let lines = table([&running, &failed, &received].into_iter()).lines();
+        let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ");
+        assert_eq!(words(&lines[1]), "3 fetch running data.tar swarm 4.00 GB 25% 112 MB/s 27s 4");
+        assert_eq!(words(&lines[2]), "12 fetch failed b no peer answers");
+        assert_eq!(words(&lines[3]), "13 receive paused c upload 0 B 10.0.0.7");
     }
 }

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use skep_engine::control::{Command, OnTaken, SendRequest, SendStrategy};
+use skep_engine::content::name::printable;
+use skep_engine::control::{Command, OnTaken, PriorityClass, SendRequest, SendStrategy};
 
 use super::context::{Context, absolute};
 use super::fetch::{self, Wanted};
@@ -36,6 +37,23 @@ enum IfTaken {
     KeepBoth,
 }
 
+/// How much it matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Class {
+    /// Before everything else (+9)
+    Critical,
+    /// Changes of a schema that other data needs (+6)
+    SchemaChange,
+    /// Soon (+3)
+    High,
+    /// In its turn (0)
+    Normal,
+    /// After what is used at once (-3)
+    Analytics,
+    /// When nothing else waits (-6)
+    Background,
+}
+
 /// Push a file or folder to another node
 ///
 /// DEST is http(s)://HOST:PORT/DIR/ (the name stays) or http(s)://HOST:PORT/NAME, under the receiver's root.
@@ -63,12 +81,37 @@ pub struct Args {
     /// What the receiver does if the name is taken there
     #[arg(long, value_name = "WHAT", default_value = "refuse")]
     if_taken: IfTaken,
+    /// How much it matters while it waits for its turn: sets its priority (-9 to 9)
+    #[arg(long, value_name = "CLASS")]
+    priority: Option<Class>,
+    /// Copies on different nodes of a pool; needs a destination pool:NAME
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    replicas: Option<u32>,
     /// Bytes per segment; default: by size and paths
     #[arg(long, value_name = "SIZE", value_parser = units::size)]
     segment: Option<u64>,
 }
 
+/// Refuses destinations that nothing can be pushed to yet.
+fn check_dest(dest: &str, replicas: Option<u32>) -> Result<(), Failure> {
+    let usage = |words: String| Err(Failure::new(Exit::Usage, words));
+    if let Some(pool) = dest.strip_prefix("pool:") {
+        return usage(format!(
+            "cannot send to the pool {:?}: this skep has no pools yet; name a node: http://HOST:PORT/DIR/",
+            printable(pool)
+        ));
+    }
+    if let Some(replicas) = replicas {
+        return usage(format!(
+            "--replicas {replicas} needs a pool as destination (pool:NAME); {} is one node: send to each node by itself",
+            printable(dest)
+        ));
+    }
+    Ok(())
+}
+
 pub(super) fn run(cx: &Context, args: &Args) -> Result<Exit, Failure> {
+    check_dest(&args.dest, args.replicas)?;
     let path = absolute(&args.path)?;
     if let Err(e) = std::fs::symlink_metadata(&path) {
         return Err(Failure::because(format!("cannot send {}", path.display()), e));
@@ -89,6 +132,14 @@ pub(super) fn run(cx: &Context, args: &Args) -> Result<Exit, Failure> {
             IfTaken::KeepBoth => OnTaken::KeepBoth,
         },
         segment_length: args.segment,
+        priority: args.priority.map(|class| match class {
+            Class::Critical => PriorityClass::Critical,
+            Class::SchemaChange => PriorityClass::SchemaChange,
+            Class::High => PriorityClass::High,
+            Class::Normal => PriorityClass::Normal,
+            Class::Analytics => PriorityClass::Analytics,
+            Class::Background => PriorityClass::Background,
+        }),
         ..SendRequest::default()
     };
     let label = request.dest.clone();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use skep_engine::content::name::printable;
-use skep_engine::control::{Direction, PathRow, TransferRow, TransferState};
+use skep_engine::control::{Direction, PathRow, PathState, TransferRow, TransferState};
 
 use super::human;
 
@@ -28,17 +28,30 @@ fn mean_rate(row: &TransferRow) -> u64 {
     if row.duration_s > 0.0 { (moved(row) as f64 / row.duration_s) as u64 } else { 0 }
 }
 
-/// `{"type":"progress", …}`; also what `ls --json` gives per transfer, with another type.
+/// What `ls --json` gives per transfer: as a progress event, and the paths of a push.
+pub fn listed(row: &TransferRow) -> Value {
+    let mut event = progress_event("transfer", row);
+    if let (Some(object), false) = (event.as_object_mut(), row.paths.is_empty()) {
+        object.insert("paths".into(), row.paths.iter().map(path_object).collect());
+    }
+    event
+}
+
+/// `{"type":"progress", …}`
 pub fn progress_event(kind: &str, row: &TransferRow) -> Value {
     json!({
         "type": kind,
         "id": row.id,
+        "kind": row.kind,
         "content_id": row.content,
         "name": row.name,
         "state": state_word(row.state),
         "reason": row.reason,
         "strategy": row.strategy,
+        "strategy_reason": row.strategy_reason,
         "direction": row.direction,
+        "remote": row.remote,
+        "priority": row.priority,
         "bytes_done": row.done,
         "bytes_total": row.size,
         "pieces_done": row.pieces_done,
@@ -106,9 +119,26 @@ fn path_object(path: &PathRow) -> Value {
         "score": path.score,
         "terms": { "throughput": throughput, "latency": latency, "errors": errors },
         "share": path.share,
+        "bytes_assigned": path.assigned,
         "bytes": path.bytes,
         "note": path.note,
     })
+}
+
+/// One path of a push for people: `http://10.0.0.2:7070 via eth1  healthy  12.0 MB/s  40%  512 MB`.
+pub fn path_line(path: &PathRow) -> String {
+    let state = match path.state {
+        PathState::Healthy => "healthy",
+        PathState::Degraded => "degraded",
+        PathState::Dead => "dead",
+        PathState::Probing => "probing",
+    };
+    let share = format!("{:.0}%", path.share * 100.0);
+    let mut words = vec![printable(&path.path), state.into(), human::rate(path.rate), share, human::bytes(path.bytes)];
+    if !path.note.is_empty() {
+        words.push(printable(&path.note));
+    }
+    words.join("  ")
 }
 
 /// The result of a transfer for people.

@@ -18,7 +18,7 @@ use skep::console::view;
 use skep_engine::content::Bitmap;
 use skep_engine::control::{
     BanRow, Bits, Direction, LogLevel, LogLine, NodeRow, PeerRow, PeerState, Snapshot, TrackerRow, TransferDetail,
-    TransferId, TransferRow, TransferState,
+    TransferId, TransferKind, TransferRow, TransferState,
 };
 
 /// 2026-03-14 12:03:44 UTC.
@@ -193,6 +193,53 @@ fn log() -> Vec<Arc<LogLine>> {
         })
     };
     lines.into_iter().enumerate().map(make).collect()
+}
+
+/// A node that others push to: one that comes, one whose sender is away, one being verified, one that is here,
+/// one that the operator did not want, and one by tus.
+pub fn receiving() -> Snapshot {
+    let from = |id, name: &str, state, size, done| TransferRow {
+        kind: TransferKind::Receive,
+        strategy: "upload".into(),
+        remote: "10.0.0.7:7070".into(),
+        peers: 1,
+        peers_known: 1,
+        ..row(id, name, state, size, done)
+    };
+    let until = "kept until 2026-03-21 12:03 UTC";
+    let rows = vec![
+        TransferRow {
+            rate_down: 5_200_000,
+            smooth_down: 4_900_000,
+            eta_s: Some(21),
+            ..from(21, "survey-tiles-03.tar", TransferState::Running, 240_000_000, 137_000_000)
+        },
+        TransferRow {
+            reason: format!("the sender paused: nothing came for 40 s; {until}"),
+            peers: 0,
+            ..from(22, "dashcam-0007.mp4", TransferState::Paused, 80_000_000, 12_000_000)
+        },
+        TransferRow {
+            reason: "verifying what came; then it gets its name".into(),
+            ..from(23, "genome-reads", TransferState::Checking, 4_000_000_000, 4_000_000_000)
+        },
+        TransferRow {
+            reason: "complete; listed until 2026-03-14 13:03 UTC".into(),
+            verified: true,
+            ..from(24, "nightly-backup.tar", TransferState::Done, 64_000_000, 64_000_000)
+        },
+        TransferRow {
+            reason: "cancelled here; its sender is refused until 2026-03-14 13:03 UTC".into(),
+            ..from(25, "unwanted.iso", TransferState::Cancelled, 700_000_000, 0)
+        },
+        TransferRow {
+            reason: format!("nothing came for 10 s; {until}"),
+            strategy: "tus".into(),
+            stalled_s: 10,
+            ..from(26, "upload-form.zip", TransferState::Running, 9_000_000, 4_194_304)
+        },
+    ];
+    Snapshot { transfers: rows.into_iter().map(Arc::new).collect(), details: Default::default(), ..busy() }
 }
 
 /// Details of a transfer: pieces here at random around `share`, peers that differ.

@@ -10,13 +10,27 @@ use skep::console::reduce::reduce;
 use skep::console::view::layout::Layout;
 use skep_engine::control::{Connection, Preview, Snapshot};
 
-use super::fixture::{at, busy, console, empty, press, text, type_text};
+use super::fixture::{at, busy, console, empty, press, receiving, text, type_text};
 
 #[test]
 fn dashboard_at_four_sizes() {
     for (width, height) in [(200, 60), (120, 40), (80, 24), (40, 10), (30, 5)] {
         insta::assert_snapshot!(format!("dashboard_{width}x{height}"), text(&console(width, height, busy())));
     }
+}
+
+#[test]
+fn what_others_push_here() {
+    for (width, height) in [(200, 60), (120, 40), (80, 24)] {
+        let mut model = console(width, height, receiving());
+        press(&mut model, "j");
+        insta::assert_snapshot!(format!("receiving_{width}x{height}"), text(&model));
+    }
+    let mut model = console(120, 40, receiving());
+    press(&mut model, "x");
+    insta::assert_snapshot!("receiving_cancel", text(&model));
+    press(&mut model, "esc j j j d");
+    insta::assert_snapshot!("receiving_remove", text(&model));
 }
 
 #[test]

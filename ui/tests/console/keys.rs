@@ -13,7 +13,7 @@ use skep_engine::control::{
     AddTransfer, Command, CommandError, CommandErrorKind, Focus, PeerState, Reply, TransferId, TransferState,
 };
 
-use super::fixture::{advance, at, busy, console, press, text, type_text};
+use super::fixture::{advance, at, busy, console, press, receiving, text, type_text};
 
 fn ids(list: &[u64]) -> Vec<TransferId> {
     list.iter().copied().map(TransferId).collect()
@@ -323,6 +323,31 @@ fn failures_and_completions_are_told() {
     reduce(&mut model, Event::Snapshot(Arc::new(next)), at(250));
     let said: Vec<&str> = model.toasts.all().iter().map(|t| t.text.as_str()).collect();
     assert!(said[0].contains("failed: the peer lied") && said[1].contains("complete and verified"), "{said:?}");
+}
+
+/// What others push here ends by the operator's will, and does nothing else by it.
+#[test]
+fn what_is_received_is_cancelled_and_removed_only() {
+    let mut model = console(120, 40, receiving());
+    for (key, why) in
+        [("p", "its sender decides"), ("v", "its sender decides"), ("+", "its sender"), ("d", "x cancels")]
+    {
+        assert_eq!(press(&mut model, key), [], "{key}");
+        assert!(model.toasts.all().last().unwrap().text.contains(why), "{key}: {:?}", model.toasts.all().last());
+        assert!(model.overlays.is_empty(), "{key}");
+    }
+    assert_eq!(press(&mut model, "P"), [], "all that is the node's own: nothing");
+    press(&mut model, "x");
+    let cancel = Command::Cancel { ids: vec![TransferId(21)] };
+    assert_eq!(press(&mut model, "y"), [Effect::command(cancel, "cancel")]);
+    // Of a mark over all of them only what is over goes, and no data with it.
+    press(&mut model, "M d");
+    let remove = Command::Remove { ids: vec![TransferId(24), TransferId(25)], data: false };
+    assert_eq!(press(&mut model, "y"), [Effect::command(remove, "remove")]);
+    let mut next = receiving();
+    Arc::make_mut(&mut next.transfers[2]).state = TransferState::Done;
+    reduce(&mut model, Event::Snapshot(Arc::new(next)), at(250));
+    assert!(model.toasts.all().last().unwrap().text.contains("genome-reads was received"));
 }
 
 /// What an engine said last of a transfer that has stopped since is not shown as if it went on.

@@ -9,7 +9,7 @@
 //! ```
 
 use ratatui::layout::Rect;
-use skep_engine::control::{Direction, TransferRow, TransferState};
+use skep_engine::control::{Direction, TransferKind, TransferRow, TransferState};
 
 use super::{Context, Pane, PaneId};
 use crate::console::derive::status;
@@ -186,7 +186,11 @@ fn about(canvas: &mut Canvas<'_>, inner: Rect, row: &TransferRow, page: usize, r
         let used = canvas.right(inner.x + 2, y, room, format_args!("{}-{last} of {rows}", top + 1), Token::Muted);
         room = room.saturating_sub(used + 2);
     }
-    let x = inner.x + 2;
+    let mut x = inner.x + 2;
+    if let Some((word, remote)) = other_side(row) {
+        let used = canvas.left(x, y, room / 2, format_args!("{word}: {remote}  "), Token::Muted);
+        (x, room) = (x + used, room - used);
+    }
     if let Some(error) = &row.error {
         let used = canvas.text(x, y, room, "error: ", Token::Error);
         canvas.text(x + used, y, room - used, error, Token::Text);
@@ -196,6 +200,16 @@ fn about(canvas: &mut Canvas<'_>, inner: Rect, row: &TransferRow, page: usize, r
     } else if !row.path.is_empty() {
         let used = canvas.text(x, y, room, "at: ", Token::Muted);
         canvas.text(x + used, y, room - used, &row.path, Token::Text);
+    }
+}
+
+/// The other side of a push, and the word for it.
+fn other_side(row: &TransferRow) -> Option<(&'static str, &str)> {
+    match row.kind {
+        _ if row.remote.is_empty() => None,
+        TransferKind::Send => Some(("to", &row.remote)),
+        TransferKind::Receive => Some(("from", &row.remote)),
+        TransferKind::Fetch | TransferKind::Share => None,
     }
 }
 
@@ -216,7 +230,7 @@ fn cell(canvas: &mut Canvas<'_>, x: u16, y: u16, place: &Placed<Cell>, row: &Tra
             canvas.text(x, y, width, name, if row.name.is_empty() { Token::Muted } else { Token::Text });
         }
         Cell::Via => {
-            canvas.text(x, y, width, short_strategy(&row.strategy), Token::Muted);
+            canvas.text(x, y, width, row.via(), Token::Muted);
         }
         Cell::Way => {
             if now > 0 {
@@ -264,6 +278,8 @@ fn cell(canvas: &mut Canvas<'_>, x: u16, y: u16, place: &Placed<Cell>, row: &Tra
             } else if row.reason.is_empty() && limit.is_some() && !matches!(row.state, TransferState::Done) {
                 let limit = Limit(limit, canvas.glyphs.unlimited);
                 canvas.left(x, y, width, format_args!("limited to {limit}"), Token::Muted);
+            } else if let (true, Some((word, remote))) = (row.reason.is_empty(), other_side(row)) {
+                canvas.left(x, y, width, format_args!("{word} {remote}"), Token::Muted);
             } else {
                 canvas.text(x, y, width, &row.reason, Token::Muted);
             }
@@ -287,16 +303,6 @@ fn bar_token(row: &TransferRow) -> Token {
         TransferState::Cancelled | TransferState::Queued => Token::Muted,
         _ if status::is_stalled(row) => Token::Warn,
         _ => Token::BarFill,
-    }
-}
-
-/// `transit-p2p-swarm` → `swarm`: the part that tells strategies apart at a glance.
-fn short_strategy(id: &str) -> &str {
-    match id {
-        "transit-chunked-resumable" => "chunked",
-        "transit-multipath-parallel" => "multipath",
-        "transit-delta-differential" => "delta",
-        _ => id.rsplit('-').next().unwrap_or(id),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Whether an action would do anything here and now: for the footer and the palette, and asked
 //! again before it is performed.
 
-use skep_engine::control::{PeerRow, PeerState, TransferState as S};
+use skep_engine::control::{PeerRow, PeerState, TransferKind, TransferRow, TransferState as S};
 
 use super::travel::PAST;
 use crate::console::action::{Action, Danger, Entry, Scope};
@@ -13,6 +13,11 @@ use crate::console::panes::PaneId;
 /// Would it do anything?
 pub fn is_available(model: &Model, action: Action) -> bool {
     why_not(model, action).is_none()
+}
+
+/// True if a row can be taken off the list: what others push here only once it is over.
+pub fn can_remove(row: &TransferRow) -> bool {
+    row.kind != TransferKind::Receive || matches!(row.state, S::Done | S::Cancelled)
 }
 
 /// The peer whose row is selected.
@@ -36,25 +41,33 @@ pub fn why_not(model: &Model, action: Action) -> Option<&'static str> {
     if model.settings.read_only && entry.danger > Danger::View {
         return Some("read-only: nothing can be changed from here");
     }
-    let states = || {
-        model
-            .transfers
-            .targets()
-            .into_iter()
-            .filter_map(|id| model.snapshot.transfers.iter().find(|t| t.id == id).map(|t| t.state))
+    let rows = || {
+        let targets = model.transfers.targets().into_iter();
+        targets.filter_map(|id| model.snapshot.transfers.iter().find(|t| t.id == id))
     };
-    let any = |test: fn(S) -> bool, why: &'static str| if states().any(test) { None } else { Some(why) };
+    let any = |test: fn(S) -> bool, why: &'static str| if rows().any(|row| test(row.state)) { None } else { Some(why) };
+    // What others push here only ends by the operator's will.
+    let own = |test: fn(S) -> bool, why: &'static str| {
+        let received = |row: &&std::sync::Arc<TransferRow>| row.kind == TransferKind::Receive;
+        match rows().filter(|row| !received(row)).any(|row| test(row.state)) {
+            true => None,
+            false if rows().any(|row| received(&row)) => Some("its sender decides; x cancels it"),
+            false => Some(why),
+        }
+    };
     match action {
-        Action::PauseResume => any(|s| can_pause(s) || can_resume(s), "nothing to pause or resume here"),
+        Action::PauseResume => own(|s| can_pause(s) || can_resume(s), "nothing to pause or resume here"),
         Action::Cancel => any(|s| !matches!(s, S::Cancelled | S::Done), "it has ended already"),
-        Action::Remove => any(|_| true, "no transfer is selected"),
+        Action::Remove if rows().next().is_none() => Some("no transfer is selected"),
+        Action::Remove if !rows().any(|row| can_remove(row)) => Some("it is being received: x cancels it first"),
+        Action::Remove => None,
         Action::Retry => any(|s| s == S::Failed, "only a failed transfer can be retried"),
-        Action::Verify => any(|s| !matches!(s, S::Checking | S::Starting | S::Cancelled), "it cannot be verified now"),
+        Action::Verify => own(|s| !matches!(s, S::Checking | S::Starting | S::Cancelled), "it cannot be verified now"),
         Action::Slower | Action::Faster | Action::Limit => {
-            any(|s| !matches!(s, S::Done | S::Cancelled), "it moves no bytes any more")
+            own(|s| !matches!(s, S::Done | S::Cancelled), "it moves no bytes any more")
         }
         Action::Raise | Action::Lower | Action::MoveUp | Action::MoveDown => {
-            any(|s| !matches!(s, S::Done | S::Cancelled | S::Seeding), "it waits for nothing any more")
+            own(|s| !matches!(s, S::Done | S::Cancelled | S::Seeding), "it waits for nothing any more")
         }
         Action::Undo if model.undo.is_empty() => Some("there is nothing to undo"),
         Action::HidePane if model.hidden.len() + 1 >= PaneId::ALL.len() => Some("it is the only pane left"),
@@ -67,7 +80,9 @@ pub fn why_not(model: &Model, action: Action) -> Option<&'static str> {
             }
         }
         Action::PauseAll => {
-            let some = model.snapshot.transfers.iter().any(|t| can_pause(t.state) || can_resume(t.state));
+            let mine = |t: &TransferRow| t.kind != TransferKind::Receive;
+            let mut rows = model.snapshot.transfers.iter();
+            let some = rows.any(|t| mine(t) && (can_pause(t.state) || can_resume(t.state)));
             if some { None } else { Some("nothing to pause or resume") }
         }
         Action::PanLeft | Action::PanRight if matches!(model.pieces.zoom, Zoom::Whole | Zoom::File) => {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use skep_engine::control::{Direction, Snapshot, TransferState};
+use skep_engine::control::{Direction, Snapshot, TransferKind, TransferState};
 
 use super::actions::{refresh_rows, say};
 use super::rest;
@@ -58,6 +58,10 @@ fn announce(model: &mut Model, before: &Snapshot, now: &Snapshot) {
         if entered(TransferState::Failed) {
             let why = row.error.as_deref().unwrap_or("no reason was given");
             say(model, ToastLevel::Error, format!("{} failed: {why}", row.name));
+        } else if row.kind == TransferKind::Receive {
+            if entered(TransferState::Done) {
+                say(model, ToastLevel::Info, format!("{} was received and verified", row.name));
+            }
         } else if old.done < old.size
             && row.verified
             && (entered(TransferState::Done) || entered(TransferState::Seeding))

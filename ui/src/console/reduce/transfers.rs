@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use skep_engine::control::{Command, Direction, TransferId, TransferRow, TransferState};
+use skep_engine::control::{Command, Direction, TransferId, TransferKind, TransferRow, TransferState};
 
 use super::actions::{refresh_rows, say};
-use super::available::{can_pause, can_resume};
+use super::available::{can_pause, can_remove, can_resume};
 use crate::console::action::Action;
 use crate::console::effect::Effect;
 use crate::console::model::Model;
@@ -42,10 +42,11 @@ const HIGHEST: i8 = 9;
 /// Performs an action that is about transfers.
 pub fn perform(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
     match action {
-        Action::PauseResume => pause_resume(model, &model.transfers.targets(), effects),
+        Action::PauseResume => pause_resume(model, &own(model), effects),
         Action::PauseAll => {
             // A failed transfer is retried one by one, never in passing.
-            let all = model.snapshot.transfers.iter().filter(|t| t.state != TransferState::Failed);
+            let mine = |t: &&Arc<TransferRow>| t.state != TransferState::Failed && t.kind != TransferKind::Receive;
+            let all = model.snapshot.transfers.iter().filter(mine);
             let all: Vec<TransferId> = all.map(|t| t.id).collect();
             pause_resume(model, &all, effects);
         }
@@ -54,7 +55,7 @@ pub fn perform(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
             wish(model, ids.clone(), WishKind::Resume, Command::Resume { ids }, "retry", effects);
         }
         Action::Verify => {
-            let ids = model.transfers.targets();
+            let ids = own(model);
             wish(model, ids.clone(), WishKind::Verify, Command::Verify { ids }, "verify", effects);
         }
         Action::Cancel => cancel(model),
@@ -62,7 +63,7 @@ pub fn perform(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
         Action::Slower => step_limit(model, false, effects),
         Action::Faster => step_limit(model, true, effects),
         Action::Limit => {
-            let targets = model.transfers.targets();
+            let targets = own(model);
             if let Some(row) = targets.first().and_then(|id| row(model, *id)) {
                 let (down, up) = (row.limit_down, row.limit_up);
                 let form = Form::limit(targets.clone(), &called(model, &targets), down, up);
@@ -109,6 +110,12 @@ pub fn perform(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
 
 fn row(model: &Model, id: TransferId) -> Option<&Arc<TransferRow>> {
     model.snapshot.transfers.iter().find(|t| t.id == id)
+}
+
+/// The transfers that an action is about, without what others push here: that is their senders'.
+fn own(model: &Model) -> Vec<TransferId> {
+    let mine = |id: &TransferId| row(model, *id).is_some_and(|row| row.kind != TransferKind::Receive);
+    model.transfers.targets().into_iter().filter(mine).collect()
 }
 
 fn among(model: &Model, ids: &[TransferId], test: impl Fn(TransferState) -> bool) -> Vec<TransferId> {
@@ -163,7 +170,10 @@ fn cancel(model: &mut Model) {
     let ids =
         among(model, &model.transfers.targets(), |s| !matches!(s, TransferState::Cancelled | TransferState::Done));
     let partial: u64 = ids.iter().filter_map(|id| row(model, *id)).filter(|r| r.done < r.size).map(|r| r.done).sum();
-    let what_goes = if partial > 0 {
+    let received = ids.iter().filter_map(|id| row(model, *id)).any(|r| r.kind == TransferKind::Receive);
+    let what_goes = if received {
+        format!("{} that came are dropped; whoever pushes it here is refused.", Bytes(partial))
+    } else if partial > 0 {
         format!("{} that were fetched are dropped. p pauses and keeps them.", Bytes(partial))
     } else {
         "What is complete stays on disk; it only stops serving others.".to_owned()
@@ -178,25 +188,36 @@ fn cancel(model: &mut Model) {
 }
 
 fn remove(model: &mut Model) {
-    let ids = model.transfers.targets();
-    let command = |data| Effect::command(Command::Remove { ids: ids.clone(), data }, "remove");
+    let can = |id: &TransferId| row(model, *id).is_some_and(|row| can_remove(row));
+    let ids: Vec<TransferId> = model.transfers.targets().into_iter().filter(can).collect();
+    let mine = own(model);
+    let received: Vec<TransferId> = ids.iter().copied().filter(|id| !mine.contains(id)).collect();
+    let command = |ids: &[TransferId], data| Effect::command(Command::Remove { ids: ids.into(), data }, "remove");
+    // What others pushed here is theirs or the operator's to delete, file by file.
+    let with_data = [(&mine, true), (&received, false)].into_iter().filter(|(ids, _)| !ids.is_empty());
+    let typed = TypedAnswer {
+        word: "delete",
+        doc: "delete what was fetched too",
+        input: Input::default(),
+        effects: with_data.map(|(ids, data)| command(ids, data)).collect(),
+    };
+    let data = if mine.is_empty() {
+        "What was received stays where it is."
+    } else {
+        "Its data stays on disk unless you type the word."
+    };
     model.overlays.push(Overlay::Confirm(Confirm {
         title: "Remove from the list".to_owned(),
-        lines: vec![called(model, &ids), "Its data stays on disk unless you type the word.".to_owned()],
-        yes: vec![command(false)],
-        typed: Some(TypedAnswer {
-            word: "delete",
-            doc: "delete what was fetched too",
-            input: Input::default(),
-            effects: vec![command(true)],
-        }),
+        lines: vec![called(model, &ids), data.to_owned()],
+        yes: vec![command(&ids, false)],
+        typed: (!mine.is_empty()).then_some(typed),
         ids,
     }));
 }
 
 /// Moves the limit of the way that matters by a step: down while it fetches, up while it serves.
 fn step_limit(model: &mut Model, faster: bool, effects: &mut Vec<Effect>) {
-    let targets = model.transfers.targets();
+    let targets = own(model);
     let mut said = None;
     for row in targets.iter().filter_map(|id| row(model, *id)) {
         let up = row.direction == Direction::Up || row.state == TransferState::Seeding;
@@ -237,7 +258,7 @@ fn stepped(limit: Option<u64>, now: u64, faster: bool) -> Option<u64> {
 
 /// Raises or lowers priorities by one, each from what it is.
 fn prioritise(model: &mut Model, by: i8, effects: &mut Vec<Effect>) {
-    let targets = model.transfers.targets();
+    let targets = own(model);
     let mut groups: std::collections::BTreeMap<i8, Vec<TransferId>> = std::collections::BTreeMap::new();
     for row in targets.iter().filter_map(|id| row(model, *id)) {
         let next = row.priority.saturating_add(by).clamp(-HIGHEST, HIGHEST);
