@@ -112,8 +112,8 @@ pub struct TransferRow {
     pub strategy: String,
     /// Which way.
     pub direction: Direction,
-    /// Where a push goes, as asked; of what is received, who sends it. Printable.
-    pub remote: String,
+    /// Who sends what is received, printable; empty otherwise.
+    pub from: String,
     /// What it does now.
     pub state: TransferState,
     /// Why it is in this state, waits or is slow; why this strategy. Empty if there is nothing to say.

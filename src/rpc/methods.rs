@@ -194,7 +194,7 @@ fn stats(snapshot: &Snapshot) -> Value {
     let figures = |row: &Arc<TransferRow>| {
         json!({
             "id": row.id, "name": row.name, "kind": row.kind, "strategy": row.strategy, "direction": row.direction,
-            "remote": row.remote, "state": row.state,
+            "from": row.from, "dest": row.dest, "state": row.state,
             "size": row.size, "done": row.done, "peers": row.peers,
             "rate_down": row.rate_down, "rate_up": row.rate_up,
             "bytes_down": row.bytes_down, "bytes_up": row.bytes_up, "wire_bytes": row.wire_bytes,

@@ -41,7 +41,7 @@ async fn from_its_beginning_to_its_end_it_is_a_row_with_pieces_and_a_sender() {
     sender.put(1).await;
     let moved = row(&node, |row| row.pieces_done == 2).await;
     assert_eq!((moved.done, moved.pieces, moved.bytes_down), (SEGMENT + 77, 5, SEGMENT + 77));
-    assert_eq!((moved.remote.as_str(), moved.peers_known), ("127.0.0.1", 1));
+    assert_eq!((moved.from.as_str(), moved.peers_known), ("127.0.0.1", 1));
     // Its details come for whoever looks at it.
     let focus = Focus { transfer: Some(begun.id) };
     let shown = node.snapshot(focus, |s| s.details.contains_key(&begun.id)).await;

@@ -202,7 +202,7 @@ async fn the_operator_sees_it_and_can_cancel_it() {
     let shown = node.snapshot(Focus::default(), |s| s.transfers.iter().any(|row| row.pieces_done == 1)).await;
     let row = &shown.transfers[0];
     assert_eq!((row.kind, row.name.as_str(), row.via()), (TransferKind::Receive, "a.bin", "tus"));
-    assert_eq!((row.done, row.size, row.remote.as_str()), (SEGMENT as u64, bytes.len() as u64, "127.0.0.1"));
+    assert_eq!((row.done, row.size, row.from.as_str()), (SEGMENT as u64, bytes.len() as u64, "127.0.0.1"));
     node.control.command(Command::Cancel { ids: vec![row.id] }).await.unwrap();
     assert_eq!(tus.patch(&path, SEGMENT, &bytes[SEGMENT..], &[]).await.status(), 403);
     assert_eq!(tus.ask("HEAD", &path, &[], b"").await.status(), 403);

@@ -78,7 +78,7 @@ fn the_receiver_lists_it_and_what_is_over_can_be_removed() {
     from.run(&["send", "data.bin", &dest, "--priority", "high", "--via", "127.0.0.1", "--via", "127.0.0.2"]).expect(0);
     let sent = from.run(&["--json", "ls", "--all"]).expect(0).last();
     assert_eq!((&sent["kind"], &sent["direction"], &sent["priority"]), (&"send".into(), &"up".into(), &3.into()));
-    assert_eq!((&sent["remote"], &sent["strategy_reason"]), (&dest.clone().into(), &"2 of 2 paths answer".into()));
+    assert_eq!((&sent["dest"], &sent["strategy_reason"]), (&dest.clone().into(), &"2 of 2 paths answer".into()));
     assert_eq!(sent["paths"].as_array().unwrap().len(), 2, "{sent}");
     let table = from.run(&["ls", "--all"]);
     for words in ["send", "multipath", "100%", "via 127.0.0.2  healthy"] {
@@ -90,7 +90,7 @@ fn the_receiver_lists_it_and_what_is_over_can_be_removed() {
         (&"receive".into(), &"done".into(), &"data.bin".into())
     );
     assert_eq!((&received["bytes_done"], &received["direction"]), (&300_000.into(), &"down".into()));
-    assert!(received["remote"].as_str().unwrap().starts_with("127.0.0."), "{received}");
+    assert!(received["from"].as_str().unwrap().starts_with("127.0.0."), "{received}");
     let id = received["id"].to_string();
     for args in [&["pause", &id][..], &["cancel", &id], &["remove", "--data", &id]] {
         assert!(to.run(args).expect(1).stderr().contains(&format!("transfer {id}")), "{args:?}");

@@ -41,7 +41,7 @@ pub(super) fn make(look: &Look, pace: &Pace, root: &Path) -> (TransferRow, Optio
         kind: TransferKind::Receive,
         name: printable(&escape(leaf)),
         strategy: if look.stream { "tus" } else { "upload" }.into(),
-        remote: senders(look),
+        from: senders(look),
         direction: Direction::Down,
         state,
         reason: printable(&reason),
@@ -187,7 +187,7 @@ mod tests {
             (TransferKind::Receive, Direction::Down, TransferState::Running)
         );
         assert_eq!((row.name.as_str(), row.path.as_str()), ("a.bin", "/srv/in/box/a.bin"));
-        assert_eq!((row.remote.as_str(), row.strategy.as_str()), ("10.0.0.7:7070, 10.0.0.8", "upload"));
+        assert_eq!((row.from.as_str(), row.strategy.as_str()), ("10.0.0.7:7070, 10.0.0.8", "upload"));
         assert_eq!((row.done, row.size, row.eta_s, row.rate_down), (4_096, 10_000, Some(5), 1_000));
         assert_eq!((row.peers, row.peers_known, row.bytes_down, row.stalled_s), (1, 2, 6_000, 0));
         assert_eq!(row.reason, "");
@@ -237,6 +237,6 @@ mod tests {
         assert_eq!((row.state, row.verified), (TransferState::Cancelled, false));
         assert!(row.reason.contains("refused until"), "{}", row.reason);
         look.senders = vec![look.senders[1].clone(); 5];
-        assert_eq!(of(&look, pace(0, 0)).remote, "10.0.0.8, 10.0.0.8, 10.0.0.8 and 2 more");
+        assert_eq!(of(&look, pace(0, 0)).from, "10.0.0.8, 10.0.0.8, 10.0.0.8 and 2 more");
     }
 }

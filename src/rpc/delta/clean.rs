@@ -47,8 +47,8 @@ fn row(row: &mut TransferRow) {
         &mut row.path,
         &mut row.strategy_reason,
     ]
-        .into_iter()
-        .for_each(text);
+    .into_iter()
+    .for_each(text);
     row.error.as_mut().map(text);
     row.link.as_mut().map(text);
     row.bytes_per_peer.iter_mut().for_each(|(endpoint, _)| text(endpoint));
@@ -96,7 +96,7 @@ mod tests {
             changed: vec![Arc::new(TransferRow {
                 name: evil(),
                 strategy: evil(),
-                remote: evil(),
+                from: evil(),
                 reason: evil(),
                 path: evil(),
                 error: Some(evil()),

@@ -88,7 +88,7 @@ fn table<'a>(rows: impl Iterator<Item = &'a TransferRow>) -> Table {
             rate(row.rate_up),
             row.eta_s.map(human::eta).unwrap_or_default(),
             if row.state == TransferState::Running { row.peers.to_string() } else { String::new() },
-            human::shortened(&row.remote, NAME_WIDTH),
+            human::shortened(if row.kind == TransferKind::Receive { &row.from } else { &row.dest }, NAME_WIDTH),
             row.error.clone().unwrap_or_else(|| row.reason.clone()),
         ]);
     }
@@ -127,7 +127,7 @@ mod tests {
             kind: TransferKind::Receive,
             name: "c".into(),
             strategy: "upload".into(),
-            remote: "10.0.0.7".into(),
+            from: "10.0.0.7".into(),
             state: TransferState::Paused,
             ..TransferRow::default()
         };

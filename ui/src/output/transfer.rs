@@ -50,7 +50,8 @@ pub fn progress_event(kind: &str, row: &TransferRow) -> Value {
         "strategy": row.strategy,
         "strategy_reason": row.strategy_reason,
         "direction": row.direction,
-        "remote": row.remote,
+        "from": row.from,
+        "dest": row.dest,
         "priority": row.priority,
         "bytes_done": row.done,
         "bytes_total": row.size,
@@ -132,6 +133,8 @@ pub fn path_line(path: &PathRow) -> String {
         PathState::Degraded => "degraded",
         PathState::Dead => "dead",
         PathState::Probing => "probing",
+        PathState::Idle => "idle",
+        PathState::Disabled => "disabled",
     };
     let share = format!("{:.0}%", path.share * 100.0);
     let mut words = vec![printable(&path.path), state.into(), human::rate(path.rate), share, human::bytes(path.bytes)];

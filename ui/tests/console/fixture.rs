@@ -201,7 +201,7 @@ pub fn receiving() -> Snapshot {
     let from = |id, name: &str, state, size, done| TransferRow {
         kind: TransferKind::Receive,
         strategy: "upload".into(),
-        remote: "10.0.0.7:7070".into(),
+        from: "10.0.0.7:7070".into(),
         peers: 1,
         peers_known: 1,
         ..row(id, name, state, size, done)

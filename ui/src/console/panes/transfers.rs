@@ -187,8 +187,8 @@ fn about(canvas: &mut Canvas<'_>, inner: Rect, row: &TransferRow, page: usize, r
         room = room.saturating_sub(used + 2);
     }
     let mut x = inner.x + 2;
-    if let Some((word, remote)) = other_side(row) {
-        let used = canvas.left(x, y, room / 2, format_args!("{word}: {remote}  "), Token::Muted);
+    if let Some((word, who)) = other_side(row) {
+        let used = canvas.left(x, y, room / 2, format_args!("{word}: {who}  "), Token::Muted);
         (x, room) = (x + used, room - used);
     }
     if let Some(error) = &row.error {
@@ -206,10 +206,9 @@ fn about(canvas: &mut Canvas<'_>, inner: Rect, row: &TransferRow, page: usize, r
 /// The other side of a push, and the word for it.
 fn other_side(row: &TransferRow) -> Option<(&'static str, &str)> {
     match row.kind {
-        _ if row.remote.is_empty() => None,
-        TransferKind::Send => Some(("to", &row.remote)),
-        TransferKind::Receive => Some(("from", &row.remote)),
-        TransferKind::Fetch | TransferKind::Share => None,
+        TransferKind::Send if !row.dest.is_empty() => Some(("to", &row.dest)),
+        TransferKind::Receive if !row.from.is_empty() => Some(("from", &row.from)),
+        _ => None,
     }
 }
 
@@ -278,8 +277,8 @@ fn cell(canvas: &mut Canvas<'_>, x: u16, y: u16, place: &Placed<Cell>, row: &Tra
             } else if row.reason.is_empty() && limit.is_some() && !matches!(row.state, TransferState::Done) {
                 let limit = Limit(limit, canvas.glyphs.unlimited);
                 canvas.left(x, y, width, format_args!("limited to {limit}"), Token::Muted);
-            } else if let (true, Some((word, remote))) = (row.reason.is_empty(), other_side(row)) {
-                canvas.left(x, y, width, format_args!("{word} {remote}"), Token::Muted);
+            } else if let (true, Some((word, who))) = (row.reason.is_empty(), other_side(row)) {
+                canvas.left(x, y, width, format_args!("{word} {who}"), Token::Muted);
             } else {
                 canvas.text(x, y, width, &row.reason, Token::Muted);
             }
