@@ -1,6 +1,7 @@
 //! Which uploads changed, for whoever shows them: that costs what changed, however many there are.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -42,8 +43,8 @@ impl Upload {
     pub(super) fn tell(&self) {
         let mut changed = self.news.changed.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(changed) = changed.as_mut() else { return };
-        if !changed.contains_key(&self.number) {
-            changed.insert(self.number, self.id.clone());
+        if let Entry::Vacant(entry) = changed.entry(self.number) {
+            entry.insert(self.id.clone());
             self.news.bell.notify_one();
         }
     }
