@@ -17,7 +17,13 @@ fn main() {
 
 /// A plan at work, a tenth of it done.
 fn plan(now: Instant) -> Plan {
-    let config = PlanConfig { segment: SEGMENT, in_flight: 64, gives_up: false, weights: Weights::default() };
+    let config = PlanConfig {
+        segment: SEGMENT,
+        in_flight: 64,
+        gives_up: false,
+        weights: Weights::default(),
+        pace: Default::default(),
+    };
     let mut plan = Plan::new(config, Bitmap::empty(SEGMENTS), now);
     for path in 0..16 {
         plan.add_path(Some(Duration::from_millis(10 + path % 4)), now);

@@ -99,6 +99,27 @@ impl Reader {
         Ok(Digest(hash.finalize().into()))
     }
 
+    /// Reads everything again and compares it with the digests of its segments. False: `stopped` said so.
+    ///
+    /// # Errors
+    /// A file cannot be read, or is not what it was.
+    pub fn compare(&self, digests: &[Digest], stopped: impl Fn() -> bool) -> Result<bool, ReadError> {
+        let mut buffer = vec![0; usize::try_from(self.layout.piece_length().min(self.layout.size())).unwrap_or(0)];
+        for (segment, digest) in (0..).zip(digests) {
+            if stopped() {
+                return Ok(false);
+            }
+            let run = self.layout.piece(segment);
+            let length = (run.end - run.start) as usize;
+            if self.read(run.clone(), &mut buffer[..length])? != *digest {
+                let file = self.layout.extents(run).next().map_or(0, |extent| extent.file);
+                let path = self.files.get(file).map_or("", |entry| entry.path.as_str());
+                return Err(ReadError::Changed { path: printable(path) });
+            }
+        }
+        Ok(true)
+    }
+
     fn same(&self, file: &File, index: usize) -> Result<(), ReadError> {
         let path = || printable(&self.files[index].path);
         let metadata = file.metadata().map_err(|error| ReadError::Read { path: path(), error })?;
@@ -148,6 +169,33 @@ mod tests {
         assert!(changed(&|| std::fs::write(&c, vec![7; 300_001]).unwrap()));
         assert!(changed(&|| std::fs::remove_file(&c).unwrap()));
         assert!(reader.read(0..3, &mut [0; 3]).is_ok(), "the others are as they were");
+    }
+
+    #[test]
+    fn what_leaves_no_other_trace_moves_the_time_of_change_and_is_found_by_reading_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        std::fs::write(&path, vec![7; 3000]).unwrap();
+        let before = scan(&path).unwrap();
+        let (changed_ns, times) = (before.changed_ns, std::fs::metadata(&path).unwrap());
+        let reader = Reader::new(before, 1024).unwrap();
+        let digests: Vec<Digest> = (0..3)
+            .map(|segment| {
+                let run = reader.layout().piece(segment);
+                let mut buffer = vec![0; (run.end - run.start) as usize];
+                reader.read(run, &mut buffer).unwrap()
+            })
+            .collect();
+        assert!(reader.compare(&digests, || false).unwrap());
+        assert!(!reader.compare(&digests, || true).unwrap(), "stopped");
+        // Until the file system's clock has moved on.
+        while scan(&path).unwrap().changed_ns == changed_ns {
+            let file = File::options().write(true).open(&path).unwrap();
+            file.write_all_at(&[8], 2500).unwrap();
+            file.set_modified(times.modified().unwrap()).unwrap();
+        }
+        assert_eq!(FileStamp::of(&std::fs::metadata(&path).unwrap()), FileStamp::of(&times), "no other trace");
+        assert!(matches!(reader.compare(&digests, || false), Err(ReadError::Changed { path }) if path == "f"));
     }
 
     #[test]

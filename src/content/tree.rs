@@ -106,6 +106,9 @@ pub struct Scan {
     pub files: Vec<FileEntry>,
     /// One stamp for each of `files`.
     pub stamps: Vec<FileStamp>,
+    /// When something about any of them changed last, in nanoseconds since 1970: also what leaves no other trace,
+    /// such as bytes that were rewritten and a time that was put back, but modes and names of links too.
+    pub changed_ns: i64,
     /// What was left out.
     pub skipped: Vec<Skipped>,
 }
@@ -142,13 +145,13 @@ pub fn scan(path: &Path) -> Result<Scan, ScanError> {
         Stop::TooMany => ScanError::TooMany { path: path.to_owned() },
         Stop::TooLarge => ScanError::TooLarge { path: path.to_owned() },
     })?;
-    let Walk { mut found, mut skipped, .. } = walk;
+    let Walk { mut found, mut skipped, changed_ns, .. } = walk;
     found.sort_unstable_by(|a, b| a.0.path.cmp(&b.0.path));
     skipped.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     let (files, stamps): (Vec<_>, Vec<_>) = found.into_iter().unzip();
     let tree = !place.is_single_file()
         && matches!(files.as_slice(), [only] if only.kind() == EntryKind::File && only.path == name);
-    Ok(Scan { path: path.to_owned(), place, name, tree, files, stamps, skipped })
+    Ok(Scan { path: path.to_owned(), place, name, tree, files, stamps, changed_ns, skipped })
 }
 
 /// The last component of the path as given; for `.`, `..` and the like, that of where it leads.
@@ -192,6 +195,7 @@ struct Walk {
     found: Vec<(FileEntry, FileStamp)>,
     skipped: Vec<Skipped>,
     bytes: u64,
+    changed_ns: i64,
 }
 
 impl Walk {
@@ -289,6 +293,9 @@ impl Walk {
 
     fn take(&mut self, path: String, mode: u32, stat: &Stat, size: u64, symlink: Option<String>) {
         let stamp = FileStamp::of_stat(stat, size);
+        if size > 0 {
+            self.changed_ns = self.changed_ns.max(changed_ns(stat));
+        }
         self.found.push((FileEntry { mode, mtime: stamp.mtime(), path, size, symlink }, stamp));
     }
 
@@ -307,6 +314,11 @@ impl Walk {
             _ => Err(Stop::Errno(errno)),
         }
     }
+}
+
+#[allow(clippy::unnecessary_cast, clippy::useless_conversion)] // field types differ between systems
+fn changed_ns(stat: &Stat) -> i64 {
+    (stat.st_ctime as i64).saturating_mul(1_000_000_000).saturating_add(stat.st_ctime_nsec as i64)
 }
 
 #[allow(clippy::unnecessary_cast)] // mode_t is 16 bits wide on some systems

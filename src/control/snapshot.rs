@@ -122,6 +122,9 @@ pub struct TransferRow {
     pub error: Option<String>,
     /// True if the error is a failed integrity check.
     pub integrity_failure: bool,
+    /// It failed because the other side wants a token, or forbids it.
+    #[serde(default)]
+    pub refused: bool,
     /// Bytes in all; 0 until known.
     pub size: u64,
     /// Bytes there and verified (or hashed, while checking).

@@ -320,7 +320,8 @@ impl Handle {
 /// Shows that a transfer will go on.
 pub(super) fn queued(row: &mut TransferRow) {
     row.state = TransferState::Queued;
-    (row.error, row.ended_ms, row.integrity_failure) = (None, None, false);
+    (row.error, row.ended_ms) = (None, None);
+    (row.integrity_failure, row.refused) = (false, false);
 }
 
 /// Orders that the state of things makes senseless are refused with a reason.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::control::Rate;
 use crate::log::Logs;
 use crate::node::NodeError;
+use crate::push::retry::Pace;
 use crate::store::StateError;
 use crate::swarm::{ClientError, InFlight};
 use crate::upload::{UploadError, UploadLimits};
@@ -79,6 +80,8 @@ pub struct EngineConfig {
     /// URL under which others reach this node, where it differs from the listening address (behind
     /// a forwarded port or a relay).
     pub advertise: Option<String>,
+    /// How fast the waits between tries of a push pass; for tests.
+    pub pace: Pace,
 }
 
 impl EngineConfig {
@@ -99,6 +102,7 @@ impl EngineConfig {
             token_file: None,
             resume: true,
             advertise: None,
+            pace: Pace::default(),
         }
     }
 }

@@ -17,13 +17,15 @@ use crate::control::{OnTaken, SendRequest, TransferState};
 use crate::push::drive::{Drive, SendEnd};
 use crate::push::paths::{Destination, PathSpec, resolve};
 use crate::push::wire::{Opened, Wire, WireError};
-use crate::push::{MOST_SEGMENTS, PushError, common, in_flight, retry, segment_for};
+use crate::push::{MOST_SEGMENTS, PushError, common, in_flight, segment_for};
 use crate::store::{JobRecord, PushRecord, SendRecord, TransferRecord};
 
 /// How often an upload that the receiver forgot meanwhile is begun again.
 const REOPENED: u32 = 3;
 /// What a cancelled upload's receiver gets to drop it.
 const GOODBYE: Duration = Duration::from_secs(5);
+/// What changes within one tick of a file system's clock (10 ms on the slowest) may leave no trace at all.
+const TICK_NS: i64 = 20_000_000;
 
 fn request_of(record: &TransferRecord) -> Result<SendRecord, JobError> {
     match &record.job {
@@ -77,12 +79,13 @@ pub(super) async fn run(job: Job, all_paths: bool) -> Result<JobEnd, JobError> {
         row.state = TransferState::Checking;
         row.reason.clear();
     });
+    let began_ns = i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
     let found = {
         let path = send.request.path.clone();
         blocking(move || scan(&path).map_err(|e| JobError::Other(e.to_string()))).await?
     };
     let destination = destination(&send.request, &found.name).map_err(JobError::Other)?;
-    let push = Arc::new(recorded(&job, &send, &found, &destination).await?);
+    let push = Arc::new(recorded(&job, &send, (&found, began_ns), &destination).await?);
     let (mut paths, mut latencies) = (destination.paths, job.latencies.as_ref().clone());
     latencies.resize(paths.len(), None);
     if !all_paths {
@@ -112,7 +115,7 @@ pub(super) async fn run(job: Job, all_paths: bool) -> Result<JobEnd, JobError> {
         }
         let reader = match reader.take() {
             Some(reader) => reader,
-            None => look_again(&send, &push).await?,
+            None => look_again(&send, &push).await?.0,
         };
         let digests = digests(&job, reader.layout().piece_count()).await?;
         let opened = if opened.state == "done" { all_of(&reader, opened) } else { opened };
@@ -127,6 +130,7 @@ pub(super) async fn run(job: Job, all_paths: bool) -> Result<JobEnd, JobError> {
             job.stop.clone(),
             in_flight(push.segment),
             !all_paths,
+            job.services.pace,
         )
         .steered(names(&paths), job.shared.choices.subscribe());
         let end = async {
@@ -134,7 +138,10 @@ pub(super) async fn run(job: Job, all_paths: bool) -> Result<JobEnd, JobError> {
                 return Ok(JobEnd::Stopped);
             }
             // Nothing of it may have changed between the first segment's reading and the last's.
-            look_again(&send, &push).await?;
+            let (reader, changed_ns) = look_again(&send, &push).await?;
+            if push.changed_ns != Some(changed_ns) && !is_as_sent(&job, reader, drive.digests()?).await? {
+                return Ok(JobEnd::Stopped);
+            }
             job.shared.update(|row| row.reason = "the receiver verifies what it got".into());
             let Some(assembled) = drive.assemble().await? else { return Ok(JobEnd::Stopped) };
             tracing::info!(transfer = job.shared.id.0, path = %printable(&assembled.path), "pushed");
@@ -161,7 +168,7 @@ pub(super) async fn run(job: Job, all_paths: bool) -> Result<JobEnd, JobError> {
 async fn recorded(
     job: &Job,
     send: &SendRecord,
-    found: &Scan,
+    (found, began_ns): (&Scan, i64),
     destination: &Destination,
 ) -> Result<PushRecord, JobError> {
     let (state, id) = (job.services.state.clone(), job.shared.id);
@@ -196,6 +203,7 @@ async fn recorded(
         stamps: found.stamps.clone(),
         bytes,
         count: found.files.len() as u64,
+        changed_ns: (found.changed_ns < began_ns - TICK_NS).then_some(found.changed_ns),
     };
     let (state, kept) = (job.services.state.clone(), push.clone());
     blocking(move || Ok(state.put_push(id, &kept)?)).await?;
@@ -223,15 +231,27 @@ fn unchanged(push: &PushRecord, found: &Scan) -> Result<(), JobError> {
     }
 }
 
-/// Scans the source again.
-async fn look_again(send: &SendRecord, push: &Arc<PushRecord>) -> Result<Reader, JobError> {
+/// Scans the source again; also when something about it changed last.
+async fn look_again(send: &SendRecord, push: &Arc<PushRecord>) -> Result<(Reader, i64), JobError> {
     let (path, push) = (send.request.path.clone(), push.clone());
     blocking(move || {
         let found = scan(&path).map_err(|e| JobError::Other(e.to_string()))?;
         unchanged(&push, &found)?;
-        Reader::new(found, push.segment).map_err(|e| JobError::Other(e.to_string()))
+        let changed_ns = found.changed_ns;
+        let reader = Reader::new(found, push.segment).map_err(|e| JobError::Other(e.to_string()))?;
+        Ok((reader, changed_ns))
     })
     .await
+}
+
+/// Something about the source changed that its size, time and inode do not tell: it is read again. False: stopped.
+///
+/// # Errors
+/// It has other bytes than were sent.
+async fn is_as_sent(job: &Job, reader: Reader, digests: Vec<Digest>) -> Result<bool, JobError> {
+    job.shared.update(|row| row.reason = "the source was touched meanwhile: compared with what was sent".into());
+    let stop = job.stop.clone();
+    blocking(move || Ok(reader.compare(&digests, || stop.is_cancelled()).map_err(PushError::from)?)).await
 }
 
 /// The digests of what was acknowledged before.
@@ -310,26 +330,36 @@ async fn open(
         if rounds == 0 {
             job.shared.update(|row| row.reason = "opening the upload at the receiver".into());
         }
-        let mut last = WireError::Broken("no path".into());
+        let (mut last, mut elsewhere) = (None, None);
         for n in &usable {
             let answer = tokio::select! {
                 () = job.stop.cancelled() => return Ok(None),
                 answer = wires[*n].open(&push.upload, body.clone()) => answer,
             };
-            last = match answer {
+            match answer {
                 Ok(opened) => return Ok(Some(opened)),
-                Err(error @ (WireError::Broken(_) | WireError::Busy(_))) => error,
+                Err(error @ (WireError::Broken(_) | WireError::Busy(_))) => last = Some(error),
+                // Other paths may lead to the receiver all the same.
                 Err(WireError::Unknown) => {
-                    return Err(JobError::Other("what answers there takes no uploads: is it a skep node?".into()));
+                    let words = "what answers there takes no uploads: is it a skep node?";
+                    elsewhere = Some(JobError::Other(words.into()));
+                }
+                Err(error @ WireError::Status { status: 405 | 500.., .. }) => {
+                    elsewhere = Some(PushError::from(error).into());
                 }
                 Err(error) => return Err(PushError::from(error).into()),
-            };
+            }
         }
+        let last = match (last, elsewhere) {
+            (Some(last), _) => last,
+            (None, Some(elsewhere)) => return Err(elsewhere),
+            (None, None) => WireError::Broken("no path".into()),
+        };
         rounds += 1;
         let asked = if let WireError::Busy(asked) = &last { *asked } else { None };
-        let pause = match retry::wait(rounds, asked, fastrand::f64()) {
+        let pause = match job.services.pace.wait(rounds, asked, fastrand::f64()) {
             Some(pause) => pause,
-            None if waits => retry::probe_pause(rounds, fastrand::f64()),
+            None if waits => job.services.pace.probe_pause(rounds, fastrand::f64()),
             None => return Err(PushError::from(last).into()),
         };
         let reason = printable(&format!("no path answers ({last}): tried again in {} s", pause.as_secs().max(1)));

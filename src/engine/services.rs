@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::shared::Bell;
 use super::turns::Gate;
 use crate::control::Rate;
+use crate::push::retry::Pace;
 use crate::store::State;
 use crate::swarm::Swarm;
 use crate::throttle::Throttle;
@@ -34,4 +35,6 @@ pub(crate) struct Services {
     /// The node's limits up and down as the configuration has them.
     pub configured: (Rate, Rate),
     pub bell: Arc<Bell>,
+    /// Of the waits between tries of a push.
+    pub pace: Pace,
 }

@@ -83,6 +83,7 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
         throttle_down: throttle_down.clone(),
         configured: (config.limits.up, config.limits.down),
         bell: bell.clone(),
+        pace: config.pace,
     });
     let fixed = NodeRow {
         name: config.name.clone(),

@@ -11,6 +11,7 @@ use super::turns::Place;
 use crate::content::manifest::ManifestError;
 use crate::control::{BoxFuture, StrategyRow};
 use crate::push::PushError;
+use crate::push::wire::WireError;
 use crate::store::{FilesError, FilesErrorKind, JobRecord, StateError};
 use crate::swarm::{ClientError, DownloadError};
 
@@ -66,9 +67,14 @@ impl JobError {
     pub(crate) fn is_integrity(&self) -> bool {
         match self {
             Self::Files(e) => matches!(e.kind, FilesErrorKind::Changed | FilesErrorKind::Replaced),
-            Self::Push(error) => matches!(error, PushError::Lies),
+            Self::Push(error) => matches!(error, PushError::Lies | PushError::OtherBytes),
             _ => false,
         }
+    }
+
+    /// The other side wants a token that it was not given, or forbids what was asked for.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Push(PushError::Wire(WireError::Refused(_))))
     }
 }
 

@@ -116,7 +116,7 @@ impl TransferTask {
         self.shared.update(|row| {
             row.state = TransferState::Queued;
             row.error = None;
-            row.integrity_failure = false;
+            (row.integrity_failure, row.refused) = (false, false);
             row.ended_ms = None;
         });
         self.keep(
@@ -215,7 +215,7 @@ impl TransferTask {
     async fn fail(&self, error: &JobError) {
         let message = printable(&error.to_string());
         tracing::error!(transfer = self.shared.id.0, error = %message, "transfer failed");
-        self.shared.update(|row| row.integrity_failure = error.is_integrity());
+        self.shared.update(|row| (row.integrity_failure, row.refused) = (error.is_integrity(), error.is_refusal()));
         self.settle(Phase::Failed, TransferState::Failed, Some(message)).await;
     }
 

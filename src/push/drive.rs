@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::PushError;
 use super::plan::{Change, Failure, PathId, PathView, Plan, PlanConfig, Verdict};
-use super::retry;
+use super::retry::Pace;
 use super::score::Weights;
 use super::send::{Common, Outcome, send};
 use super::wire::{Assembled, Opened, Wire, WireError};
@@ -88,6 +88,7 @@ pub(crate) struct Drive {
     rng: fastrand::Rng,
     requests: u64,
     gives_up: bool,
+    pace: Pace,
     steering: Option<Steering>,
 }
 
@@ -137,6 +138,7 @@ impl Drive {
         stop: CancellationToken,
         in_flight: u32,
         gives_up: bool,
+        pace: Pace,
     ) -> Self {
         let now = Instant::now();
         let layout = common.reader.layout();
@@ -149,7 +151,8 @@ impl Drive {
                 }
             }
         }
-        let config = PlanConfig { segment: layout.piece_length(), in_flight, gives_up, weights: Weights::default() };
+        let (segment, weights) = (layout.piece_length(), Weights::default());
+        let config = PlanConfig { segment, in_flight, gives_up, weights, pace };
         let mut plan = Plan::new(config, held, now);
         for latency in latencies {
             plan.add_path(*latency, now);
@@ -171,6 +174,7 @@ impl Drive {
             rng: fastrand::Rng::new(),
             requests: 0,
             gives_up,
+            pace,
             steering: None,
         }
     }
@@ -317,14 +321,10 @@ impl Drive {
             WireError::Busy(asked) => Failure::Busy(*asked),
             // Damaged on the way, or an error in between that may pass.
             WireError::Status { status: 422 | 408 | 500.., .. } => Failure::Answered,
-            // Only this path leads elsewhere, or something on it meddles; or another path was first with a
-            // hedged segment. On the only path: the upload is gone, or the receiver does not understand us.
+            // Only this path leads elsewhere, or something on it meddles. On the only path: the upload is gone, or the receiver does not understand us.
             WireError::Unknown | WireError::Status { status: 400, .. } if self.wires.len() > 1 => Failure::Answered,
             _ => return Err(PushError::Wire(error)),
         };
-        if matches!(&error, WireError::Status { status: 507, .. }) {
-            return Err(PushError::Wire(error));
-        }
         tracing::debug!(segment, path, %error, "segment not through");
         self.notes[path] = error.to_string();
         match self.plan.on_failure(path, segment, failure, self.rng.f64(), now) {
@@ -371,6 +371,12 @@ impl Drive {
         });
     }
 
+    /// The digests of all segments, once each is known.
+    pub(crate) fn digests(&self) -> Result<Vec<Digest>, PushError> {
+        let digests: Option<Vec<Digest>> = self.digests.iter().copied().collect();
+        digests.ok_or_else(|| PushError::Internal("a segment without a digest".into()))
+    }
+
     /// Has the receiver verify and publish; sends again what it turns out to lack. None: stopped.
     ///
     /// # Errors
@@ -378,13 +384,13 @@ impl Drive {
     pub(crate) async fn assemble(&mut self) -> Result<Option<Assembled>, PushError> {
         let mut lies = 0;
         loop {
-            let digests: Vec<Digest> = self.digests.iter().flatten().copied().collect();
-            if digests.len() != self.digests.len() {
-                return Err(PushError::Internal("a segment without a digest".into()));
-            }
+            let digests = self.digests()?;
             match self.ask_to_assemble(&digests).await? {
                 None => return Ok(None),
-                Some(Ok(assembled)) => return Ok(Some(assembled)),
+                Some(Ok(assembled)) if assembled.is_of(self.common.reader.layout().size(), &digests) => {
+                    return Ok(Some(assembled));
+                }
+                Some(Ok(_)) => return Err(PushError::OtherBytes),
                 Some(Err(missing)) => {
                     lies += 1;
                     if lies > LIES || missing.is_empty() {
@@ -430,7 +436,7 @@ impl Drive {
             failures += 1;
             let asked = if let WireError::Busy(asked) = &error { *asked } else { None };
             let round = failures.div_ceil(order.len() as u32);
-            let Some(wait) = retry::wait(round, asked, self.rng.f64()) else { return Err(error.into()) };
+            let Some(wait) = self.pace.wait(round, asked, self.rng.f64()) else { return Err(error.into()) };
             tokio::select! {
                 () = self.stop.cancelled() => return Ok(None),
                 () = tokio::time::sleep(wait) => {}

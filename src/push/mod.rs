@@ -87,6 +87,9 @@ pub(crate) enum PushError {
     /// Held, then missing, again and again.
     #[error("the receiver says again and again that it holds segments which it then lacks: its disk may be failing")]
     Lies,
+    /// It was published, but not as it was sent.
+    #[error("the receiver says that it published other bytes than were sent: compare what is there with the source")]
+    OtherBytes,
     /// A defect here.
     #[error("internal: {0}")]
     Internal(String),

@@ -14,6 +14,28 @@ pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(120);
 /// Longest pause between two probes of a dead path.
 const MAX_PROBE_PAUSE: Duration = Duration::from_secs(30);
 
+/// How fast waits pass: 1 in earnest, less for tests that would have to sit them out.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Pace(pub f64);
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self(1.0)
+    }
+}
+
+impl Pace {
+    /// [`wait`] at this pace.
+    pub fn wait(self, failures: u32, retry_after: Option<Duration>, random: f64) -> Option<Duration> {
+        wait(failures, retry_after, random).map(|time| time.mul_f64(self.0))
+    }
+
+    /// [`probe_pause`] at this pace.
+    pub fn probe_pause(self, failures: u32, random: f64) -> Duration {
+        probe_pause(failures, random).mul_f64(self.0)
+    }
+}
+
 /// The wait before try number `failures + 1`, where `failures` tries have failed (at least 1). None: enough.
 /// `retry_after` (RFC 9110, section 10.2.3) is a least time; `random` is uniform in 0..1.
 pub fn wait(failures: u32, retry_after: Option<Duration>, random: f64) -> Option<Duration> {
@@ -51,6 +73,14 @@ mod tests {
         assert_eq!(wait(3, Some(Duration::from_secs(1)), 0.5), Some(Duration::from_secs(4)));
         assert_eq!(wait(1, Some(Duration::from_secs(99_999)), 0.5), Some(MAX_RETRY_AFTER));
         assert_eq!(wait(4, Some(Duration::from_secs(9)), 0.5), None);
+    }
+
+    #[test]
+    fn a_quicker_pace_shortens_every_wait() {
+        let pace = Pace(0.01);
+        assert_eq!(pace.wait(1, Some(Duration::from_secs(9)), 0.5), Some(Duration::from_millis(90)));
+        assert_eq!((pace.wait(4, None, 0.5), pace.probe_pause(0, 0.5)), (None, Duration::from_millis(10)));
+        assert_eq!(Pace::default().wait(1, None, 0.5), wait(1, None, 0.5));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use data_encoding::BASE64;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER};
 use reqwest::{Body, Response, StatusCode, Url};
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 
 use super::paths::PathSpec;
 use crate::content::Digest;
@@ -46,6 +47,9 @@ pub enum WireError {
     /// 409 of an upload that lacks segments.
     #[error("the receiver lacks segments")]
     Missing(Vec<Range<u32>>),
+    /// 507: what the receiver says of its space.
+    #[error("the receiver has no space for it ({0}): make space there, then resume")]
+    Full(String),
     /// Any other answer, with what the receiver says about it.
     #[error("the receiver answered {status}: {detail}")]
     Status {
@@ -86,6 +90,19 @@ pub struct Opened {
 pub struct Assembled {
     /// Name under the receiver's root.
     pub path: String,
+    /// Bytes in all.
+    pub bytes: u64,
+    /// SHA-256 of the segments' digests one after another.
+    pub sha256_of_segments: Digest,
+}
+
+impl Assembled {
+    /// Whether it is what was sent: so many bytes, with these digests.
+    pub fn is_of(&self, bytes: u64, digests: &[Digest]) -> bool {
+        let mut hash = Sha256::new();
+        digests.iter().for_each(|digest| hash.update(digest.0));
+        (self.bytes, self.sha256_of_segments) == (bytes, Digest(hash.finalize().into()))
+    }
 }
 
 #[derive(Deserialize)]
@@ -249,6 +266,7 @@ async fn checked(response: Response) -> Result<Response, WireError> {
     let (kind, detail) = problem.as_ref().map_or(("", String::new()), |p| (p.kind.as_str(), excerpt(&p.detail)));
     Err(match status {
         StatusCode::FORBIDDEN => WireError::Refused(detail),
+        StatusCode::INSUFFICIENT_STORAGE => WireError::Full(detail),
         StatusCode::CONFLICT if kind.ends_with(":incomplete") => {
             WireError::Missing(problem.map(|p| p.missing.into_iter().map(|(a, b)| a..b).collect()).unwrap_or_default())
         }

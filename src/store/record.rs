@@ -70,6 +70,10 @@ pub struct PushRecord {
     pub bytes: u64,
     /// Entries in all; kept when the lists are not needed any more.
     pub count: u64,
+    /// When something about the source changed last, in nanoseconds since 1970, before it was first looked at;
+    /// none: so shortly before that it says nothing.
+    #[serde(default)]
+    pub changed_ns: Option<i64>,
 }
 
 /// Where a transfer stood when last recorded.

@@ -61,7 +61,7 @@ pub enum UploadError {
 impl From<FilesError> for UploadError {
     fn from(error: FilesError) -> Self {
         match error.kind {
-            FilesErrorKind::NoSpace => Self::NoSpace("the disk is full here".into()),
+            FilesErrorKind::NoSpace => Self::NoSpace("the disk is full".into()),
             FilesErrorKind::Exists => Self::Taken(format!("{:?} is taken", error.path)),
             FilesErrorKind::Escape => Self::Taken(format!("{:?}: a link, or a file, stands in the way", error.path)),
             // The whole of it names folders of this machine: that is for its own log.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::body::Bytes;
@@ -10,8 +11,32 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{head, post, put};
 use axum::{Json, Router};
+use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+
+/// Starts an endpoint that is quick to answer probes, and to refuse every segment with `status`; its address and
+/// how many it refused.
+pub async fn failing(status: StatusCode) -> (SocketAddr, Arc<AtomicU32>) {
+    let refused = Arc::new(AtomicU32::new(0));
+    let count = refused.clone();
+    let refuse = move || async move {
+        count.fetch_add(1, Ordering::SeqCst);
+        problem(status, "refused", json!({}))
+    };
+    let app = Router::new()
+        .route("/probe", head(|| async { StatusCode::NO_CONTENT }))
+        .route("/upload/{transfer}", head(|| async { StatusCode::OK }))
+        .route("/upload/{transfer}/{segment}", put(refuse));
+    (served(app).await, refused)
+}
+
+async fn served(app: Router) -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    address
+}
 
 /// What a receiver knows and how it behaves.
 #[derive(Default)]
@@ -30,10 +55,21 @@ pub struct Inner {
     pub forgets: BTreeSet<u32>,
     /// Puts of segments from here on wait until the test lets them through.
     pub holds_back_from: Option<u32>,
+    /// With so many segments here, further ones wait until the test lets them through.
+    pub takes: Option<usize>,
     /// So many requests to assemble are lost after they were done.
     pub loses_answers: u32,
     /// Does not know the upload any more, once.
     pub expires: bool,
+    /// Says that it published other bytes than it got.
+    pub lies: bool,
+}
+
+impl Inner {
+    /// What was not finished is gone.
+    pub fn expire(&mut self) {
+        (self.description, self.held, self.transfer) = (None, BTreeMap::new(), String::new());
+    }
 }
 
 #[derive(Clone, Default)]
@@ -58,16 +94,19 @@ impl Receiver {
             .route("/assemble/{transfer}", post(assemble))
             .layer(DefaultBodyLimit::disable())
             .with_state(self.clone());
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        address
+        served(app).await
     }
 
     pub fn with<T>(&self, look: impl FnOnce(&mut Inner) -> T) -> T {
         let out = look(&mut self.inner.lock().unwrap());
         self.news.notify_waiters();
         out
+    }
+
+    /// It published just this file.
+    #[track_caller]
+    pub fn got(&self, file: &std::path::Path) {
+        self.with(|r| assert!(r.published.as_deref() == Some(&std::fs::read(file).unwrap()[..])));
     }
 
     /// Waits until it is as wanted.
@@ -120,10 +159,14 @@ async fn segment(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    r.until(|inner| inner.holds_back_from.is_none_or(|from| segment < from)).await;
+    r.until(|inner| {
+        inner.holds_back_from.is_none_or(|from| segment < from)
+            && inner.takes.is_none_or(|most| inner.held.len() < most)
+    })
+    .await;
     r.with(|inner| {
         if std::mem::take(&mut inner.expires) {
-            (inner.description, inner.held) = (None, BTreeMap::new());
+            inner.expire();
             return problem(StatusCode::NOT_FOUND, "not-found", json!({}));
         }
         if inner.description.is_none() {
@@ -162,9 +205,14 @@ async fn assemble(State(r): State<Receiver>, Json(body): Json<Value>) -> Respons
         if !missing.is_empty() {
             return problem(StatusCode::CONFLICT, "incomplete", json!({"missing": missing}));
         }
+        let mut sums = Sha256::new();
         for (segment, digest) in digests.iter().enumerate() {
-            let found = data_encoding::HEXLOWER.encode(&Sha256::digest(&inner.held[&(segment as u32)]));
-            assert_eq!(&found, digest);
+            let found = Sha256::digest(&inner.held[&(segment as u32)]);
+            assert_eq!(&HEXLOWER.encode(&found), digest);
+            sums.update(found);
+        }
+        if inner.lies {
+            sums.update("and more");
         }
         inner.published = Some(inner.held.values().flatten().copied().collect());
         if inner.loses_answers > 0 {
@@ -172,6 +220,8 @@ async fn assemble(State(r): State<Receiver>, Json(body): Json<Value>) -> Respons
             return problem(StatusCode::SERVICE_UNAVAILABLE, "lost", json!({}));
         }
         let path = inner.description.as_ref().unwrap()["path"].clone();
-        (StatusCode::CREATED, Json(json!({"path": path, "bytes": 0, "files": 1}))).into_response()
+        let (bytes, sums) = (inner.published.as_ref().unwrap().len(), HEXLOWER.encode(&sums.finalize()));
+        let published = json!({"path": path, "bytes": bytes, "files": 1, "sha256_of_segments": sums});
+        (StatusCode::CREATED, Json(published)).into_response()
     })
 }

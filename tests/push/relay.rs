@@ -1,59 +1,62 @@
-//! An endpoint of its own that leads to another: a path that can be cut and mended.
+//! An endpoint of its own that leads to another: a path that can be cut and mended, for everybody or for who
+//! comes from one address, and that can lose answers.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+
+/// Who gets through.
+#[derive(Clone, Copy, PartialEq)]
+enum Open {
+    ToAll,
+    ToNone,
+    ToAllBut(IpAddr),
+}
+
+impl Open {
+    fn admits(self, from: IpAddr) -> bool {
+        match self {
+            Self::ToAll => true,
+            Self::ToNone => false,
+            Self::ToAllBut(other) => other != from,
+        }
+    }
+}
 
 /// A relay.
 pub struct Relay {
     pub address: SocketAddr,
+    open: watch::Sender<Open>,
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Default)]
+struct Inner {
     /// Bytes towards the receiver.
-    pub carried: Arc<AtomicU64>,
-    open: watch::Sender<bool>,
-    refuses: Arc<AtomicBool>,
+    carried: u64,
+    /// Answers that are lost: to requests that begin so, this many.
+    loses: Vec<(&'static str, u32)>,
 }
 
 impl Relay {
     pub async fn to(target: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let carried = Arc::new(AtomicU64::new(0));
-        let open = watch::Sender::new(true);
-        let refuses = Arc::new(AtomicBool::new(false));
-        let (count, state, closed) = (carried.clone(), open.subscribe(), refuses.clone());
+        let open = watch::Sender::new(Open::ToAll);
+        let inner = Arc::<Mutex<Inner>>::default();
+        let (state, shared) = (open.subscribe(), inner.clone());
         tokio::spawn(async move {
-            while let Ok((from, _)) = listener.accept().await {
-                if closed.load(Ordering::SeqCst) {
-                    continue;
+            while let Ok((from, peer)) = listener.accept().await {
+                if state.borrow().admits(peer.ip()) {
+                    tokio::spawn(carry(from, peer.ip(), target, state.clone(), shared.clone()));
                 }
-                let (count, mut state) = (count.clone(), state.clone());
-                tokio::spawn(async move {
-                    let Ok(to) = TcpStream::connect(target).await else { return };
-                    let (mut from_read, mut from_write) = from.into_split();
-                    let (mut to_read, mut to_write) = to.into_split();
-                    let up = async {
-                        let mut buffer = vec![0; 64 << 10];
-                        while let Ok(n @ 1..) = from_read.read(&mut buffer).await {
-                            count.fetch_add(n as u64, Ordering::SeqCst);
-                            if to_write.write_all(&buffer[..n]).await.is_err() {
-                                break;
-                            }
-                        }
-                    };
-                    let down = tokio::io::copy(&mut to_read, &mut from_write);
-                    tokio::select! {
-                        () = up => {}
-                        _ = down => {}
-                        _ = state.wait_for(|open| !open) => {}
-                    }
-                });
             }
         });
-        Self { address, carried, open, refuses }
+        Self { address, open, inner }
     }
 
     pub fn url(&self) -> String {
@@ -61,18 +64,89 @@ impl Relay {
     }
 
     pub fn carried(&self) -> u64 {
-        self.carried.load(Ordering::SeqCst)
+        self.inner.lock().unwrap().carried
     }
 
     /// Breaks what is connected and lets nobody through any more.
     pub fn cut(&self) {
-        self.refuses.store(true, Ordering::SeqCst);
-        self.open.send_replace(false);
+        self.open.send_replace(Open::ToNone);
+    }
+
+    /// The same for who comes from this address: the interface that has it went away.
+    pub fn cut_from(&self, address: IpAddr) {
+        self.open.send_replace(Open::ToAllBut(address));
     }
 
     /// Lets everybody through again.
     pub fn mend(&self) {
-        self.open.send_replace(true);
-        self.refuses.store(false, Ordering::SeqCst);
+        self.open.send_replace(Open::ToAll);
+    }
+
+    /// Resets the connection in place of the next `count` answers to requests that begin so.
+    pub fn lose_answers(&self, to: &'static str, count: u32) {
+        self.inner.lock().unwrap().loses.push((to, count));
+    }
+
+    /// Answers that are still to be lost.
+    pub fn left_to_lose(&self) -> u32 {
+        self.inner.lock().unwrap().loses.iter().map(|(_, left)| left).sum()
+    }
+}
+
+impl Inner {
+    /// Whether the answer to a request is to be lost, once more.
+    fn loses(&mut self, request: &[u8]) -> bool {
+        match self.loses.iter_mut().find(|(to, left)| *left > 0 && request.starts_with(to.as_bytes())) {
+            Some((_, left)) => {
+                *left -= 1;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+async fn carry(
+    from: TcpStream,
+    peer: IpAddr,
+    target: SocketAddr,
+    mut state: watch::Receiver<Open>,
+    inner: Arc<Mutex<Inner>>,
+) {
+    let Ok(to) = TcpStream::connect(target).await else { return };
+    // What is still on its way is lost with the connection.
+    from.set_zero_linger().unwrap();
+    let (from_read, from_write) = from.into_split();
+    let (to_read, to_write) = to.into_split();
+    // Requests follow one another: each begins a chunk.
+    let request = Mutex::new(Vec::new());
+    tokio::select! {
+        () = up(from_read, to_write, &request, &inner) => {}
+        () = down(to_read, from_write, &request, &inner) => {}
+        _ = state.wait_for(|open| !open.admits(peer)) => {}
+    }
+}
+
+async fn up(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, request: &Mutex<Vec<u8>>, inner: &Mutex<Inner>) {
+    let mut buffer = vec![0; 64 << 10];
+    while let Ok(n @ 1..) = from.read(&mut buffer).await {
+        inner.lock().unwrap().carried += n as u64;
+        if [&b"PUT "[..], b"POST ", b"HEAD ", b"GET ", b"DELETE "].iter().any(|method| buffer.starts_with(method)) {
+            *request.lock().unwrap() = buffer[..n.min(64)].to_vec();
+        }
+        if to.write_all(&buffer[..n]).await.is_err() {
+            break;
+        }
+    }
+}
+
+async fn down(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, request: &Mutex<Vec<u8>>, inner: &Mutex<Inner>) {
+    let mut buffer = vec![0; 64 << 10];
+    while let Ok(n @ 1..) = from.read(&mut buffer).await {
+        // An answer comes when its request was received to the last byte.
+        let is_lost = inner.lock().unwrap().loses(&request.lock().unwrap());
+        if is_lost || to.write_all(&buffer[..n]).await.is_err() {
+            break;
+        }
     }
 }

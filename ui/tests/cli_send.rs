@@ -129,3 +129,24 @@ fn pools_and_copies_are_refused_with_clear_words() {
     lab.run(&["send", "data.bin", "http://127.0.0.1:1/", "--replicas", "0"]).expect(2);
     lab.run(&["send", "data.bin", "http://127.0.0.1:1/", "--priority", "urgent"]).expect(2);
 }
+
+#[test]
+fn a_receiver_that_wants_a_token_refuses_and_says_what_to_give() {
+    let (from, to) = (Lab::new(), Lab::new());
+    for lab in [&from, &to] {
+        fs::write(lab.path("token"), "a".repeat(64)).unwrap();
+    }
+    fs::write(from.path("wrong"), "b".repeat(64)).unwrap();
+    // Only loopback is open.
+    let node = to.serve_at("0.0.0.0:0", &["--root", "root", "--token-file", "token"]);
+    let port = node.url.as_deref().unwrap().rsplit(':').next().unwrap();
+    let dest = format!("http://127.0.0.1:{port}/in/");
+    from.data("data.bin", 100_000);
+    for token in [&[][..], &["--token-file", "wrong"]] {
+        let refused = from.run(&[&["send", "data.bin", &dest], token].concat());
+        assert!(refused.expect(5).stderr().contains("wants a token: give the one of that node with --token-file"));
+    }
+    assert!(!to.path("root/in").exists());
+    from.run(&["send", "data.bin", &dest, "--token-file", "token"]).expect(0);
+    assert!(fs::read(from.path("data.bin")).unwrap() == fs::read(to.path("root/in/data.bin")).unwrap());
+}

@@ -10,7 +10,7 @@ impl Plan {
     pub fn kill(&mut self, id: PathId, why: &str, random: f64, now: Instant) {
         let Some(path) = self.paths.get_mut(id) else { return };
         if path.answers() || path.standing == Standing::Probing {
-            path.die(now, random);
+            path.die(self.config.pace, now, random);
         }
         self.take_back(id, now, Why::Dead(why.to_owned()));
     }
@@ -56,7 +56,7 @@ impl Plan {
                     self.deal(now, Some(id), Why::Back);
                 }
             }
-            None if path.standing == Standing::Probing => path.die(now, random),
+            None if path.standing == Standing::Probing => path.die(self.config.pace, now, random),
             None => {}
         }
     }

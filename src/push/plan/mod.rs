@@ -128,6 +128,8 @@ pub struct PlanConfig {
     pub gives_up: bool,
     /// Of the score.
     pub weights: Weights,
+    /// Of waits.
+    pub pace: retry::Pace,
 }
 
 /// The segment table.
@@ -363,7 +365,7 @@ impl Plan {
         };
         let failures = self.failures.entry(segment).or_insert(0);
         *failures += 1;
-        let wait = retry::wait(*failures, asked, random);
+        let wait = self.config.pace.wait(*failures, asked, random);
         if self.config.gives_up {
             if !is_alone {
                 return Verdict::Covered;
@@ -380,7 +382,8 @@ impl Plan {
             self.stranded.push_front(segment);
         }
         let path = &mut self.paths[id];
-        let rest = retry::wait(path.failed_in_a_row.clamp(1, retry::RETRIES), asked, random).unwrap_or_default();
+        let tries = path.failed_in_a_row.clamp(1, retry::RETRIES);
+        let rest = self.config.pace.wait(tries, asked, random).unwrap_or_default();
         path.rests_until = path.rests_until.max(Some(now + rest));
         if path.has_failed_enough() && !matches!(failure, Failure::Busy(_)) {
             self.kill(id, "it failed three times in a row", random, now);

@@ -173,8 +173,8 @@ impl Path {
     }
 
     /// Dead from now on; probed after a pause that grows.
-    pub fn die(&mut self, now: Instant, random: f64) {
-        self.standing = Standing::Dead { probe_at: now + retry::probe_pause(self.dead_probes, random) };
+    pub fn die(&mut self, pace: retry::Pace, now: Instant, random: f64) {
+        self.standing = Standing::Dead { probe_at: now + pace.probe_pause(self.dead_probes, random) };
         self.dead_probes += 1;
         self.share = 0.0;
         self.idle(now);

@@ -5,7 +5,7 @@ use super::*;
 const MIB: u64 = 1 << 20;
 
 fn config(in_flight: u32) -> PlanConfig {
-    PlanConfig { segment: MIB, in_flight, gives_up: false, weights: Weights::default() }
+    PlanConfig { segment: MIB, in_flight, gives_up: false, weights: Weights::default(), pace: Default::default() }
 }
 
 fn ms(ms: u64) -> Duration {

@@ -164,6 +164,7 @@ fn exit_of(row: &TransferRow) -> Exit {
         TransferState::Done | TransferState::Seeding => Exit::Done,
         TransferState::Cancelled => Exit::Failed,
         _ if row.integrity_failure => Exit::Integrity,
+        _ if row.refused => Exit::Refused,
         TransferState::Failed if row.pieces_done == 0 => Exit::Failed,
         _ => Exit::Incomplete,
     }
@@ -241,6 +242,8 @@ mod tests {
             (row(TransferState::Failed, 0, false), Exit::Failed),
             (row(TransferState::Failed, 5, false), Exit::Incomplete),
             (row(TransferState::Failed, 5, true), Exit::Integrity),
+            (TransferRow { refused: true, ..row(TransferState::Failed, 0, false) }, Exit::Refused),
+            (TransferRow { refused: true, ..row(TransferState::Failed, 5, false) }, Exit::Refused),
             (row(TransferState::Paused, 5, false), Exit::Incomplete),
             (row(TransferState::Cancelled, 5, false), Exit::Failed),
         ] {

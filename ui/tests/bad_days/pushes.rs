@@ -6,7 +6,8 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use super::common::{Lab, Process};
-use super::{number, result, until, until_bytes};
+use super::disk::cramped;
+use super::{number, result, says, until, until_bytes};
 
 const SIZE: u64 = 20_000_000;
 /// More than is in flight unrecorded: what was acknowledged in the last quarter of a second, and the
@@ -94,4 +95,20 @@ fn a_receiver_that_is_gone_ends_the_push_which_goes_on_later() {
     assert!(running(&mut sender) >= 2_000_000, "it goes on");
     assert_eq!(result(&mut sender)["verified"], true);
     assert!(fs::read(path).unwrap() == fs::read(to.path("root/copy.bin")).unwrap());
+}
+
+#[test]
+fn a_receiver_without_space_says_so_and_with_space_the_push_goes_on() {
+    let (from, to) = (Lab::new(), Lab::new());
+    let mut node = cramped(&to);
+    let url = node.url.clone().unwrap();
+    let path = from.data("data.bin", 8 << 20);
+    let args = ["send", "data.bin", &format!("{url}/in/"), "--segment", "512KiB"];
+    let full = from.run(&args);
+    says(full.expect(3), &["data.bin", "the receiver has no space for it", "make space there, then resume"]);
+    assert!(!to.path("state/root/in").exists());
+    assert_eq!(node.stop(), 0);
+    let _node = to.serve_at(url.strip_prefix("http://").unwrap(), &[]);
+    from.run(&args).expect(0);
+    assert!(fs::read(path).unwrap() == fs::read(to.path("state/root/in/data.bin")).unwrap());
 }
