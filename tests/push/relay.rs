@@ -12,17 +12,17 @@ use tokio::sync::watch;
 /// Who gets through.
 #[derive(Clone, Copy, PartialEq)]
 enum Open {
-    ToAll,
-    ToNone,
-    ToAllBut(IpAddr),
+    Fully,
+    No,
+    Without(IpAddr),
 }
 
 impl Open {
     fn admits(self, from: IpAddr) -> bool {
         match self {
-            Self::ToAll => true,
-            Self::ToNone => false,
-            Self::ToAllBut(other) => other != from,
+            Self::Fully => true,
+            Self::No => false,
+            Self::Without(other) => other != from,
         }
     }
 }
@@ -46,7 +46,7 @@ impl Relay {
     pub async fn to(target: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let open = watch::Sender::new(Open::ToAll);
+        let open = watch::Sender::new(Open::Fully);
         let inner = Arc::<Mutex<Inner>>::default();
         let (state, shared) = (open.subscribe(), inner.clone());
         tokio::spawn(async move {
@@ -69,17 +69,17 @@ impl Relay {
 
     /// Breaks what is connected and lets nobody through any more.
     pub fn cut(&self) {
-        self.open.send_replace(Open::ToNone);
+        self.open.send_replace(Open::No);
     }
 
     /// The same for who comes from this address: the interface that has it went away.
     pub fn cut_from(&self, address: IpAddr) {
-        self.open.send_replace(Open::ToAllBut(address));
+        self.open.send_replace(Open::Without(address));
     }
 
     /// Lets everybody through again.
     pub fn mend(&self) {
-        self.open.send_replace(Open::ToAll);
+        self.open.send_replace(Open::Fully);
     }
 
     /// Resets the connection in place of the next `count` answers to requests that begin so.

@@ -10,8 +10,10 @@ use skep_engine::control::{Command, TransferState};
 use super::common::noise;
 use super::{Halfway, SEGMENT, is, order};
 
+type Harm = fn(&Path);
+
 /// What somebody does to a file of 50 segments, five of which are sent.
-const HARMS: [(&str, fn(&Path)); 6] = [
+const HARMS: [(&str, Harm); 6] = [
     ("truncated", |path| fs::OpenOptions::new().write(true).open(path).unwrap().set_len(1_000_000).unwrap()),
     ("grown", |path| fs::OpenOptions::new().append(true).open(path).unwrap().write_all(b"more").unwrap()),
     ("rewritten", |path| rewrite(path)),

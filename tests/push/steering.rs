@@ -29,8 +29,8 @@ async fn a_disabled_path_carries_nothing_more_also_after_a_restart() {
     let row = node.wait(id, |row| row.paths[0].state == PathState::Disabled).await;
     assert_eq!((row.paths[0].active, row.paths[0].queued, row.paths[0].bytes), (0, 0, 0), "{row:#?}");
     assert!((row.paths[0].share, row.paths[1].weight) == (0.0, Some(0.5)), "{row:#?}");
-    let change = row.path_changes.iter().find(|change| change.path == Some(0)).unwrap();
-    assert!(change.why == "was disabled" && change.moved > 0 && change.from == [0], "{row:#?}");
+    let change = row.path_changes.iter().find(|change| change.path == Some(0) && change.why == "was disabled").unwrap();
+    assert!(change.moved > 0 && change.from.contains(&0), "{row:#?}");
     // Paused and started anew: it stays as it was set.
     order(&node, Command::Pause { ids: vec![id] }).await;
     node.wait(id, is(TransferState::Paused)).await;
