@@ -3,13 +3,14 @@
 //!
 //! Start one with [`engine::Engine::start`]; steer it through [`control::Control`]. Bottom up:
 //! [`content`] (what is moved), [`control`] (the seam), [`store`] (what outlives the process),
-//! [`swarm`] (system 1), [`upload`] (the receiving side of systems 2 and 3), [`node`] (the HTTP server), [`rpc`] (control over the network), [`engine`].
+//! [`swarm`] (system 1), [`delta`] (system 4), [`upload`] (the receiving side of systems 2 and 3), [`node`] (the HTTP server), [`rpc`] (control over the network), [`engine`].
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod chunks;
 mod clock;
 pub mod content;
 pub mod control;
+pub mod delta;
 pub mod engine;
 pub mod log;
 pub mod node;

@@ -11,6 +11,7 @@ mod completions;
 mod config;
 mod console;
 mod context;
+mod delta;
 mod demo;
 mod fetch;
 mod follow;
@@ -85,6 +86,7 @@ enum Command {
     Ban(ban::Args),
     Verify(verify::Args),
     Manifest(manifest::Args),
+    Delta(delta::Args),
     Config(config::Args),
     Keys(keys::Args),
     Themes(themes::Args),
@@ -157,6 +159,7 @@ fn dispatch(matches: &ArgMatches, cx: &Context) -> Result<Exit, Failure> {
         Some(Command::Ban(args)) => ban::run(cx, &args),
         Some(Command::Verify(args)) => verify::run(cx, &args),
         Some(Command::Manifest(args)) => manifest::run(cx, &args),
+        Some(Command::Delta(args)) => delta::run(cx, &args),
         Some(Command::Config(args)) => config::run(cx, &args),
         Some(Command::Keys(args)) => keys::run(cx, &args),
         Some(Command::Themes(args)) => themes::run(cx, &args),

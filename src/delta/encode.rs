@@ -1,0 +1,78 @@
+//! From what was matched to instructions: runs from the plan, literals from the source, the whole file's digest behind them.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt as _;
+use std::thread;
+
+use sha2::{Digest as _, Sha256};
+
+use super::instructions::{Header, MAX_LITERAL, Writer};
+use super::matched::Matched;
+use super::matcher::Run;
+use crate::content::Digest;
+
+/// Bytes per read while hashing.
+const STEP: usize = 256 << 10;
+
+/// SHA-256 of the first `size` bytes of a file, on this thread.
+///
+/// # Errors
+/// It cannot be read, or is shorter (`UnexpectedEof`).
+pub fn digest_of(file: &File, size: u64) -> io::Result<Digest> {
+    let (mut hash, mut at) = (Sha256::new(), 0);
+    let mut buffer = vec![0; STEP];
+    while at < size {
+        let want = (size - at).min(STEP as u64) as usize;
+        file.read_exact_at(&mut buffer[..want], at)?;
+        hash.update(&buffer[..want]);
+        at += want as u64;
+    }
+    Ok(Digest(hash.finalize().into()))
+}
+
+/// Runs `work` while the digest of `source` is computed on another core.
+///
+/// # Errors
+/// Those of either, the work's first.
+pub fn with_digest<T, E: From<io::Error>>(
+    source: &File,
+    size: u64,
+    work: impl FnOnce() -> Result<T, E>,
+) -> Result<(T, Digest), E> {
+    thread::scope(|scope| {
+        let hashing = thread::Builder::new().name("digest".into()).spawn_scoped(scope, || digest_of(source, size));
+        let done = work()?;
+        let digest = match hashing {
+            Ok(hashing) => hashing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?,
+            // No thread to be had: it is this one's turn.
+            Err(_) => digest_of(source, size)?,
+        };
+        Ok((done, digest))
+    })
+}
+
+/// Writes the instructions that make `source` of the old file. Gives `out` back.
+///
+/// # Errors
+/// The source cannot be read or became shorter; what `out` says.
+pub fn write_instructions<W: Write>(source: &File, matched: &Matched, digest: &Digest, out: W) -> io::Result<W> {
+    let (new, old) = (matched.source_size(), matched.destination_size());
+    let mut writer = Writer::new(out, Header::for_runs(matched.runs(), old, new))?;
+    let mut buffer = vec![0; MAX_LITERAL];
+    let end = Run { source: new, destination: old, length: 0 };
+    let mut at = 0;
+    for run in matched.runs().iter().chain([&end]) {
+        while at < run.source {
+            let want = (run.source - at).min(MAX_LITERAL as u64) as usize;
+            source.read_exact_at(&mut buffer[..want], at)?;
+            writer.literal(&buffer[..want])?;
+            at += want as u64;
+        }
+        if run.length > 0 {
+            writer.matched(run)?;
+            at = run.source_end();
+        }
+    }
+    writer.finish(digest)
+}

@@ -1,0 +1,75 @@
+//! The two hashes of a block: a weak one that rolls, a strong one that decides.
+
+use sha2::{Digest as _, Sha256};
+
+use super::rolling::{Roller, adler32};
+
+/// Longest strong hash, in bytes.
+pub const MAX_STRONG: usize = 32;
+
+/// A pair of hashes for blocks of one length.
+pub trait Hashes: Sync {
+    /// The weak hash of a block of any length.
+    fn weak(&self, block: &[u8]) -> u32;
+
+    /// The weak hash of the window one byte further, for windows of the blocks' full length.
+    fn roll(&self, hash: u32, out: u8, in_: u8) -> u32;
+
+    /// The strong hash of a block of any length.
+    fn strong(&self, block: &[u8]) -> [u8; MAX_STRONG];
+}
+
+/// Adler-32 and SHA-256: those of this project's own signatures.
+#[derive(Debug, Clone)]
+pub struct AdlerSha(Roller);
+
+impl AdlerSha {
+    /// For blocks of `length` bytes.
+    pub fn new(length: u32) -> Self {
+        Self(Roller::new(length as usize))
+    }
+}
+
+impl Hashes for AdlerSha {
+    #[inline]
+    fn weak(&self, block: &[u8]) -> u32 {
+        adler32(block)
+    }
+
+    #[inline(always)]
+    fn roll(&self, hash: u32, out: u8, in_: u8) -> u32 {
+        self.0.roll(hash, out, in_)
+    }
+
+    fn strong(&self, block: &[u8]) -> [u8; MAX_STRONG] {
+        Sha256::digest(block).into()
+    }
+}
+
+/// How many bytes of SHA-256 a signature needs, so that by chance no block is taken for another one.
+///
+/// Every position of the source is compared with every block: `positions * blocks` comparisons, each wrong with a chance of
+/// 2^-bits. 20 bits more than that leave one file in a million that is sent anew: the digest of the whole file notices (rsync:
+/// 10 bits, `BLOCKSUM_BIAS`). Adler-32 is worth less than 32 of these bits where blocks are short: its sum of up to 2048 bytes of
+/// text takes few of the values that it could.
+pub fn strong_length(blocks: u64, positions: u64, block_length: u32) -> u8 {
+    let bits = |n: u64| 64 - n.max(1).leading_zeros();
+    let weak = if block_length >= 4096 { 31 } else { 26 };
+    let needed = (bits(blocks) + bits(positions) + 20_u32).saturating_sub(weak);
+    needed.div_ceil(8).clamp(3, 16) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_comparisons_need_more_bits() {
+        assert_eq!(strong_length(1 << 14, 1 << 30, 1 << 16), 5);
+        assert_eq!(strong_length(20, 10_000, 512), 3);
+        assert_eq!(strong_length(1 << 21, 1 << 40, 512), 8);
+        for (blocks, positions) in [(0, 0), (1, 1), (u64::MAX, u64::MAX)] {
+            assert!((3..=16).contains(&strong_length(blocks, positions, 512)));
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! zstd around instructions, for links where bytes are dear (RFC 8878).
+
+use std::io::{self, Read, Write};
+
+/// Log2 of the window: what a reader must hold in memory, 8 MiB at most (RFC 9659).
+const WINDOW_LOG: u32 = 23;
+/// zstd's own default.
+const LEVEL: i32 = 3;
+
+/// Compresses what is written; [`finish`](zstd::stream::write::Encoder::finish) ends the frame.
+///
+/// # Errors
+/// No memory.
+pub fn pack<W: Write>(out: W) -> io::Result<zstd::stream::write::Encoder<'static, W>> {
+    let mut encoder = zstd::stream::write::Encoder::new(out, LEVEL)?;
+    encoder.window_log(WINDOW_LOG)?;
+    Ok(encoder)
+}
+
+/// Unpacks one frame. A bomb gains nothing: the window is bounded, and who reads takes no more than the instructions' header announced.
+///
+/// # Errors
+/// No memory.
+pub fn unpack<R: Read>(from: R) -> io::Result<impl Read> {
+    let mut decoder = zstd::stream::read::Decoder::new(from)?.single_frame();
+    decoder.window_log_max(WINDOW_LOG)?;
+    Ok(decoder)
+}
