@@ -272,6 +272,42 @@ fn the_demo_draws_pictures_of_itself() {
     assert!(shown.contains("debian-13-amd64.img") && shown.contains("Commands"), "{shown}");
 }
 
+/// The demo goes on: a push over three paths comes to its end and another follows, uploads are received, and what is old
+/// makes room.
+#[test]
+fn the_demo_does_not_go_quiet() {
+    use skep_engine::control::{Focus, Snapshot, TransferKind, TransferState};
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let fleet = skep::demo::fleet::Fleet::start(1, &skep_engine::log::Logs::default()).await.unwrap();
+        let folder = fleet.folder().to_owned();
+        let control = fleet.control();
+        let mut view = control.view(Focus::default());
+        let mut until = async |what: &str, wanted: fn(&Snapshot) -> bool| {
+            let found =
+                tokio::time::timeout(std::time::Duration::from_secs(300), view.snapshots.wait_for(|s| wanted(s)));
+            let most = found.await.unwrap_or_else(|_| panic!("not so: {what}")).unwrap().transfers.len();
+            assert!(most <= 12, "{what}: {most} rows");
+        };
+        until("three paths", |s| s.transfers.iter().any(|row| row.paths.len() == 3)).await;
+        until("a push is complete", |s| {
+            s.transfers.iter().any(|row| row.kind == TransferKind::Send && row.state == TransferState::Done)
+        })
+        .await;
+        until("another follows", |s| s.transfers.iter().filter(|row| row.kind == TransferKind::Send).count() == 2)
+            .await;
+        until("an upload is received", |s| {
+            s.transfers.iter().any(|row| row.kind == TransferKind::Receive && row.state == TransferState::Done)
+        })
+        .await;
+        until("the first content made room", |s| s.transfers.iter().all(|row| row.name != "debian-13-amd64.img")).await;
+        let failed = |s: &Snapshot| s.transfers.iter().filter(|row| row.state == TransferState::Failed).count();
+        assert_eq!(failed(&view.snapshots.borrow().clone()), 0);
+        fleet.shutdown().await;
+        assert!(!folder.exists(), "nothing is left behind");
+    });
+}
+
 #[test]
 fn what_cannot_be_played_is_said_without_a_terminal() {
     let lab = Lab::new();

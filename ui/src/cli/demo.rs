@@ -1,6 +1,7 @@
 //! `skep demo`.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
@@ -27,7 +28,8 @@ const BEFORE_PICTURE: Duration = Duration::from_secs(16);
 /// Show a live fleet of nodes on this machine
 ///
 /// Several real nodes on loopback in a temporary folder, with shaped links and a hostile peer among
-/// them, move real bytes; the console shows it. Nothing is left behind.
+/// them, move real bytes: they fetch from one another, push over three uplinks at once, and receive. The console shows
+/// it, for as long as you like. Nothing is left behind.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The same seed gives the same fleet, data and link weather
@@ -51,7 +53,7 @@ pub(super) fn run(cx: &Context, args: &Args) -> Result<Exit, Failure> {
     cx.engine(async {
         let mut stop = Stop::listen()?;
         let logging = logging::in_memory()?;
-        cx.out.say("setting up the fleet: six nodes, four contents, one of the peers hostile");
+        cx.out.say("setting up the fleet: seven nodes, four contents, three uplinks, one of the peers hostile");
         let fleet = Fleet::start(args.seed, &logging.logs).await;
         let fleet = fleet.map_err(|e| Failure::because("the demo does not start", e))?;
         let exit = if let Some(folder) = &args.pictures {
@@ -99,15 +101,20 @@ async fn summary(cx: &Context, fleet: &Fleet) -> Result<Exit, Failure> {
     let done = rows.iter().filter(|row| matches!(row.state, TransferState::Done | TransferState::Seeding)).count();
     let failed = rows.iter().filter(|row| row.state == TransferState::Failed).count();
     let (down, up) = (snapshot.node.bytes_down, snapshot.node.bytes_up);
+    // What was complete and made room for new things counts, too.
+    let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+    let tally = fleet.tally();
+    let (pushed, received) = (of(&tally.pushed), of(&tally.received));
+    let (all, done) = (rows.len() as u64 + of(&tally.retired), done as u64 + of(&tally.retired));
     cx.out.result(
         || {
-            json!({ "type": "result", "transfers": rows.len(), "done": done, "failed": failed, "bytes_down": down,
-                "bytes_up": up, "bans": snapshot.bans.len() })
+            json!({ "type": "result", "transfers": all, "done": done, "failed": failed, "pushed": pushed,
+                "received": received, "bytes_down": down, "bytes_up": up, "bans": snapshot.bans.len() })
         },
         || {
             format!(
-                "{done} of {} transfers complete, {failed} failed; {} received, {} sent; {} hostile peers banned",
-                rows.len(),
+                "{done} of {all} transfers complete ({pushed} pushed, {received} received), {failed} failed; {} down, {} up; \
+                 {} hostile peers banned",
                 human::bytes(down),
                 human::bytes(up),
                 snapshot.bans.len()

@@ -1,20 +1,23 @@
 //! The nodes of the demo and what they are given to do.
 
-use std::io::{self, Write as _};
+use std::collections::VecDeque;
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use skep_engine::control::{AddTransfer, Command, Control, Focus, Reply, ShareRequest, TransferId, TransferState};
+use futures_util::FutureExt as _;
+use skep_engine::control::Control;
 use skep_engine::engine::{Engine, EngineConfig, StartError};
 use skep_engine::log::Logs;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::hostile;
+use super::program::Content;
 use super::shaper::{Profile, Shaper};
 use super::weather::{Event, Weather};
+use super::work::{Fetching, Pushing, Receiving, Tally, UPLINKS, Worker};
 
 /// Sites besides the origin, and their links.
 const SITES: [(&str, Profile); 4] = [
@@ -32,8 +35,8 @@ const CONTENTS: [(&str, usize, usize); 4] = [
 ];
 /// Attempts to start a node on a port that was free a moment ago.
 const ATTEMPTS: usize = 8;
-/// Longest wait for a share to be hashed.
-const HASHING: Duration = Duration::from_secs(120);
+/// Which of the sites pushes to the node in the middle.
+const VAN: usize = 3;
 
 /// Why there is no fleet.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +52,7 @@ pub enum DemoError {
     Refused(#[from] skep_engine::control::CommandError),
     /// A share was not ready in time.
     #[error("{0} was not hashed in time")]
-    Slow(&'static str),
+    Slow(String),
 }
 
 /// A node and the link it is reached by.
@@ -63,6 +66,8 @@ pub struct Fleet {
     local: Engine,
     origin: Site,
     sites: Vec<Site>,
+    vault: Engine,
+    tally: Arc<Tally>,
     stop: CancellationToken,
     tasks: JoinSet<()>,
     // Last, so that it is removed after everything that lies in it has ended.
@@ -82,21 +87,59 @@ impl Fleet {
         for (at, (name, profile)) in SITES.into_iter().enumerate() {
             sites.push(site(folder.path(), name, profile, seed + at as u64 + 1, &Logs::default()).await?);
         }
-        let config = EngineConfig { logs: logs.clone(), ..config(folder.path(), "demo") };
-        let local = Engine::start(config).await?;
+        let middle = EngineConfig { logs: logs.clone(), ..config(folder.path(), "demo") };
+        let local = Engine::start(middle).await?;
+        let vault = Engine::start(config(folder.path(), "vault")).await?;
         let mallory = hostile::start(address(origin.engine.url())?, stop.clone()).await?;
-        let (mut fleet, mut rng) =
-            (Self { local, origin, sites, stop, tasks: JoinSet::new(), folder }, fastrand::Rng::with_seed(seed));
-        for (name, bytes, files) in CONTENTS {
-            let path = fleet.folder.path().join("source").join(name);
-            let content_seed = rng.u64(..);
-            tokio::task::spawn_blocking(move || make_content(&path, bytes, files, content_seed))
-                .await
-                .map_err(io::Error::other)??;
-            fleet.distribute(name, format!("http://{mallory}")).await?;
-        }
+        let (tasks, tally) = (JoinSet::new(), Arc::default());
+        let mut fleet = Self { local, origin, sites, vault, tally, stop, tasks, folder };
+        fleet.work(seed, format!("http://{mallory}")).await?;
         fleet.let_it_rain(seed);
         Ok(fleet)
+    }
+
+    /// Gives everybody something to do: first what is there from the start, then without an end.
+    async fn work(&mut self, seed: u64, mallory: String) -> Result<(), DemoError> {
+        let worker = |engine: &Engine, name: &str| Worker {
+            control: engine.control(),
+            root: self.folder.path().join(name).join("root"),
+        };
+        let source = self.folder.path().join("source");
+        let (local, tally) = (worker(&self.local, "demo"), self.tally.clone());
+        let sites: Vec<Worker> =
+            self.sites.iter().zip(SITES).map(|(site, (name, _))| worker(&site.engine, name)).collect();
+        let mut uplinks = Vec::new();
+        for (at, profile) in UPLINKS.into_iter().enumerate() {
+            uplinks.push(Shaper::start(address(self.vault.url())?, profile, seed + 20 + at as u64).await?);
+        }
+        let link = Shaper::start(address(self.local.url())?, Profile::MOBILE, seed + 30).await?;
+        let pushing = Pushing {
+            source: source.join("to-vault"),
+            local: local.clone(),
+            vault: worker(&self.vault, "vault"),
+            uplinks,
+            tally: tally.clone(),
+        };
+        let van = sites[VAN].clone();
+        let receiving =
+            Receiving { source: source.join("of-van"), van, local: local.clone(), link, tally: tally.clone() };
+        let origin = worker(&self.origin.engine, "hive");
+        let fetching = Fetching { source, origin, local, sites, mallory, tally };
+        let (mut there, mut rng) = (VecDeque::new(), fastrand::Rng::with_seed(seed));
+        for (name, bytes, files) in CONTENTS {
+            let content = Content { name: name.into(), bytes, files, seed: rng.u64(..) };
+            there.push_back(fetching.distribute(&content).await?);
+        }
+        let stop = &self.stop;
+        self.tasks.spawn(stop.clone().run_until_cancelled_owned(fetching.run(there, seed)).map(drop));
+        self.tasks.spawn(stop.clone().run_until_cancelled_owned(pushing.run(seed)).map(drop));
+        self.tasks.spawn(stop.clone().run_until_cancelled_owned(receiving.run(seed)).map(drop));
+        Ok(())
+    }
+
+    /// What was done and is not listed any more.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// The folder that everything lies in, and that goes with it.
@@ -107,22 +150,6 @@ impl Fleet {
     /// The node in the middle of it: what the console shows.
     pub fn control(&self) -> Arc<dyn Control> {
         self.local.control()
-    }
-
-    /// The origin shares it; everybody fetches it.
-    async fn distribute(&self, name: &'static str, mallory: String) -> Result<(), DemoError> {
-        let origin = self.origin.engine.control();
-        let path = self.folder.path().join("source").join(name);
-        let reply = origin.command(Command::Share(ShareRequest { path, ..ShareRequest::default() })).await?;
-        let Reply::Added { ids, .. } = reply else { return Err(DemoError::Slow(name)) };
-        let link = link_of(&origin, ids[0]).await.ok_or(DemoError::Slow(name))?;
-        for site in &self.sites {
-            let request = AddTransfer { link: link.clone(), seed: true, ..AddTransfer::default() };
-            site.engine.control().command(Command::Add(request)).await?;
-        }
-        let request = AddTransfer { link, peers: vec![mallory], seed: true, ..AddTransfer::default() };
-        self.local.control().command(Command::Add(request)).await?;
-        Ok(())
     }
 
     /// Lets the links change by the seed, from now on.
@@ -153,6 +180,7 @@ impl Fleet {
         let mut ending = JoinSet::new();
         ending.spawn(self.local.shutdown());
         ending.spawn(self.origin.engine.shutdown());
+        ending.spawn(self.vault.shutdown());
         for site in self.sites {
             ending.spawn(site.engine.shutdown());
         }
@@ -186,41 +214,4 @@ async fn site(folder: &Path, name: &str, profile: Profile, seed: u64, logs: &Log
 fn address(url: &str) -> io::Result<SocketAddr> {
     let text = url.split_once("://").map_or(url, |(_, rest)| rest);
     text.trim_end_matches('/').parse().map_err(io::Error::other)
-}
-
-/// The share's link, once it is hashed.
-async fn link_of(control: &Arc<dyn Control>, id: TransferId) -> Option<String> {
-    let mut view = control.view(Focus::default());
-    let ready = view.snapshots.wait_for(|snapshot| {
-        snapshot.transfers.iter().any(|row| row.id == id && row.state == TransferState::Seeding && row.link.is_some())
-    });
-    let snapshot = tokio::time::timeout(HASHING, ready).await.ok()?.ok()?.clone();
-    snapshot.transfers.iter().find(|row| row.id == id)?.link.clone()
-}
-
-/// Writes content that is random but the same for the same seed.
-fn make_content(path: &Path, bytes: usize, files: usize, seed: u64) -> io::Result<()> {
-    let mut rng = fastrand::Rng::with_seed(seed);
-    let write = |path: &Path, mut left: usize, rng: &mut fastrand::Rng| -> io::Result<()> {
-        let mut file = std::fs::File::create(path)?;
-        let mut buffer = vec![0; 1 << 20];
-        while left > 0 {
-            let part = &mut buffer[..left.min(1 << 20)];
-            rng.fill(part);
-            file.write_all(part)?;
-            left -= part.len();
-        }
-        Ok(())
-    };
-    if files == 0 {
-        path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
-        return write(path, bytes, &mut rng);
-    }
-    for at in 0..files {
-        let folder = path.join(format!("n{:02}", at % 20));
-        std::fs::create_dir_all(&folder)?;
-        let size = rng.usize(bytes / files / 2..bytes / files * 3 / 2);
-        write(&folder.join(format!("{at:05}.jpg")), size, &mut rng)?;
-    }
-    Ok(())
 }

@@ -7,11 +7,19 @@
 //!   site-1 ─ broadband ────┤                           each site fetches too, and serves
 //!   site-2 ─ broadband ────┼── loopback ── this node   what it has as soon as it has it
 //!   site-3 ─ mobile ───────┤     ▲
-//!   mallory ─ flips bytes ─┘     └ weather: links change, stall and break, by the seed
+//!   mallory ─ flips bytes ─┘     │  weather: links change, stall and break, by the seed
+//!                                ├── three uplinks ─▶ vault    pushes; one uplink collapses, one dies, both return
+//!   site-3 ─ mobile ─────────────┘                             pushes, received here
 //! ```
+//!
+//! It goes on for as long as it is looked at: `program` decides what comes next, `work` does it and removes what
+//! is old, so that neither the list nor the disk fills.
 
+mod content;
 pub mod fleet;
 mod hostile;
 pub mod pipe;
+mod program;
 pub mod shaper;
 mod weather;
+mod work;

@@ -1,0 +1,140 @@
+//! What the fleet is given to do as time goes on: decided by the seed alone, without an end.
+
+use std::time::Duration;
+
+/// Something to move.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Content {
+    /// File or folder.
+    pub name: String,
+    /// In all.
+    pub bytes: usize,
+    /// Small files in it; 0: one file.
+    pub files: usize,
+    /// Of its bytes.
+    pub seed: u64,
+}
+
+/// Who moves what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Course {
+    /// The origin shares it, everybody fetches it.
+    Fetched,
+    /// The node in the middle pushes it over its uplinks.
+    Pushed,
+    /// The van pushes it to the node in the middle.
+    Received,
+}
+
+/// Contents of one course, one after the other.
+#[derive(Debug)]
+pub(super) struct Program {
+    course: Course,
+    rng: fastrand::Rng,
+    number: usize,
+}
+
+const MIB: usize = 1 << 20;
+
+impl Program {
+    pub(super) fn new(course: Course, seed: u64) -> Self {
+        Self { course, rng: fastrand::Rng::with_seed(seed ^ 0x00c0_45e5 ^ ((course as u64) << 32)), number: 0 }
+    }
+
+    /// What comes next, and the pause before it.
+    pub(super) fn next(&mut self) -> (Duration, Content) {
+        let first = self.number == 0;
+        self.number += 1;
+        // Name before and behind the number, small files, least and most MiB, pause in seconds. Rates are those of the
+        // links, so sizes decide how long each takes: half a minute, about.
+        let (kinds, mib, pause): (&[(&str, &str, usize)], _, _) = match self.course {
+            Course::Fetched => (
+                &[
+                    ("survey-tiles", ".tar", 0),
+                    ("camera-roll", "", 240),
+                    ("weather-grid", ".nc", 0),
+                    ("genome-reads", ".fq.zst", 0),
+                    ("field-notes", "", 400),
+                ],
+                16..40,
+                12..20,
+            ),
+            Course::Pushed => {
+                (&[("dailies", ".mov", 0), ("telescope", ".fits", 0), ("night-dump", ".sql.zst", 0)], 32..56, 4..9)
+            }
+            Course::Received => (&[("dashcam", ".mp4", 0), ("sensors", ".csv", 0)], 4..9, 8..16),
+        };
+        let (before, behind, files) = kinds[(self.number - 1) % kinds.len()];
+        let content = Content {
+            name: format!("{before}-{:02}{behind}", self.number),
+            bytes: self.rng.usize(mib) * MIB,
+            files,
+            seed: self.rng.u64(..),
+        };
+        let pause = Duration::from_secs(self.rng.u64(pause));
+        // There is enough to look at when it begins, but for pushes.
+        let pause = if first && self.course != Course::Fetched { Duration::ZERO } else { pause };
+        (pause, content)
+    }
+}
+
+/// What happens to an uplink during a push.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// It keeps a fiftieth of its rate.
+    Collapses,
+    /// Nothing gets through, connections break.
+    Dies,
+    /// It is as it was.
+    Recovers,
+}
+
+/// When what happens to which of three uplinks after a push began. One collapses and comes back, another dies for a
+/// while; the third holds.
+pub(super) fn troubles(rng: &mut fastrand::Rng) -> Vec<(Duration, usize, Trouble)> {
+    let mut uplinks = [0, 1, 2];
+    rng.shuffle(&mut uplinks);
+    let at = |s: f64| Duration::from_secs_f64(s);
+    let collapse = 2.5 + rng.f64();
+    let death = collapse + 3.0 + rng.f64();
+    let mut all = vec![
+        (at(collapse), uplinks[0], Trouble::Collapses),
+        (at(collapse + 5.0 + rng.f64() * 2.0), uplinks[0], Trouble::Recovers),
+        (at(death), uplinks[1], Trouble::Dies),
+        (at(death + 4.0 + rng.f64() * 3.0), uplinks[1], Trouble::Recovers),
+    ];
+    all.sort_by_key(|(when, ..)| *when);
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_seed_gives_the_same_program_and_names_never_repeat() {
+        for course in [Course::Fetched, Course::Pushed, Course::Received] {
+            let of = |seed| {
+                let mut program = Program::new(course, seed);
+                (0..60).map(|_| program.next()).collect::<Vec<_>>()
+            };
+            assert_eq!(of(7), of(7));
+            assert_ne!(of(7), of(8));
+            let names: std::collections::BTreeSet<_> = of(7).into_iter().map(|(_, content)| content.name).collect();
+            assert_eq!(names.len(), 60);
+        }
+    }
+
+    #[test]
+    fn one_uplink_collapses_one_dies_both_recover_and_one_holds() {
+        for seed in 0..50 {
+            let all = troubles(&mut fastrand::Rng::with_seed(seed));
+            assert!(all.is_sorted_by_key(|(when, ..)| *when));
+            let of = |uplink| all.iter().filter(|t| t.1 == uplink).map(|t| t.2).collect::<Vec<_>>();
+            let mut courses = [of(0), of(1), of(2)];
+            courses.sort_by_key(|course| course.first().map(|t| *t as u8));
+            use Trouble::{Collapses, Dies, Recovers};
+            assert_eq!(courses, [vec![], vec![Collapses, Recovers], vec![Dies, Recovers]]);
+        }
+    }
+}
