@@ -31,6 +31,9 @@ use super::peer::Ends;
 /// and a chunk of this size that goes out is written before the next is asked for, so that a body
 /// needs no more than two (one here, one being read).
 const BUFFER: usize = 256 << 10;
+/// Longest frame of a body that comes by HTTP/2: the least that its rules allow, 16 KiB, would cost a write
+/// for so little.
+const MAX_FRAME: u32 = 256 << 10;
 /// Most headers of a request.
 const MAX_HEADERS: usize = 64;
 /// Most bytes of headers (HTTP/2).
@@ -105,6 +108,10 @@ impl Serving {
             .max_concurrent_streams(MAX_STREAMS)
             .max_header_list_size(MAX_HEADER_BYTES)
             .max_send_buf_size(BUFFER)
+            // What others push comes in frames that are worth hashing and writing, and in a window that grows
+            // with the connection's bandwidth-delay product, measured by pings.
+            .max_frame_size(MAX_FRAME)
+            .adaptive_window(true)
             .keep_alive_interval(Some(self.limits.stall_timeout))
             .keep_alive_timeout(self.limits.stall_timeout);
         let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(io), service));

@@ -7,18 +7,31 @@ use crate::content::name;
 /// Most paths of one push.
 pub const MAX_PATHS: usize = 16;
 
+const HTTP: &str = "http://";
+const HTTP2: &str = "http2://";
+
 /// One way to the receiver: an endpoint, and what the connection leaves by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PathSpec {
-    /// `http(s)://HOST:PORT`.
+    /// `http(s)://HOST:PORT`, or `http2://HOST:PORT`: HTTP/2 from the first byte, without TLS.
     pub endpoint: String,
     /// A local interface or address; none: the system chooses.
     pub via: Option<String>,
 }
 
+impl PathSpec {
+    /// Where its requests go, and whether they are made by HTTP/2.
+    pub fn base(&self) -> (String, bool) {
+        match self.endpoint.strip_prefix(HTTP2) {
+            Some(host) => (format!("{HTTP}{host}"), true),
+            None => (self.endpoint.clone(), false),
+        }
+    }
+}
+
 impl std::fmt::Display for PathSpec {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let host = self.endpoint.strip_prefix("http://").unwrap_or(&self.endpoint);
+        let host = self.endpoint.strip_prefix(HTTP).unwrap_or(&self.endpoint);
         match &self.via {
             Some(via) => write!(f, "{host} via {via}"),
             None => f.write_str(host),
@@ -51,8 +64,11 @@ pub fn resolve(dest: &str, more: &[String], via: &[String], name: &str) -> Resul
                 *last = Some(checked_via(via)?);
                 continue;
             }
-            let url = parse(part)?;
-            let endpoint = url.origin().ascii_serialization();
+            let (url, is_http2) = parse(part)?;
+            let mut endpoint = url.origin().ascii_serialization();
+            if is_http2 {
+                endpoint = endpoint.replacen(HTTP, HTTP2, 1);
+            }
             let path = url.path();
             if target.is_none() {
                 target = Some(target_of(path, name)?);
@@ -84,16 +100,19 @@ pub fn resolve(dest: &str, more: &[String], via: &[String], name: &str) -> Resul
     Ok(Destination { paths, target: target.unwrap_or_default() })
 }
 
-fn parse(text: &str) -> Result<Url, String> {
+/// A URL, and whether HTTP/2 was asked for. Its scheme is http then: of no other does the parser know the rules.
+fn parse(text: &str) -> Result<(Url, bool), String> {
     let wrong = || format!("{text:?} is not a destination: write http://HOST:PORT/DIR/ or http://HOST:PORT/NAME");
-    let url = Url::parse(text).map_err(|_| wrong())?;
+    let http2 = text.strip_prefix(HTTP2);
+    let url = http2.map_or_else(|| Url::parse(text), |rest| Url::parse(&format!("{HTTP}{rest}")));
+    let url = url.map_err(|_| wrong())?;
     let is_plain = matches!(url.scheme(), "http" | "https")
         && url.has_host()
         && url.username().is_empty()
         && url.password().is_none()
         && url.query().is_none()
         && url.fragment().is_none();
-    if is_plain { Ok(url) } else { Err(wrong()) }
+    if is_plain { Ok((url, http2.is_some())) } else { Err(wrong()) }
 }
 
 fn checked_via(via: &str) -> Result<String, String> {
@@ -157,6 +176,19 @@ mod tests {
             ["h:7070", "ftp://h/", "http://h//x//y", "http://u:p@h/", "http://h/?x", "http://h/a%00", "http://h/%zz"]
         {
             assert!(of(bad, &[], &[]).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn http2_is_a_path_of_its_own() {
+        let found = resolve("http2://h:1/in/", &["http://h:1".into()], &[], "a").unwrap();
+        let shown: Vec<String> = found.paths.iter().map(ToString::to_string).collect();
+        assert_eq!((shown, found.target.as_str()), (vec!["http2://h:1".to_owned(), "h:1".into()], "in/a"));
+        assert_eq!(found.paths[0].base(), ("http://h:1".into(), true));
+        assert_eq!(found.paths[1].base(), ("http://h:1".into(), false));
+        assert_eq!(resolve("http2://h/b%20c", &[], &[], "a").unwrap().target, "b c");
+        for bad in ["http2:h:1", "http2://", "http2://u@h:1/", "http2s://h:1/"] {
+            assert!(resolve(bad, &[], &[], "a").is_err(), "{bad}");
         }
     }
 

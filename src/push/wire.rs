@@ -20,9 +20,11 @@ use crate::swarm::{base_client, cause_of};
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Exchanges of a probe that count, after one that makes the connection.
 const SAMPLES: usize = 3;
+/// A connection that gives no sign for so long is asked for one.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Time for a description to be taken.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
-/// The receiver reads everything back before it answers.
+/// The receiver may have to read everything back before it answers.
 const ASSEMBLE_TIMEOUT: Duration = Duration::from_secs(6 * 3600);
 /// Largest answer: what is held of a million segments, in the worst case.
 const MAX_ANSWER: usize = 16 << 20;
@@ -132,9 +134,15 @@ impl Wire {
     /// # Errors
     /// The client cannot be built.
     pub fn new(spec: &PathSpec, headers: HeaderMap) -> Result<Self, WireError> {
-        let mut client =
-            base_client().redirect(reqwest::redirect::Policy::none()).tcp_keepalive(Duration::from_secs(15));
-        if !spec.endpoint.starts_with("https:") {
+        let mut client = base_client().redirect(reqwest::redirect::Policy::none()).tcp_keepalive(KEEP_ALIVE);
+        let (endpoint, is_http2) = spec.base();
+        if is_http2 {
+            client = client
+                .http2_prior_knowledge()
+                .http2_keep_alive_interval(KEEP_ALIVE)
+                .http2_keep_alive_timeout(KEEP_ALIVE);
+        }
+        if !endpoint.starts_with("https:") {
             // Reading the system's certificates takes time and memory.
             client = client.tls_certs_only([]);
         }
@@ -145,7 +153,7 @@ impl Wire {
             };
         }
         let client = client.build().map_err(|e| WireError::Path(cause_of(&e)))?;
-        Ok(Self { client, endpoint: spec.endpoint.clone(), headers })
+        Ok(Self { client, endpoint, headers })
     }
 
     fn url(&self, path: &str) -> Result<Url, WireError> {

@@ -11,6 +11,7 @@ mod steering;
 
 use std::path::{Path, PathBuf};
 
+use axum::http::StatusCode;
 use common::{TestNode, noise_file};
 use receiver::Receiver;
 use relay::Relay;
@@ -100,6 +101,23 @@ async fn one_path_is_chunked_and_says_why() {
         assert_eq!(r.description.as_ref().unwrap()["path"], "in/a b.bin");
         assert_eq!(r.puts.len(), 16, "every segment once");
     });
+}
+
+#[tokio::test]
+async fn the_destination_chooses_the_version_of_http() {
+    let (node, dir) = (TestNode::start().await, tempfile::tempdir().unwrap());
+    let file = noise_file(dir.path(), "a", 3_000_000);
+    for (scheme, version) in [("http", "HTTP/1.1"), ("http2", "HTTP/2.0")] {
+        let receiver = Receiver::default();
+        let address = receiver.serve().await;
+        receiver.with(|r| r.refuse = Some((2, StatusCode::SERVICE_UNAVAILABLE, Some(0))));
+        let id = send(&node, &file, &format!("{scheme}://{address}/"), |_| ()).await;
+        node.done(id).await;
+        receiver.with(|r| {
+            assert!(r.published.as_deref() == Some(&std::fs::read(&file).unwrap()[..]));
+            assert_eq!(r.versions.iter().collect::<Vec<_>>(), [version]);
+        });
+    }
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{head, post, put};
 use axum::{Json, Router};
@@ -46,6 +46,8 @@ pub struct Inner {
     pub held: BTreeMap<u32, Bytes>,
     /// Every segment that was put, also again.
     pub puts: Vec<u32>,
+    /// By which version of HTTP they came.
+    pub versions: BTreeSet<String>,
     pub opened: u32,
     pub published: Option<Vec<u8>>,
     pub aborted: bool,
@@ -156,6 +158,7 @@ async fn abort(State(r): State<Receiver>) -> StatusCode {
 async fn segment(
     State(r): State<Receiver>,
     Path((_, segment)): Path<(String, u32)>,
+    version: Version,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
@@ -189,6 +192,7 @@ async fn segment(
         let range = format!("bytes {start}-{}/{}", start + body.len() as u64 - 1, description["size"]);
         assert_eq!(headers["content-range"].to_str().unwrap(), range);
         inner.puts.push(segment);
+        inner.versions.insert(format!("{version:?}"));
         inner.held.insert(segment, body);
         Json(json!({"held_bytes": 0, "durable": true})).into_response()
     })

@@ -56,7 +56,8 @@ enum Class {
 
 /// Push a file or folder to another node
 ///
-/// DEST is http(s)://HOST:PORT/DIR/ (the name stays) or http(s)://HOST:PORT/NAME, under the receiver's root.
+/// DEST is http(s)://HOST:PORT/DIR/ (the name stays) or http(s)://HOST:PORT/NAME, under the receiver's root;
+/// http2:// instead sends all segments over one connection, by HTTP/2.
 /// What was acknowledged is never sent again: stopped, the same command goes on where it was, days later too.
 /// With several paths to the receiver (--path for further endpoints, --via for local interfaces or addresses to
 /// leave by) all that answer are used at once. The receiver verifies every segment and publishes the whole
