@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::Manifest;
+use super::{FileEntry, Manifest};
 
 /// A run of bytes inside one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,13 +27,18 @@ pub struct Layout {
 impl Layout {
     /// The layout of a checked manifest.
     pub fn new(manifest: &Manifest) -> Self {
+        Self::of(&manifest.files, manifest.piece_length)
+    }
+
+    /// The layout of these entries, in pieces of this length.
+    pub fn of(files: &[FileEntry], piece_length: u64) -> Self {
         let mut size = 0;
         let mut starts = Vec::new();
-        for (index, entry) in manifest.files.iter().enumerate().filter(|(_, e)| e.size > 0) {
+        for (index, entry) in files.iter().enumerate().filter(|(_, e)| e.size > 0) {
             starts.push((size, index));
             size += entry.size;
         }
-        Self { starts, size, piece_length: manifest.piece_length }
+        Self { starts, size, piece_length }
     }
 
     /// Bytes in all.
@@ -117,7 +122,7 @@ impl Layout {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::content::{Digest, FileEntry};
+    use crate::content::Digest;
     use proptest::prelude::*;
 
     fn layout(sizes: &[u64], piece_length: u64) -> Layout {

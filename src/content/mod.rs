@@ -53,5 +53,5 @@ pub use metalink::{MetalinkError, MetalinkFile};
 pub use place::Place;
 pub use reader::{ReadError, Reader, first_difference};
 pub use stamp::FileStamp;
-pub use tree::{Scan, ScanError, SkipReason, Skipped, scan};
+pub use tree::{Again, Scan, ScanError, SkipReason, Skipped, look_again, scan};
 pub use verify::{Difference, Report, VerifyError, Wrong, verify, verify_pieces, verify_place};

@@ -1,17 +1,16 @@
 //! Reading what was scanned, by content bytes: runs over the files laid end to end. What changed since the
 //! scan is noticed, never mixed in.
 
-use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-use super::manifest;
-use super::name::{self, printable};
-use super::{Digest, FileEntry, FileStamp, Layout, Manifest, Place, Scan};
+use super::name::printable;
+use super::{Digest, FileEntry, FileStamp, Layout, Place, tree};
 
 /// Bytes per read: they are hashed from the cache that the read left them in.
 const STEP: usize = 128 << 10;
@@ -40,24 +39,17 @@ pub enum ReadError {
 #[derive(Debug)]
 pub struct Reader {
     place: Place,
-    names: Vec<OsString>,
-    files: Vec<FileEntry>,
-    stamps: Vec<FileStamp>,
+    files: Arc<Vec<FileEntry>>,
+    stamps: Arc<Vec<FileStamp>>,
     layout: Layout,
 }
 
 impl Reader {
-    /// Reads what a scan found, in segments of `segment` bytes (the layout's pieces).
-    ///
-    /// # Errors
-    /// A name that cannot be.
-    pub fn new(scan: Scan, segment: u64) -> Result<Self, name::NameError> {
-        let Scan { place, name, tree, files, stamps, .. } = scan;
-        let names = files.iter().map(|f| name::checked_path(f.path.trim_end_matches('/'))).collect::<Result<_, _>>()?;
-        let laid =
-            Manifest { files, name, piece_length: segment, pieces: Vec::new(), tree, version: manifest::VERSION };
-        let layout = Layout::new(&laid);
-        Ok(Self { place, names, files: laid.files, stamps, layout })
+    /// Reads what a scan found at a place, in segments of `segment` bytes (the layout's pieces). `stamps`: one
+    /// for each of `files`.
+    pub fn new(place: Place, files: Arc<Vec<FileEntry>>, stamps: Arc<Vec<FileStamp>>, segment: u64) -> Self {
+        let layout = Layout::of(&files, segment);
+        Self { place, files, stamps, layout }
     }
 
     /// Where segments lie.
@@ -75,7 +67,8 @@ impl Reader {
         for extent in self.layout.extents(run) {
             let path = || printable(&self.files[extent.file].path);
             let failed = |error| ReadError::Read { path: path(), error };
-            let file = match self.place.open_file(&self.names[extent.file]) {
+            let name = self.files[extent.file].os_path().map_err(|error| failed(io::Error::other(error)))?;
+            let file = match self.place.open_file(&name) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     return Err(ReadError::Changed { path: path() });
                 }
@@ -123,7 +116,11 @@ impl Reader {
     fn same(&self, file: &File, index: usize) -> Result<(), ReadError> {
         let path = || printable(&self.files[index].path);
         let metadata = file.metadata().map_err(|error| ReadError::Read { path: path(), error })?;
-        if FileStamp::of(&metadata) == self.stamps[index] { Ok(()) } else { Err(ReadError::Changed { path: path() }) }
+        if self.stamps.get(index) == Some(&FileStamp::of(&metadata)) {
+            Ok(())
+        } else {
+            Err(ReadError::Changed { path: path() })
+        }
     }
 }
 
@@ -131,8 +128,7 @@ impl Reader {
 pub fn first_difference(before: (&[FileEntry], &[FileStamp]), now: (&[FileEntry], &[FileStamp])) -> Option<String> {
     let same = |n: usize| {
         let (Some(a), Some(b)) = (before.0.get(n), now.0.get(n)) else { return false };
-        // A folder's own stamp changes with what is in it, and access times of links are nobody's affair.
-        a == b && (a.size == 0 || before.1.get(n) == now.1.get(n))
+        tree::is_same((a, before.1.get(n)), (b, now.1.get(n)))
     };
     let at = (0..before.0.len().max(now.0.len())).find(|n| !same(*n))?;
     Some(printable(&before.0.get(at).or(now.0.get(at))?.path))
@@ -141,7 +137,7 @@ pub fn first_difference(before: (&[FileEntry], &[FileStamp]), now: (&[FileEntry]
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::content::scan;
+    use crate::content::{Scan, look_again, scan};
 
     #[test]
     fn runs_over_files_and_notices_every_change() {
@@ -151,7 +147,8 @@ mod tests {
         std::fs::write(tree.join("a"), b"abc").unwrap();
         std::fs::write(tree.join("b"), b"").unwrap();
         std::fs::write(tree.join("c"), vec![7; 300_000]).unwrap();
-        let reader = Reader::new(scan(&tree).unwrap(), 1 << 20).unwrap();
+        let Scan { place, files, stamps, .. } = scan(&tree).unwrap();
+        let reader = Reader::new(place, Arc::new(files), Arc::new(stamps), 1 << 20);
         let mut all = b"abc".to_vec();
         all.extend([7; 300_000]);
         let mut buffer = vec![0; 300_003];
@@ -178,7 +175,7 @@ mod tests {
         std::fs::write(&path, vec![7; 3000]).unwrap();
         let before = scan(&path).unwrap();
         let (changed_ns, times) = (before.changed_ns, std::fs::metadata(&path).unwrap());
-        let reader = Reader::new(before, 1024).unwrap();
+        let reader = Reader::new(before.place, Arc::new(before.files), Arc::new(before.stamps), 1024);
         let digests: Vec<Digest> = (0..3)
             .map(|segment| {
                 let run = reader.layout().piece(segment);
@@ -204,7 +201,13 @@ mod tests {
         let see = || scan(dir.path()).unwrap();
         std::fs::write(dir.path().join("a"), b"abc").unwrap();
         let before = see();
-        let difference = |now: &Scan| first_difference((&before.files, &before.stamps), (&now.files, &now.stamps));
+        // However it is looked at.
+        let difference = |now: &Scan| {
+            let found = first_difference((&before.files, &before.stamps), (&now.files, &now.stamps));
+            let again = look_again(dir.path(), &before.files, &before.stamps).unwrap().difference;
+            assert_eq!(found, again);
+            found
+        };
         assert_eq!(difference(&see()), None);
         std::fs::write(dir.path().join("b"), b"").unwrap();
         assert_eq!(difference(&see()).as_deref(), Some("b"));

@@ -127,31 +127,108 @@ impl Scan {
 /// The path cannot be read or named, or there is more than a manifest can hold. What cannot be
 /// shared inside a tree is no error: it is listed in `skipped`.
 pub fn scan(path: &Path) -> Result<Scan, ScanError> {
-    let read = |error| ScanError::Read { path: path.to_owned(), error };
-    let place = Place::open(path).map_err(read)?;
+    let place = Place::open(path).map_err(|error| ScanError::Read { path: path.to_owned(), error })?;
     let name = display_name(path)?;
-    let mut walk = Walk::default();
-    match place.single() {
-        Some(file) => walk.single(&place, file, &name),
+    let (mut files, mut stamps) = (Vec::new(), Vec::new());
+    let (mut skipped, changed_ns) = walk(path, &place, &name, |entry, stamp| {
+        files.push(entry);
+        stamps.push(stamp);
+    })?;
+    sort(&mut files, &mut stamps);
+    files.shrink_to_fit();
+    stamps.shrink_to_fit();
+    skipped.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    let tree = !place.is_single_file()
+        && matches!(files.as_slice(), [only] if only.kind() == EntryKind::File && only.path == name);
+    Ok(Scan { path: path.to_owned(), place, name, tree, files, stamps, changed_ns, skipped })
+}
+
+/// A second look at what was scanned.
+#[derive(Debug)]
+pub struct Again {
+    /// Its open folder.
+    pub place: Place,
+    /// An entry that is not as it was, made printable; none if all are.
+    pub difference: Option<String>,
+    /// As of [`Scan`].
+    pub changed_ns: i64,
+}
+
+/// Walks a path that was scanned before. Needs no memory for the entries, however many there are. `files` and
+/// `stamps` as of [`Scan`].
+///
+/// # Errors
+/// As [`scan`].
+pub fn look_again(path: &Path, files: &[FileEntry], stamps: &[FileStamp]) -> Result<Again, ScanError> {
+    let place = Place::open(path).map_err(|error| ScanError::Read { path: path.to_owned(), error })?;
+    let name = display_name(path)?;
+    let (mut seen, mut difference) = (vec![false; files.len()], None);
+    let (_, changed_ns) = walk(path, &place, &name, |entry, stamp| {
+        let at = files.binary_search_by(|known| known.path.as_bytes().cmp(entry.path.as_bytes()));
+        let same = at.is_ok_and(|at| {
+            seen[at] = true;
+            is_same((&files[at], stamps.get(at)), (&entry, Some(&stamp)))
+        });
+        if !same && difference.is_none() {
+            difference = Some(name::printable(&entry.path));
+        }
+    })?;
+    let gone = || Some(name::printable(&files[seen.iter().position(|seen| !seen)?].path));
+    let difference = difference.or_else(gone);
+    Ok(Again { place, difference, changed_ns })
+}
+
+/// Whether two scans saw the same entry. A folder's own stamp changes with what is in it, and access times of
+/// links are nobody's affair.
+pub(super) fn is_same(before: (&FileEntry, Option<&FileStamp>), now: (&FileEntry, Option<&FileStamp>)) -> bool {
+    before.0 == now.0 && (before.0.size == 0 || before.1 == now.1)
+}
+
+/// Brings entries, with their stamps, into the order of their paths' bytes. Nearly always they are: then
+/// this costs one look at them, and never memory for a second copy.
+fn sort(files: &mut [FileEntry], stamps: &mut [FileStamp]) {
+    if files.is_sorted_by(|a, b| a.path < b.path) {
+        return;
+    }
+    let mut order: Vec<usize> = (0..files.len()).collect();
+    order.sort_unstable_by(|a, b| files[*a].path.cmp(&files[*b].path));
+    // Each place takes what belongs there from the place that has it, around every cycle.
+    for start in 0..order.len() {
+        let mut at = start;
+        while order[at] != start {
+            let from = std::mem::replace(&mut order[at], at);
+            files.swap(at, from);
+            stamps.swap(at, from);
+            at = from;
+        }
+        order[at] = at;
+    }
+}
+
+/// Shows every entry below a place to `take`, in the order of the walk; what is left out, and when something
+/// changed last.
+fn walk(
+    path: &Path,
+    place: &Place,
+    name: &str,
+    take: impl FnMut(FileEntry, FileStamp),
+) -> Result<(Vec<Skipped>, i64), ScanError> {
+    let mut walk = Walk::new(take);
+    let walked = match place.single() {
+        Some(file) => walk.single(place, file, name),
         None => {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
             rustix::fs::openat(place.dir(), ".", flags, Mode::empty())
                 .map_err(Stop::from)
                 .and_then(|folder| walk.folder(folder, &Prefix::default()).map(|_| ()))
         }
+    };
+    match walked {
+        Ok(()) => Ok((walk.skipped, walk.changed_ns)),
+        Err(Stop::Errno(errno)) => Err(ScanError::Read { path: path.to_owned(), error: errno.into() }),
+        Err(Stop::TooMany) => Err(ScanError::TooMany { path: path.to_owned() }),
+        Err(Stop::TooLarge) => Err(ScanError::TooLarge { path: path.to_owned() }),
     }
-    .map_err(|stop| match stop {
-        Stop::Errno(errno) => read(errno.into()),
-        Stop::TooMany => ScanError::TooMany { path: path.to_owned() },
-        Stop::TooLarge => ScanError::TooLarge { path: path.to_owned() },
-    })?;
-    let Walk { mut found, mut skipped, changed_ns, .. } = walk;
-    found.sort_unstable_by(|a, b| a.0.path.cmp(&b.0.path));
-    skipped.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-    let (files, stamps): (Vec<_>, Vec<_>) = found.into_iter().unzip();
-    let tree = !place.is_single_file()
-        && matches!(files.as_slice(), [only] if only.kind() == EntryKind::File && only.path == name);
-    Ok(Scan { path: path.to_owned(), place, name, tree, files, stamps, changed_ns, skipped })
 }
 
 /// The last component of the path as given; for `.`, `..` and the like, that of where it leads.
@@ -190,15 +267,19 @@ struct Prefix {
     depth: usize,
 }
 
-#[derive(Default)]
-struct Walk {
-    found: Vec<(FileEntry, FileStamp)>,
+struct Walk<F> {
+    take: F,
+    taken: usize,
     skipped: Vec<Skipped>,
     bytes: u64,
     changed_ns: i64,
 }
 
-impl Walk {
+impl<F: FnMut(FileEntry, FileStamp)> Walk<F> {
+    fn new(take: F) -> Self {
+        Self { take, taken: 0, skipped: Vec::new(), bytes: 0, changed_ns: 0 }
+    }
+
     fn single(&mut self, place: &Place, file: &OsStr, name: &str) -> Result<(), Stop> {
         let stat = rustix::fs::statat(place.dir(), file, AtFlags::SYMLINK_NOFOLLOW)?;
         rustix::fs::accessat(place.dir(), file, Access::READ_OK, AtFlags::EACCESS)?;
@@ -213,7 +294,7 @@ impl Walk {
             if !matches!(child.file_name().to_bytes(), b"." | b"..") {
                 children.push(child.file_name().to_owned());
             }
-            if self.found.len() + self.skipped.len() + children.len() > MAX_FILES {
+            if self.taken + self.skipped.len() + children.len() > MAX_FILES {
                 return Err(Stop::TooMany);
             }
         }
@@ -296,7 +377,8 @@ impl Walk {
         if size > 0 {
             self.changed_ns = self.changed_ns.max(changed_ns(stat));
         }
-        self.found.push((FileEntry { mode, mtime: stamp.mtime(), path, size, symlink }, stamp));
+        self.taken += 1;
+        (self.take)(FileEntry { mode, mtime: stamp.mtime(), path, size, symlink }, stamp);
     }
 
     fn skip(&mut self, path: String, why: SkipReason) -> bool {

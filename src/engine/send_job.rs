@@ -7,12 +7,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use futures_util::future::join_all;
+use jiff::Timestamp;
+use serde::Serialize;
 
 use super::fetch_job::blocking;
 use super::push_report::Shown;
 use super::strategy::{Job, JobEnd, JobError};
 use crate::content::name::printable;
-use crate::content::{Digest, Reader, Scan, first_difference, scan};
+use crate::content::{self, Digest, FileEntry, Place, Reader, Scan, first_difference, scan};
 use crate::control::{OnTaken, SendRequest, TransferState};
 use crate::push::drive::{Drive, SendEnd};
 use crate::push::paths::{Destination, PathSpec, resolve};
@@ -80,12 +82,12 @@ pub(super) async fn run(job: Job, all_paths: bool) -> Result<JobEnd, JobError> {
         row.reason.clear();
     });
     let began_ns = i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
-    let found = {
+    let mut found = {
         let path = send.request.path.clone();
         blocking(move || scan(&path).map_err(|e| JobError::Other(e.to_string()))).await?
     };
     let destination = destination(&send.request, &found.name).map_err(JobError::Other)?;
-    let push = Arc::new(recorded(&job, &send, (&found, began_ns), &destination).await?);
+    let push = Arc::new(recorded(&job, &send, (&mut found, began_ns), &destination).await?);
     let (mut paths, mut latencies) = (destination.paths, job.latencies.as_ref().clone());
     latencies.resize(paths.len(), None);
     if !all_paths {
@@ -95,7 +97,7 @@ pub(super) async fn run(job: Job, all_paths: bool) -> Result<JobEnd, JobError> {
         (paths, latencies) = (vec![paths.swap_remove(best)], vec![latencies[best]]);
     }
     let wires = wires(&job, &paths)?;
-    let mut reader = Some(Reader::new(found, push.segment).map_err(|e| JobError::Other(e.to_string()))?);
+    let mut place = Some(found.place);
     let shown = Arc::new(Shown::new(&job, &paths, &push));
     job.shared.update(|row| {
         row.state = TransferState::Running;
@@ -113,10 +115,11 @@ pub(super) async fn run(job: Job, all_paths: bool) -> Result<JobEnd, JobError> {
                 "the receiver knows this upload with other segments: cancel it and send again".into(),
             ));
         }
-        let reader = match reader.take() {
-            Some(reader) => reader,
+        let place = match place.take() {
+            Some(place) => place,
             None => look_again(&send, &push).await?.0,
         };
+        let reader = Reader::new(place, push.files.clone(), push.stamps.clone(), push.segment);
         let digests = digests(&job, reader.layout().piece_count()).await?;
         let opened = if opened.state == "done" { all_of(&reader, opened) } else { opened };
         let common = common(push.upload.clone(), reader, job.shared.limits.up.clone());
@@ -138,9 +141,12 @@ pub(super) async fn run(job: Job, all_paths: bool) -> Result<JobEnd, JobError> {
                 return Ok(JobEnd::Stopped);
             }
             // Nothing of it may have changed between the first segment's reading and the last's.
-            let (reader, changed_ns) = look_again(&send, &push).await?;
-            if push.changed_ns != Some(changed_ns) && !is_as_sent(&job, reader, drive.digests()?).await? {
-                return Ok(JobEnd::Stopped);
+            let (place, changed_ns) = look_again(&send, &push).await?;
+            if push.changed_ns != Some(changed_ns) {
+                let reader = Reader::new(place, push.files.clone(), push.stamps.clone(), push.segment);
+                if !is_as_sent(&job, reader, drive.digests()?).await? {
+                    return Ok(JobEnd::Stopped);
+                }
             }
             job.shared.update(|row| row.reason = "the receiver verifies what it got".into());
             let Some(assembled) = drive.assemble().await? else { return Ok(JobEnd::Stopped) };
@@ -161,14 +167,14 @@ pub(super) async fn run(job: Job, all_paths: bool) -> Result<JobEnd, JobError> {
     Err(JobError::Other("the receiver forgets the upload again and again".into()))
 }
 
-/// What the push sends, as it was recorded when it began; recorded now if it begins.
+/// What the push sends, as it was recorded when it began; recorded now, with what was `found`, if it begins.
 ///
 /// # Errors
 /// The source is not what it was.
 async fn recorded(
     job: &Job,
     send: &SendRecord,
-    (found, began_ns): (&Scan, i64),
+    (found, began_ns): (&mut Scan, i64),
     destination: &Destination,
 ) -> Result<PushRecord, JobError> {
     let (state, id) = (job.services.state.clone(), job.shared.id);
@@ -199,11 +205,11 @@ async fn recorded(
         segment,
         target: destination.target.clone(),
         tree: !found.place.is_single_file(),
-        files: found.files.clone(),
-        stamps: found.stamps.clone(),
-        bytes,
         count: found.files.len() as u64,
         changed_ns: (found.changed_ns < began_ns - TICK_NS).then_some(found.changed_ns),
+        files: Arc::new(std::mem::take(&mut found.files)),
+        stamps: Arc::new(std::mem::take(&mut found.stamps)),
+        bytes,
     };
     let (state, kept) = (job.services.state.clone(), push.clone());
     blocking(move || Ok(state.put_push(id, &kept)?)).await?;
@@ -216,12 +222,13 @@ async fn recorded(
     Ok(push)
 }
 
+fn changed(what: String) -> JobError {
+    JobError::Other(format!(
+        "{what} changed since the transfer began, nothing of it was mixed: cancel this transfer and send again"
+    ))
+}
+
 fn unchanged(push: &PushRecord, found: &Scan) -> Result<(), JobError> {
-    let changed = |what: String| {
-        JobError::Other(format!(
-            "{what} changed since the transfer began, nothing of it was mixed: cancel this transfer and send again"
-        ))
-    };
     if push.tree == found.place.is_single_file() {
         return Err(changed(printable(&found.name)));
     }
@@ -231,15 +238,19 @@ fn unchanged(push: &PushRecord, found: &Scan) -> Result<(), JobError> {
     }
 }
 
-/// Scans the source again; also when something about it changed last.
-async fn look_again(send: &SendRecord, push: &Arc<PushRecord>) -> Result<(Reader, i64), JobError> {
+/// Scans the source again: where it lies, if it is what it was, and when something about it changed last.
+async fn look_again(send: &SendRecord, push: &Arc<PushRecord>) -> Result<(Place, i64), JobError> {
     let (path, push) = (send.request.path.clone(), push.clone());
     blocking(move || {
-        let found = scan(&path).map_err(|e| JobError::Other(e.to_string()))?;
-        unchanged(&push, &found)?;
-        let changed_ns = found.changed_ns;
-        let reader = Reader::new(found, push.segment).map_err(|e| JobError::Other(e.to_string()))?;
-        Ok((reader, changed_ns))
+        let found = content::look_again(&path, &push.files, &push.stamps);
+        let again = found.map_err(|e| JobError::Other(e.to_string()))?;
+        if push.tree == again.place.is_single_file() {
+            return Err(changed(format!("{:?}", printable(&path.to_string_lossy()))));
+        }
+        match again.difference {
+            None => Ok((again.place, again.changed_ns)),
+            Some(path) => Err(changed(format!("{path:?}"))),
+        }
     })
     .await
 }
@@ -272,6 +283,21 @@ fn all_of(reader: &Reader, opened: Opened) -> Opened {
     Opened { held: vec![(0, reader.layout().piece_count())], ..opened }
 }
 
+/// The description of an upload.
+#[derive(Serialize)]
+struct Opening<'a> {
+    version: u32,
+    path: &'a str,
+    policy: &'static str,
+    size: u64,
+    segment_length: u64,
+    files: Option<&'a [FileEntry]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mode: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mtime: Option<Timestamp>,
+}
+
 /// The body that opens an upload.
 fn description(send: &SendRecord, push: &PushRecord) -> Bytes {
     let policy = match send.request.on_taken {
@@ -279,21 +305,19 @@ fn description(send: &SendRecord, push: &PushRecord) -> Bytes {
         OnTaken::Overwrite => "overwrite",
         OnTaken::KeepBoth => "keep-both",
     };
-    let mut body = serde_json::json!({
-        "version": 1,
-        "path": push.target,
-        "policy": policy,
-        "size": push.bytes,
-        "segment_length": push.segment,
-        "files": push.tree.then_some(&push.files),
-    });
-    if let (false, Some(file), Some(object)) = (push.tree, push.files.first(), body.as_object_mut()) {
-        object.insert("mode".into(), file.mode.into());
-        if let Some(mtime) = file.mtime {
-            object.insert("mtime".into(), mtime.to_string().into());
-        }
-    }
-    Bytes::from(body.to_string())
+    let file = push.files.first().filter(|_| !push.tree);
+    let opening = Opening {
+        version: 1,
+        path: &push.target,
+        policy,
+        size: push.bytes,
+        segment_length: push.segment,
+        files: push.tree.then_some(&push.files[..]),
+        mode: file.map(|file| file.mode),
+        mtime: file.and_then(|file| file.mtime),
+    };
+    // Numbers, strings and lists only: cannot fail to serialise.
+    Bytes::from(serde_json::to_vec(&opening).unwrap_or_default())
 }
 
 fn names(paths: &[PathSpec]) -> Vec<String> {
@@ -375,7 +399,7 @@ async fn open(
 
 /// What was sent is known by its row from now on.
 async fn finish(job: &Job, push: &PushRecord) -> Result<(), JobError> {
-    let push = PushRecord { upload: String::new(), files: Vec::new(), stamps: Vec::new(), ..push.clone() };
+    let push = PushRecord { upload: String::new(), files: Arc::default(), stamps: Arc::default(), ..push.clone() };
     let (state, id) = (job.services.state.clone(), job.shared.id);
     job.shared.update(|row| (row.done, row.pieces_done, row.verified) = (row.size, row.pieces, true));
     blocking(move || Ok(state.put_push(id, &push)?)).await

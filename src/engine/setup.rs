@@ -226,7 +226,7 @@ fn resume(core: &Arc<Core>, state: &State, go_on: bool) -> Result<(), StartError
 
 /// What a push sends, and how many bytes and segments of it were acknowledged.
 fn pushed(state: &State, id: TransferId) -> Result<Option<(PushRecord, u64, u32)>, StateError> {
-    let Some(push) = state.push(id)? else { return Ok(None) };
+    let Some(push) = state.push_figures(id)? else { return Ok(None) };
     let sent = state.sent(id)?;
     let length = |segment: u32| (push.bytes - (u64::from(segment) * push.segment).min(push.bytes)).min(push.segment);
     let done = sent.iter().map(|(segment, _)| length(*segment)).sum();

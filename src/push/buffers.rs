@@ -36,6 +36,11 @@ impl Buffers {
         Self { length, free: Arc::default() }
     }
 
+    /// Gives back the memory of those that nobody uses.
+    pub(super) fn clear(&self) {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Lets `fill` write `used` bytes (at most a buffer), and hands them out.
     pub(super) fn fill<T, E>(
         &self,
@@ -72,5 +77,7 @@ mod tests {
         assert_eq!(free(), 1);
         assert!(pool.fill(8, |_| Err::<(), _>(())).is_err());
         assert_eq!(free(), 1, "also if nothing could be read");
+        pool.clear();
+        assert_eq!(free(), 0);
     }
 }

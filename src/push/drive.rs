@@ -206,6 +206,8 @@ impl Drive {
         self.tasks.abort_all();
         while self.tasks.join_next().await.is_some() {}
         self.aborts.clear();
+        // What follows, looking at the source again and assembling, may need memory of its own.
+        self.common.buffers.clear();
         let recorded = self.record().await;
         self.show();
         let end = result?;

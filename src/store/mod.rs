@@ -7,8 +7,10 @@
 
 mod beneath;
 mod delete;
+mod documents;
 mod error;
 mod files;
+mod folders;
 mod handles;
 pub mod instance;
 mod landing;
@@ -19,6 +21,7 @@ mod stamps;
 mod state;
 #[cfg(test)]
 mod tests;
+mod touched;
 mod uploads;
 mod write;
 

@@ -1,6 +1,7 @@
 //! What is kept of a transfer, and of what the operator chose for the node.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -62,10 +63,12 @@ pub struct PushRecord {
     pub target: String,
     /// A folder, even if there is but one file in it.
     pub tree: bool,
-    /// What is sent.
-    pub files: Vec<FileEntry>,
+    /// What is sent; kept in a row of its own.
+    #[serde(skip)]
+    pub files: Arc<Vec<FileEntry>>,
     /// What each of `files` looked like.
-    pub stamps: Vec<FileStamp>,
+    #[serde(skip)]
+    pub stamps: Arc<Vec<FileStamp>>,
     /// Bytes in all.
     pub bytes: u64,
     /// Entries in all; kept when the lists are not needed any more.

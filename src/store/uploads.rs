@@ -1,4 +1,4 @@
-//! What is kept of uploads that others send to this node: a record, the description once, and one
+//! What is kept of uploads that others send to this node: a record, the description, and one
 //! row per segment that the disk holds.
 
 use std::ops::RangeInclusive;
@@ -7,14 +7,19 @@ use redb::{ReadableDatabase, ReadableTable, TableDefinition, TableError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::documents;
 use super::state::{State, StateError, json, next_id_in};
 use crate::content::Digest;
 use crate::control::TransferId;
 
 /// Made with their first row: states of the same schema may not have them.
 const UPLOADS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("uploads");
-const DESCRIPTIONS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("upload_descriptions");
 const SEGMENTS: TableDefinition<'_, (&str, u32), &[u8; 32]> = TableDefinition::new("upload_segments");
+
+/// The document that an upload's description is.
+fn description_of(id: &str) -> String {
+    format!("upload/{id}")
+}
 
 fn all_of(id: &str) -> RangeInclusive<(&str, u32)> {
     (id, 0)..=(id, u32::MAX)
@@ -34,7 +39,7 @@ impl State {
         let tx = self.db.begin_write()?;
         let number = next_id_in(&tx)?;
         tx.open_table(UPLOADS)?.insert(id, json(&record(number)).as_slice())?;
-        tx.open_table(DESCRIPTIONS)?.insert(id, json(description).as_slice())?;
+        documents::put(&tx, &description_of(id), description)?;
         tx.open_table(SEGMENTS)?.retain_in(all_of(id), |_, _| false)?;
         tx.commit()?;
         Ok(number)
@@ -46,18 +51,15 @@ impl State {
     /// The database cannot be read.
     pub fn uploads<R: DeserializeOwned, D: DeserializeOwned>(&self) -> Result<Vec<(String, R, D)>, StateError> {
         let tx = self.db.begin_read()?;
-        let (records, descriptions) = match (tx.open_table(UPLOADS), tx.open_table(DESCRIPTIONS)) {
-            (Err(TableError::TableDoesNotExist(_)), _) | (_, Err(TableError::TableDoesNotExist(_))) => {
-                return Ok(Vec::new());
-            }
-            (records, descriptions) => (records?, descriptions?),
+        let records = match tx.open_table(UPLOADS) {
+            Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+            records => records?,
         };
         let mut found = Vec::new();
         for row in records.iter()? {
             let (id, record) = row?;
-            let Some(description) = descriptions.get(id.value())? else { continue };
-            let parsed = (serde_json::from_slice(record.value()), serde_json::from_slice(description.value()));
-            if let (Ok(record), Ok(description)) = parsed {
+            let description = documents::get(&tx, &description_of(id.value()))?;
+            if let (Ok(record), Some(description)) = (serde_json::from_slice(record.value()), description) {
                 found.push((id.value().to_owned(), record, description));
             }
         }
@@ -108,14 +110,15 @@ impl State {
         Ok(())
     }
 
-    /// Records that an upload is over. Its segments are forgotten, its description is kept until
-    /// [`Self::remove_upload`].
+    /// Records that an upload is over. Its segments are forgotten; `brief` takes the place of its description
+    /// until [`Self::remove_upload`].
     ///
     /// # Errors
     /// The disk refused.
-    pub fn finish_upload(&self, id: &str, record: &impl Serialize) -> Result<(), StateError> {
+    pub fn finish_upload(&self, id: &str, record: &impl Serialize, brief: &impl Serialize) -> Result<(), StateError> {
         let tx = self.db.begin_write()?;
         tx.open_table(UPLOADS)?.insert(id, json(record).as_slice())?;
+        documents::put(&tx, &description_of(id), brief)?;
         tx.open_table(SEGMENTS)?.retain_in(all_of(id), |_, _| false)?;
         tx.commit()?;
         Ok(())
@@ -128,7 +131,7 @@ impl State {
     pub fn remove_upload(&self, id: &str) -> Result<(), StateError> {
         let tx = self.db.begin_write()?;
         tx.open_table(UPLOADS)?.remove(id)?;
-        tx.open_table(DESCRIPTIONS)?.remove(id)?;
+        documents::remove(&tx, &description_of(id))?;
         tx.open_table(SEGMENTS)?.retain_in(all_of(id), |_, _| false)?;
         tx.commit()?;
         Ok(())
@@ -151,10 +154,10 @@ mod tests {
         }
         state.change_upload("a", &11u8, &[(1, Digest([5; 32]))], &[7]).unwrap();
         assert_eq!(state.segments("a").unwrap(), [(0, Digest([1; 32])), (1, Digest([5; 32]))]);
-        state.finish_upload("b", &33u8).unwrap();
+        state.finish_upload("b", &33u8, &"over").unwrap();
         state.remove_upload("aa").unwrap();
         let all = state.uploads::<u8, String>().unwrap();
-        assert_eq!(all, [("a".into(), 11, "described".into()), ("b".into(), 33, "described".to_owned())]);
+        assert_eq!(all, [("a".into(), 11, "described".into()), ("b".into(), 33, "over".to_owned())]);
         assert!(state.segments("aa").unwrap().is_empty() && state.segments("b").unwrap().is_empty());
         assert_eq!(state.segments("a").unwrap().len(), 2);
         state.put_upload("a", |_| 1u8, &"again").unwrap();

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::description::{Policy, Target};
+use super::description::Policy;
 use super::error::UploadError;
+use crate::content::Manifest;
 use crate::content::manifest::MAX_FILES;
 
 /// What unfinished uploads may take.
@@ -41,21 +42,21 @@ pub struct Claim {
     pub entries: usize,
 }
 
-/// Lets an upload begin beside those under way, with `free` bytes on the disk.
+/// Lets an upload of `manifest` to `path` begin beside those under way, with `free` bytes on the disk.
 ///
 /// # Errors
 /// Another one writes its name, or it is too much.
 pub fn admit(
-    new: &Target,
+    path: &Path,
+    manifest: &Manifest,
     policy: Policy,
     others: &[Claim],
     limits: &UploadLimits,
     free: u64,
 ) -> Result<(), UploadError> {
-    let size = new.manifest.size();
-    let rival = |other: &&Claim| {
-        policy != Policy::KeepBoth && other.policy != Policy::KeepBoth && overlaps(&other.path, &new.path)
-    };
+    let size = manifest.size();
+    let rival =
+        |other: &&Claim| policy != Policy::KeepBoth && other.policy != Policy::KeepBoth && overlaps(&other.path, path);
     if others.iter().any(|other| rival(&other)) {
         return Err(UploadError::Taken("another unfinished upload writes that name".into()));
     }
@@ -63,7 +64,7 @@ pub fn admit(
         return Err(UploadError::Busy(format!("{} uploads are unfinished, the most there may be", others.len())));
     }
     let entries: usize = others.iter().map(|other| other.entries).sum();
-    if entries + new.manifest.files.len() > limits.entries {
+    if entries + manifest.files.len() > limits.entries {
         return Err(UploadError::Quota(format!("unfinished uploads may have {} entries in all", limits.entries)));
     }
     let taken: u64 = others.iter().map(|other| other.size).fold(0, u64::saturating_add);
@@ -91,7 +92,7 @@ fn overlaps(a: &Path, b: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::description::Description;
+    use super::super::description::{Description, Target};
     use super::*;
 
     fn target(path: &str, size: u64) -> Target {
@@ -106,7 +107,10 @@ mod tests {
     #[test]
     fn two_writers_of_one_name_only_if_both_can_be_kept() {
         let limits = UploadLimits::default();
-        let admit = |path: &str, policy, other: Claim| admit(&target(path, 1), policy, &[other], &limits, 1 << 30);
+        let admit = |path: &str, policy, other: Claim| {
+            let new = target(path, 1);
+            admit(&new.path, &new.manifest, policy, &[other], &limits, 1 << 30)
+        };
         use Policy::{KeepBoth, Overwrite, Refuse};
         for (path, policy, other) in
             [("a", Refuse, "a"), ("a", Overwrite, "a"), ("a/b", Refuse, "a"), ("a", Overwrite, "a/b/c")]
@@ -121,8 +125,10 @@ mod tests {
     #[test]
     fn quota_space_and_numbers_hold() {
         let others = [claim("a", Policy::Refuse), claim("b", Policy::Refuse)];
-        let admit =
-            |size, limits: &UploadLimits, free| admit(&target("c", size), Policy::Refuse, &others, limits, free);
+        let admit = |size, limits: &UploadLimits, free| {
+            let new = target("c", size);
+            admit(&new.path, &new.manifest, Policy::Refuse, &others, limits, free)
+        };
         let limits = UploadLimits::default();
         assert!(admit(200, &limits, 1_000).is_ok());
         assert!(matches!(admit(201, &limits, 1_000), Err(UploadError::NoSpace(_))), "800 are promised");

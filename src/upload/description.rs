@@ -1,6 +1,6 @@
 //! What a sender says it will send, and what of that is acceptable. Pure.
 
-use std::io::{BufReader, Read};
+use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -48,7 +48,7 @@ pub struct Description {
     /// Bytes per segment; the last one may be shorter.
     pub segment_length: u64,
     /// The entries of a tree, whose bytes follow each other in this order; none: a single file.
-    #[serde(default, deserialize_with = "capped_files")]
+    #[serde(default, deserialize_with = "capped_files", skip_serializing_if = "Option::is_none")]
     pub files: Option<Vec<FileEntry>>,
     /// Permission bits of a single file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -65,12 +65,16 @@ pub struct Description {
 }
 
 /// What a sound description means.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Target {
     /// Below the root, as the file system spells it. Never empty, no link or `..` by its words.
     pub path: PathBuf,
     /// The entries and lengths; without pieces, whose digests come last.
     pub manifest: Manifest,
+    /// The description without its entries: a tree may have a million, and the manifest has them.
+    pub brief: Description,
+    /// Of the whole description.
+    pub digest: Digest,
 }
 
 impl Description {
@@ -86,7 +90,7 @@ impl Description {
     ///
     /// # Errors
     /// The first thing found wrong.
-    pub fn check(&self) -> Result<Target, UploadError> {
+    pub fn check(mut self) -> Result<Target, UploadError> {
         let bad = |detail: String| Err(UploadError::Bad(detail));
         if self.version != VERSION {
             return bad(format!("version {}; this node knows version {VERSION}", self.version));
@@ -101,7 +105,8 @@ impl Description {
         if self.size > MAX_SIZE {
             return bad(format!("{} bytes are over the limit of {MAX_SIZE}", self.size));
         }
-        let manifest = self.manifest(path.file_name().unwrap_or_default());
+        let digest = self.digest();
+        let manifest = self.take_manifest(path.file_name().unwrap_or_default());
         if let Err(error) = manifest.check_shape() {
             return bad(error.to_string());
         }
@@ -112,13 +117,14 @@ impl Description {
         if segments > MAX_SEGMENTS {
             return bad(format!("{segments} segments are over the limit of {MAX_SEGMENTS}: send longer ones"));
         }
-        Ok(Target { path, manifest })
+        Ok(Target { path, manifest, brief: self, digest })
     }
 
-    fn manifest(&self, leaf: &std::ffi::OsStr) -> Manifest {
+    fn take_manifest(&mut self, leaf: &std::ffi::OsStr) -> Manifest {
         let leaf = name::escape(leaf);
-        let files = match &self.files {
-            Some(files) => files.clone(),
+        let tree = self.files.is_some();
+        let files = match self.files.take() {
+            Some(files) => files,
             None => vec![FileEntry {
                 mode: self.mode.unwrap_or(DEFAULT_MODE),
                 mtime: self.mtime,
@@ -132,15 +138,43 @@ impl Description {
             name: leaf,
             piece_length: self.segment_length,
             pieces: Vec::new(),
-            tree: self.files.is_some(),
+            tree,
             version: manifest::VERSION,
         }
     }
 
+    /// The whole description again, of one without its entries and the manifest that has them.
+    pub fn with_entries<'a>(&'a self, manifest: &'a Manifest) -> impl Serialize + 'a {
+        #[derive(Serialize)]
+        struct Described<'a> {
+            #[serde(flatten)]
+            brief: &'a Description,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            files: Option<&'a [FileEntry]>,
+        }
+        Described { brief: self, files: manifest.tree.then_some(&manifest.files[..]) }
+    }
+
     /// Tells one description from another.
     pub fn digest(&self) -> Digest {
+        let mut hash = Hashed(Sha256::new());
         // Strings, numbers and vectors only: cannot fail to serialise.
-        Digest(Sha256::digest(serde_json::to_vec(self).unwrap_or_default()).into())
+        let _ = serde_json::to_writer(BufWriter::with_capacity(64 << 10, &mut hash), self);
+        Digest(hash.0.finalize().into())
+    }
+}
+
+/// Hashes what is written.
+struct Hashed(Sha256);
+
+impl Write for Hashed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -258,6 +292,15 @@ mod tests {
         let other = Description { policy: Policy::KeepBoth, ..description.clone() };
         assert_ne!(other.digest(), description.digest());
         assert!(serde_json::to_string(&other).unwrap().contains("keep-both"));
+        for files in [None, Some(vec![]), Some(vec![entry("a", 5)])] {
+            let size = files.iter().flatten().map(|file| file.size).sum();
+            let whole = Description { files, size, ..other.clone() };
+            let target = whole.clone().check().unwrap();
+            let kept: Description =
+                serde_json::from_value(serde_json::to_value(target.brief.with_entries(&target.manifest)).unwrap())
+                    .unwrap();
+            assert_eq!((&kept, target.digest), (&whole, whole.digest()), "what is kept is the whole of it");
+        }
         assert!(matches!(Description::from_reader(&b"{"[..]), Err(UploadError::Bad(_))));
         let endless = std::io::repeat(b' ');
         assert!(matches!(Description::from_reader(endless), Err(UploadError::TooLarge(_))));

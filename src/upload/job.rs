@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, Semaphore, watch};
 
 use super::admission::Claim;
 use super::append::Tail;
-use super::description::{Description, Policy, Target};
+use super::description::{Description, Target};
 use super::error::UploadError;
 use super::ledger::{Ledger, Run};
 use super::news::News;
@@ -48,6 +49,9 @@ pub(super) struct Record {
     pub number: Option<TransferId>,
     #[serde(default)]
     pub began_ms: u64,
+    /// Of the description as it came; what is kept of it once the upload is done lacks its entries.
+    #[serde(default)]
+    pub digest: Option<Digest>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -140,10 +144,11 @@ pub struct Upload {
     pub(super) began_ms: u64,
     pub(super) senders: Senders,
     pub(super) news: Arc<News>,
-    pub(super) description: Digest,
-    pub(super) policy: Policy,
+    /// Of its whole description.
+    pub(super) digest: Digest,
+    /// Its description without the entries.
+    pub(super) brief: Description,
     pub(super) path: PathBuf,
-    pub(super) manifest: Arc<Manifest>,
     pub(super) root: Base,
     pub(super) state: Arc<State>,
     pub(super) expiry: Duration,
@@ -154,26 +159,18 @@ pub struct Upload {
     pub(super) full: Arc<Notify>,
     /// Where its stream stands, if it comes in one; none: not known yet.
     pub(super) tail: Arc<tokio::sync::Mutex<Option<Tail>>>,
-    /// As its creator gave it, for tus.
-    pub(super) metadata: Option<String>,
-    /// A part of another upload, which is never published by itself.
-    pub(super) part: bool,
     /// One at a time changes the record.
     pub(super) recording: tokio::sync::Mutex<()>,
+    /// Microseconds spent on getting it onto the disk.
+    pub(super) syncing: AtomicU64,
 }
 
 impl Upload {
     /// A new one, or one that is on record with these segments.
-    pub(super) fn new(
-        id: &str,
-        description: &Description,
-        target: Target,
-        home: &Home,
-        recorded: Vec<(u32, Digest)>,
-    ) -> Self {
+    pub(super) fn new(id: &str, target: Target, home: &Home, recorded: Vec<(u32, Digest)>) -> Self {
         let Home { root, state, expiry, news } = home.clone();
         let manifest = Arc::new(target.manifest);
-        let files = open_files(&root, id, &manifest);
+        let files = open_files(&root, id, manifest);
         let mut ledger = Ledger::new(files.layout().piece_count(), recorded);
         if !files.can_hold(ledger.held()) {
             let all: Vec<u32> = ledger.held().ones().collect();
@@ -188,10 +185,9 @@ impl Upload {
             began_ms: unix_ms(),
             senders: Senders::default(),
             news,
-            description: description.digest(),
-            policy: description.policy,
+            digest: target.digest,
+            brief: target.brief,
             path: target.path,
-            manifest,
             root,
             state,
             expiry,
@@ -200,9 +196,8 @@ impl Upload {
             slots: Arc::new(Semaphore::new(WRITERS)),
             full: Arc::default(),
             tail: Arc::default(),
-            metadata: description.metadata.clone(),
-            part: description.part,
             recording: tokio::sync::Mutex::default(),
+            syncing: AtomicU64::new(0),
         }
     }
 
@@ -223,12 +218,12 @@ impl Upload {
 
     /// It is a part of another upload.
     pub fn is_part(&self) -> bool {
-        self.part
+        self.brief.part
     }
 
     /// What its creator wrote beside it.
     pub fn metadata(&self) -> Option<&str> {
-        self.metadata.as_deref()
+        self.brief.metadata.as_deref()
     }
 
     /// When it is removed unless something comes, in milliseconds since 1970.
@@ -238,12 +233,12 @@ impl Upload {
 
     /// Bytes in all.
     pub fn size(&self) -> u64 {
-        self.files().layout().size()
+        self.brief.size
     }
 
     /// Bytes per segment.
     pub fn segment_length(&self) -> u64 {
-        self.manifest.piece_length
+        self.brief.segment_length
     }
 
     pub(super) fn files(&self) -> Arc<ContentFiles> {
@@ -252,7 +247,18 @@ impl Upload {
 
     /// Opens the files anew: those at hand must not be relied on after a failed sync.
     pub(super) fn reopen(&self) {
-        let files = open_files(&self.root, &self.id, &self.manifest);
+        self.open_as(self.files().manifest().clone());
+    }
+
+    /// It is done: lets go of the entries of its tree. What is left has the same segments.
+    pub(super) fn forget_entries(&self) {
+        if let Ok(target) = self.brief.clone().check() {
+            self.open_as(Arc::new(target.manifest));
+        }
+    }
+
+    fn open_as(&self, manifest: Arc<Manifest>) {
+        let files = open_files(&self.root, &self.id, manifest);
         *self.files.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(files);
     }
 
@@ -272,7 +278,8 @@ impl Upload {
             Stage::Cancelled => StageRecord::Cancelled,
             Stage::Open | Stage::Assembling(_) | Stage::Gone => StageRecord::Open,
         };
-        Record { expires_ms: inner.expires_ms, stage, number: Some(self.number), began_ms: self.began_ms }
+        let (number, began_ms, digest) = (Some(self.number), self.began_ms, Some(self.digest));
+        Record { expires_ms: inner.expires_ms, stage, number, began_ms, digest }
     }
 
     /// Where it stands. `digests`: also those of the segments that are here.
@@ -323,15 +330,23 @@ impl Upload {
         let unfinished = matches!(self.lock().stage, Stage::Open | Stage::Assembling(_));
         unfinished.then(|| Claim {
             path: self.path.clone(),
-            policy: self.policy,
+            policy: self.brief.policy,
             size,
             missing: size - held,
-            entries: self.manifest.files.len(),
+            entries: self.files().manifest().files.len(),
         })
     }
 
     pub(super) fn conflict(&self, detail: impl Into<String>) -> UploadError {
         UploadError::Conflict { detail: detail.into(), status: Box::new(self.status(false)) }
+    }
+
+    /// Gets what was written onto the disk, and keeps account of the time. Blocks.
+    pub(super) fn sync(&self, files: &ContentFiles) -> Result<(), UploadError> {
+        let start = Instant::now();
+        let synced = files.sync();
+        self.syncing.fetch_add(start.elapsed().as_micros() as u64, Ordering::Relaxed);
+        Ok(synced?)
     }
 
     /// Stops every writer: once this returns, none writes any more.
@@ -355,8 +370,8 @@ pub(super) fn partial_name(id: &str) -> OsString {
     format!(".skep-upload-{id}.part").into()
 }
 
-fn open_files(root: &Base, id: &str, manifest: &Arc<Manifest>) -> ContentFiles {
-    ContentFiles::open_in(root, &partial_name(id), manifest.clone(), Place::Fetched, Vec::new())
+fn open_files(root: &Base, id: &str, manifest: Arc<Manifest>) -> ContentFiles {
+    ContentFiles::open_in(root, &partial_name(id), manifest, Place::Fetched, Vec::new())
 }
 
 fn timestamp(unix_ms: u64) -> String {

@@ -85,6 +85,7 @@ impl Upload {
         let senders = senders.collect();
         let inner = self.lock();
         let (mut path, mut held, mut bytes) = (self.path.clone(), inner.ledger.held().count(), 0);
+        let mut entries = files.manifest().files.len() as u64;
         let standing = match &inner.stage {
             Stage::Gone => return None,
             Stage::Open => Standing::Open,
@@ -92,7 +93,7 @@ impl Upload {
             Stage::Cancelled => Standing::Cancelled,
             Stage::Done(published) => {
                 path = crate::content::name::unescape(&published.path).unwrap_or_default().into();
-                (held, bytes) = (layout.piece_count(), layout.size());
+                (held, bytes, entries) = (layout.piece_count(), layout.size(), published.files);
                 Standing::Done
             }
         };
@@ -110,10 +111,10 @@ impl Upload {
             segments: layout.piece_count(),
             held,
             held_bytes: bytes,
-            files: self.manifest.files.len() as u64,
+            files: entries,
             standing,
             stream: self.is_stream(),
-            part: self.part,
+            part: self.brief.part,
             began_ms: self.began_ms,
             touched_ms,
             expires_ms: inner.expires_ms,
@@ -134,8 +135,8 @@ impl Upload {
         (have, coming)
     }
 
-    /// Its entries.
-    pub fn manifest(&self) -> &Arc<Manifest> {
-        &self.manifest
+    /// Its entries; once it is done they are nobody's affair here any more, and it looks like a single file.
+    pub fn manifest(&self) -> Arc<Manifest> {
+        self.files().manifest().clone()
     }
 }

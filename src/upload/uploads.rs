@@ -69,7 +69,7 @@ impl Uploads {
             changed: Notify::new(),
         };
         for (id, record, description) in uploads.home.state.uploads::<Record, Description>()? {
-            match uploads.restore(&id, record, &description) {
+            match uploads.restore(&id, record, description) {
                 Ok(upload) => drop(uploads.lock().insert(id, Arc::new(upload))),
                 Err(error) => tracing::error!(target: "upload", upload = id, "not taken up again: {error}"),
             }
@@ -77,11 +77,12 @@ impl Uploads {
         Ok(uploads)
     }
 
-    fn restore(&self, id: &str, record: Record, description: &Description) -> Result<Upload, UploadError> {
-        let target = description.check()?;
+    fn restore(&self, id: &str, record: Record, description: Description) -> Result<Upload, UploadError> {
+        let mut target = description.check()?;
+        target.digest = record.digest.unwrap_or(target.digest);
         let segments = self.home.state.segments(id)?;
         let digests: Vec<Digest> = segments.iter().map(|(_, digest)| *digest).collect();
-        let mut upload = self.make(id, description, target, segments);
+        let mut upload = self.make(id, target, segments);
         upload.lock().expires_ms = record.expires_ms;
         // Records of before they had one keep the number only as long as the node runs, unless something comes.
         upload.number = match record.number {
@@ -106,8 +107,8 @@ impl Uploads {
         Ok(upload)
     }
 
-    fn make(&self, id: &str, description: &Description, target: Target, recorded: Vec<(u32, Digest)>) -> Upload {
-        Upload::new(id, description, target, &self.home, recorded)
+    fn make(&self, id: &str, target: Target, recorded: Vec<(u32, Digest)>) -> Upload {
+        Upload::new(id, target, &self.home, recorded)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Upload>>> {
@@ -158,7 +159,7 @@ impl Uploads {
         }
         let _one = self.opening.lock().await;
         let (uploads, id) = (self.clone(), id.to_owned());
-        let opened = tokio::task::spawn_blocking(move || uploads.open_now(&id, &description)).await;
+        let opened = tokio::task::spawn_blocking(move || uploads.open_now(&id, description)).await;
         let opened = opened.unwrap_or_else(|error| Err(UploadError::Disk(format!("internal: {error}"))))?;
         if opened.new {
             self.changed.notify_one();
@@ -170,11 +171,11 @@ impl Uploads {
         Ok(opened)
     }
 
-    fn open_now(&self, id: &str, description: &Description) -> Result<Opened, UploadError> {
+    fn open_now(&self, id: &str, description: Description) -> Result<Opened, UploadError> {
         if let Some(upload) = self.lock().get(id).cloned() {
             return if matches!(upload.lock().stage, Stage::Cancelled) {
                 Err(UploadError::Cancelled)
-            } else if upload.description == description.digest() {
+            } else if upload.digest == description.digest() {
                 Ok(Opened { upload, new: false })
             } else {
                 Err(upload.conflict("an upload of that name is under way with another description"))
@@ -182,19 +183,19 @@ impl Uploads {
         }
         let target = description.check()?;
         let others: Vec<Claim> = self.lock().values().filter_map(|upload| upload.claim()).collect();
-        let checked = target.clone();
-        let mut upload = self.make(id, description, target, Vec::new());
-        let files = upload.files();
+        let mut upload = self.make(id, target, Vec::new());
+        let (files, brief) = (upload.files(), &upload.brief);
         let free = files.free_space().map_err(|error| UploadError::Disk(error.to_string()))?;
-        admission::admit(&checked, description.policy, &others, &self.limits, free)?;
-        files.check_landing(&checked.path)?;
-        if description.policy == Policy::Refuse && files.identity(&checked.path).is_some() {
-            return Err(UploadError::Taken(format!("{:?} is taken", name::excerpt(&description.path))));
+        admission::admit(&upload.path, files.manifest(), brief.policy, &others, &self.limits, free)?;
+        files.check_landing(&upload.path)?;
+        if brief.policy == Policy::Refuse && files.identity(&upload.path).is_some() {
+            return Err(UploadError::Taken(format!("{:?} is taken", name::excerpt(&brief.path))));
         }
         // Left by a record that is lost: nothing of it counts.
         files.delete_named(&partial_name(id))?;
         let record = |number| Record { number: Some(number), ..upload.record() };
-        upload.number = self.home.state.put_upload(id, record, description)?;
+        let number = self.home.state.put_upload(id, record, &brief.with_entries(files.manifest()))?;
+        upload.number = number;
         let upload = Arc::new(upload);
         self.forget_some()?;
         self.lock().insert(id.to_owned(), upload.clone());
@@ -257,7 +258,8 @@ impl Uploads {
         let cancelled = upload.clone();
         let dropped = tokio::task::spawn_blocking(move || {
             cancelled.files().delete_named(&partial_name(&cancelled.id))?;
-            cancelled.state.finish_upload(&cancelled.id, &cancelled.record())?;
+            cancelled.state.finish_upload(&cancelled.id, &cancelled.record(), &cancelled.brief)?;
+            cancelled.forget_entries();
             Ok::<(), UploadError>(())
         });
         let dropped = dropped.await.unwrap_or_else(|error| Err(UploadError::Disk(format!("internal: {error}"))));

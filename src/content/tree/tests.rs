@@ -126,11 +126,27 @@ fn one_file_and_a_tree_that_looks_like_one() {
 fn more_bytes_than_can_be_described_are_refused() {
     let tree = Tree::new();
     tree.file("f", "");
-    let mut walk = Walk::default();
+    let mut walk = Walk::new(|_, _| ());
     // What a sparse file may claim; not every file system lets a test make one.
     let mut stat = rustix::fs::statat(CWD, tree.path("f"), AtFlags::empty()).unwrap();
     stat.st_size = MAX_SIZE as i64;
     assert!(walk.file("f".into(), &stat).is_ok());
     stat.st_size = 1;
     assert!(matches!(walk.file("g".into(), &stat), Err(Stop::TooLarge)));
+}
+
+proptest::proptest! {
+    /// Entries and stamps stay together, whatever order they were found in.
+    #[test]
+    fn sorted_by_path(names in proptest::collection::hash_set("[a-c/.]{1,4}", 0..40)) {
+        let entry = |path: &String| FileEntry { mode: 0, mtime: None, path: path.clone(), size: 0, symlink: None };
+        let mut files: Vec<FileEntry> = names.iter().map(entry).collect();
+        let number = |path: &str| path.bytes().fold(0u64, |sum, byte| sum * 256 + u64::from(byte));
+        let stamp = |file: &FileEntry| FileStamp { size: 0, mtime_ns: 0, inode: number(&file.path), device: 0 };
+        let mut stamps: Vec<FileStamp> = files.iter().map(stamp).collect();
+        sort(&mut files, &mut stamps);
+        proptest::prop_assert!(files.is_sorted_by(|a, b| a.path < b.path));
+        proptest::prop_assert!(files.iter().zip(&stamps).all(|(file, stamp)| stamp.inode == number(&file.path)));
+        proptest::prop_assert_eq!(files.len(), names.len());
+    }
 }

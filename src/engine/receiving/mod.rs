@@ -196,7 +196,7 @@ impl Tracked {
             failed: Vec::new(),
             availability: Arc::default(),
             trackers: Vec::new(),
-            files: Arc::new(files_shown(upload.manifest())),
+            files: Arc::new(files_shown(&upload.manifest())),
         }
     }
 }
