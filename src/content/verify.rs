@@ -138,7 +138,9 @@ pub fn verify_place(
         return Err(VerifyError::Shape { expected, found });
     }
     let entries = Entries::look(place, manifest);
-    let (good, unreadable) = compare(place, manifest, &manifest.pieces, &entries.seen, threads, progress, cancel)?;
+    let todo: Vec<u32> = (0..manifest.pieces.len() as u32).collect();
+    let (good, unreadable) =
+        compare(place, manifest, &manifest.pieces, &todo, &entries.seen, threads, progress, cancel)?;
     let mut wrong = entries.wrong;
     wrong.extend(unreadable);
     wrong.sort_by_key(|(file, _)| *file);
@@ -147,8 +149,8 @@ pub fn verify_place(
     Ok(Report { good, missing: entries.missing.into_iter().map(spell).collect(), wrong })
 }
 
-/// Which pieces of a place have these digests; `manifest` need not have any of its own. Modes, and
-/// entries without bytes, are not looked at.
+/// Which of the pieces in `which` of a place have these digests; `manifest` need not have any of its own.
+/// Modes, and entries without bytes, are not looked at.
 ///
 /// # Errors
 /// Cancelled.
@@ -156,25 +158,28 @@ pub fn verify_pieces(
     place: &Place,
     manifest: &Manifest,
     pieces: &[Digest],
+    which: &Bitmap,
     cancel: &AtomicBool,
 ) -> Result<Bitmap, VerifyError> {
     let entries = Entries::look(place, manifest);
-    compare(place, manifest, pieces, &entries.seen, 0, &|_| (), cancel).map(|(good, _)| good)
+    let todo: Vec<u32> = which.ones().collect();
+    compare(place, manifest, pieces, &todo, &entries.seen, 0, &|_| (), cancel).map(|(good, _)| good)
 }
 
 type Compared = (Bitmap, BTreeMap<usize, Difference>);
 
+#[allow(clippy::too_many_arguments)] // each is another thing
 fn compare(
     place: &Place,
     manifest: &Manifest,
     pieces: &[Digest],
+    todo: &[u32],
     seen: &[Option<(u64, u64)>],
     threads: usize,
     progress: &(dyn Fn(HashProgress) + Sync),
     cancel: &AtomicBool,
 ) -> Result<Compared, VerifyError> {
     let layout = Layout::new(manifest);
-    let todo: Vec<u32> = (0..layout.piece_count()).collect();
     let source = Source {
         place,
         manifest,
@@ -184,7 +189,7 @@ fn compare(
         unreadable: Mutex::default(),
     };
     let meter = Meter::new(&layout, 0, 0, progress);
-    match hash::hash_pieces(&layout, &todo, threads, &source, &meter, cancel) {
+    match hash::hash_pieces(&layout, todo, threads, &source, &meter, cancel) {
         Ok(()) => {}
         // No failure ends a verification; only the caller does.
         Err(Stop::Cancelled | Stop::Failed(NotThere)) => return Err(VerifyError::Cancelled),

@@ -5,6 +5,7 @@
 //! the download folder, where cap-std would follow it: into the files of another download, say. Each step is
 //! an `openat` with `O_NOFOLLOW`, which every Unix has; files stay open, so the steps are rare.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
@@ -21,29 +22,50 @@ const STEP: OFlags = OFlags::PATH.union(FOLDER);
 const STEP: OFlags = FOLDER;
 const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// Opens the file at `path` below `base` for reading and writing; made with this mode if it is not there.
+/// Opens the file `name` in a folder that was [reached](reach), for reading and writing; made with this mode if
+/// it is not there.
+///
+/// # Errors
+/// What the system says; `PermissionDenied` without a code where a link, or anything else that is no file,
+/// stands there.
+pub(super) fn open_file(folder: impl AsFd, name: &OsStr, mode: u32) -> io::Result<File> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat(folder, name, flags, Mode::from_raw_mode(mode as _)).map(File::from).map_err(told)
+}
+
+/// Opens the file `name` in a folder that was [reached](reach), for reading, without ever waiting for it.
+///
+/// # Errors
+/// As [`open_file`].
+pub(super) fn look_at_file(folder: impl AsFd, name: &OsStr) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    openat(folder, name, flags, Mode::empty()).map(File::from).map_err(told)
+}
+
+/// A handle of the folder at `path` below `base`, to reach what is in it: it may not be fit to list or sync it.
 ///
 /// # Errors
 /// What the system says; `PermissionDenied` without a code where a link, or anything else that is no folder,
 /// stands in the way.
-pub(super) fn open_file(base: impl AsFd, path: &Path, mode: u32) -> io::Result<File> {
-    let (parent, name) = match (path.parent(), path.file_name()) {
-        (Some(parent), Some(name)) => (parent, name),
-        _ => return Err(in_the_way()),
-    };
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mode = Mode::from_raw_mode(mode as _);
-    let file = match walk(&base, parent, false)? {
-        Some(folder) => openat(folder, name, flags, mode),
-        None => openat(&base, name, flags, mode),
-    };
-    file.map(File::from).map_err(told)
+pub(super) fn reach(base: impl AsFd, path: &Path) -> io::Result<OwnedFd> {
+    match walk(&base, path, false)? {
+        Some(folder) => Ok(folder),
+        None => openat(&base, ".", STEP, Mode::empty()).map_err(told),
+    }
+}
+
+/// The folder that something lies in, and its name there.
+///
+/// # Errors
+/// A path that is no name.
+pub(super) fn split(path: &Path) -> io::Result<(&Path, &OsStr)> {
+    path.parent().zip(path.file_name()).ok_or_else(in_the_way)
 }
 
 /// Makes the folder at `path` below `base`, with all above it.
 ///
 /// # Errors
-/// As [`open_file`].
+/// As [`reach`].
 pub(super) fn make_folders(base: impl AsFd, path: &Path) -> io::Result<()> {
     walk(&base, path, true).map(drop)
 }
@@ -51,7 +73,7 @@ pub(super) fn make_folders(base: impl AsFd, path: &Path) -> io::Result<()> {
 /// Opens the folder at `path` below `base`, so that it can be synced and renamed into.
 ///
 /// # Errors
-/// As [`open_file`].
+/// As [`reach`].
 pub(super) fn open_folder(base: impl AsFd, path: &Path) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | FOLDER;
     let folder = match walk(&base, path, false)? {

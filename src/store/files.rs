@@ -18,8 +18,10 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
 use super::error::{FilesError, FilesErrorKind};
+use super::folders::Folders;
 use super::handles::Handles;
 use super::region::Region;
+use super::touched::Written;
 use crate::content::{Bitmap, ContentId, FileStamp, Layout, Manifest};
 
 /// Open files per content.
@@ -73,8 +75,10 @@ pub struct ContentFiles {
     pub(super) place: Place,
     pub(super) stamps: OnceLock<Vec<FileStamp>>,
     pub(super) handles: Handles,
-    /// Which files (device, inode) are written to: another one that takes the name holds nothing.
-    pub(super) written: Mutex<HashMap<usize, (u64, u64)>>,
+    /// Folders that files were lately made in.
+    pub(super) folders: Folders,
+    /// Which files are written to: another one that takes the name holds nothing.
+    pub(super) written: Mutex<HashMap<usize, Written>>,
     pub(super) dirty: Mutex<HashSet<usize>>,
     /// A sync failed: nothing that these files hold may be recorded any more.
     pub(super) sync_failed: AtomicBool,
@@ -107,6 +111,7 @@ impl ContentFiles {
             place,
             stamps: OnceLock::new(),
             handles: Handles::new(OPEN_FILES),
+            folders: Folders::default(),
             written: Mutex::default(),
             dirty: Mutex::default(),
             sync_failed: AtomicBool::new(false),
@@ -259,6 +264,7 @@ impl ContentFiles {
     /// Closes every file; those that are needed again are opened again.
     pub fn close(&self) {
         self.handles.clear();
+        self.folders.clear();
     }
 
     /// Bytes free on the file system.

@@ -46,17 +46,17 @@ impl ContentFiles {
         self.identity(Path::new(&*self.top()))
     }
 
-    /// Reads back which segments (pieces of the manifest's length) have these digests, on all cores.
-    /// Blocks for as long as that takes.
+    /// Reads back which of the segments in `which` (pieces of the manifest's length) have these digests,
+    /// on all cores. Blocks for as long as that takes.
     ///
     /// # Errors
     /// What was written is not there any more, or is something else.
-    pub fn verify(&self, segments: &[Digest]) -> Result<Bitmap, FilesError> {
+    pub fn verify(&self, segments: &[Digest], which: &Bitmap) -> Result<Bitmap, FilesError> {
         let top = self.top().clone();
         let failed = |e: io::Error| FilesError::new("read back", &top, e);
         let place = content::Place::inside(&self.base, Path::new(&top)).map_err(failed)?;
         let never = AtomicBool::new(false);
-        content::verify_pieces(&place, &self.manifest, segments, &never).map_err(|e| failed(io::Error::other(e)))
+        content::verify_pieces(&place, &self.manifest, segments, which, &never).map_err(|e| failed(io::Error::other(e)))
     }
 
     /// Refuses a path below the base folder that cannot be landed on: a link or a file stands where

@@ -5,11 +5,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
-use cap_std::fs::PermissionsExt as _;
-use rustix::fs::{AtFlags, RenameFlags, Timespec, Timestamps};
+use cap_std::fs::{Metadata, PermissionsExt as _};
+use jiff::Timestamp;
+use rustix::fs::{AtFlags, Mode, RenameFlags, Timespec, Timestamps};
 
+use super::beneath;
 use super::error::FilesError;
 use super::files::ContentFiles;
+use super::folders::Folders;
 use crate::content::{EntryKind, FileEntry, name};
 
 impl ContentFiles {
@@ -25,6 +28,7 @@ impl ContentFiles {
         }
         // Links last: until then no path can lead through one, and one that does was planted.
         let mut looked_at = None;
+        let folders = Folders::default();
         for links in [false, true] {
             for (index, entry) in self.manifest.files.iter().enumerate() {
                 let path = self.entry_path(index)?;
@@ -35,6 +39,7 @@ impl ContentFiles {
                 }
                 match entry.kind() {
                     EntryKind::Folder if !links => self.make_folder(&path)?,
+                    EntryKind::File if !links && self.finish_usual(&folders, &path, index, entry) => {}
                     EntryKind::File if !links => self.finish_file(index, entry)?,
                     EntryKind::Symlink if links => self.finish_link(index, entry)?,
                     _ => {}
@@ -48,6 +53,27 @@ impl ContentFiles {
         }
         self.close();
         Ok(())
+    }
+
+    /// The usual case: a file of ours that is as long as it should be, and that we may open. `false`: it
+    /// is not that simple, or something went wrong, which [`Self::finish_file`] tells better.
+    fn finish_usual(&self, folders: &Folders, path: &Path, index: usize, entry: &FileEntry) -> bool {
+        let finish = || {
+            let (parent, name) = beneath::split(path)?;
+            let file = beneath::look_at_file(folders.get(&self.base, parent)?, name)?;
+            let there = Metadata::from_just_metadata(file.metadata()?);
+            if !there.is_file() || there.len() != entry.size || !self.is_ours(index, &there) {
+                return Ok(false);
+            }
+            if there.permissions().mode() & 0o7777 != entry.mode {
+                rustix::fs::fchmod(&file, Mode::from_raw_mode(entry.mode as _))?;
+            }
+            if let Some(mtime) = entry.mtime {
+                rustix::fs::futimens(&file, &both(mtime))?;
+            }
+            Ok::<bool, io::Error>(true)
+        };
+        finish().unwrap_or(false)
     }
 
     fn finish_file(&self, index: usize, entry: &FileEntry) -> Result<(), FilesError> {
@@ -88,14 +114,10 @@ impl ContentFiles {
 
     fn set_times(&self, path: &Path, entry: &FileEntry) -> Result<(), FilesError> {
         let Some(mtime) = entry.mtime else { return Ok(()) };
-        // Floored: the nanoseconds of a timespec count upwards, also before 1970.
-        let nanos = mtime.as_nanosecond();
-        let time =
-            Timespec { tv_sec: nanos.div_euclid(1_000_000_000) as i64, tv_nsec: nanos.rem_euclid(1_000_000_000) as _ };
         let failed = |e: io::Error| FilesError::new("set the time of", path, e);
         // utimensat resolves every component but the last: that walk must stay beneath the base.
         let (parent, last) = (path.parent().filter(|p| !p.as_os_str().is_empty()), path.file_name());
-        let times = Timestamps { last_access: time, last_modification: time };
+        let times = both(mtime);
         let last = last.unwrap_or(path.as_os_str());
         match parent {
             Some(parent) => {
@@ -134,4 +156,13 @@ impl ContentFiles {
     pub fn taken(&self, name: &OsStr) -> bool {
         !matches!(self.base.symlink_metadata(name), Err(e) if e.kind() == io::ErrorKind::NotFound)
     }
+}
+
+/// Access and modification at this time.
+fn both(time: Timestamp) -> Timestamps {
+    // Floored: the nanoseconds of a timespec count upwards, also before 1970.
+    let nanos = time.as_nanosecond();
+    let time =
+        Timespec { tv_sec: nanos.div_euclid(1_000_000_000) as i64, tv_nsec: nanos.rem_euclid(1_000_000_000) as _ };
+    Timestamps { last_access: time, last_modification: time }
 }

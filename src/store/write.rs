@@ -13,6 +13,7 @@ use cap_std::fs::{Metadata, Permissions, PermissionsExt as _};
 use super::beneath;
 use super::error::FilesError;
 use super::files::{ContentFiles, Place};
+use super::touched::Written;
 use crate::content::Bitmap;
 
 /// With more dirty files than this, one `syncfs` is cheaper than syncing each.
@@ -31,6 +32,7 @@ impl ContentFiles {
             let (part, tail) = rest.split_at(extent.length as usize);
             let file = self.handles.get(extent.file, true, || self.open_write(extent.file))?;
             let written = file.write_all_at(part, extent.offset);
+            self.note_written(extent.file, &*file);
             // Behind the write: a sync that runs meanwhile must not take the mark and miss the bytes.
             self.dirty.lock().unwrap_or_else(PoisonError::into_inner).insert(extent.file);
             written.map_err(|e| FilesError::new("write", self.entry_path(extent.file).unwrap_or_default(), e))?;
@@ -55,14 +57,25 @@ impl ContentFiles {
         let opened = opened.map_err(|e| FilesError::new("create", &path, e))?;
         let now = opened.metadata().map_err(|e| FilesError::new("open", &path, e))?;
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        if *written.entry(file).or_insert((now.dev(), now.ino())) != (now.dev(), now.ino()) {
+        let first = Written { device: now.dev(), inode: now.ino(), changed: None };
+        let ours = written.entry(file).or_insert(first);
+        if (ours.device, ours.inode) != (first.device, first.inode) {
             return Err(FilesError::replaced(path));
         }
         Ok(opened)
     }
 
     fn open_or_make(&self, path: &Path) -> io::Result<File> {
-        beneath::open_file(&self.base, path, 0o600)
+        let (parent, name) = beneath::split(path)?;
+        let made = beneath::open_file(self.folders.get(&self.base, parent)?, name, 0o600);
+        match made {
+            // A folder held open may be one that was removed since, though another stands there now.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.folders.clear();
+                beneath::open_file(self.folders.get(&self.base, parent)?, name, 0o600)
+            }
+            made => made,
+        }
     }
 
     /// A file to be mended may be read-only to its owner (0444 is usual in archives): it is made
@@ -82,7 +95,7 @@ impl ContentFiles {
     pub(super) fn is_ours(&self, file: usize, there: &Metadata) -> bool {
         use cap_std::fs::MetadataExt as _;
         let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        written.get(&file).is_none_or(|ours| *ours == (there.dev(), there.ino()))
+        written.get(&file).is_none_or(|ours| (ours.device, ours.inode) == (there.dev(), there.ino()))
     }
 
     pub(super) fn make_folder(&self, path: &Path) -> Result<(), FilesError> {

@@ -1,8 +1,10 @@
-//! From segments to a name: compare, read back, finish, land.
+//! From segments to a name: compare, read back what this run has not seen come in, finish, land.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
@@ -77,7 +79,13 @@ impl Upload {
     }
 
     async fn assembly(self: Arc<Self>, segments: Vec<Digest>, outcome: watch::Sender<Outcome>) {
-        let result = self.publish(segments).await;
+        let start = Instant::now();
+        let flushed = self.flush().await;
+        let waited = start.elapsed();
+        let result = match flushed {
+            Ok(()) => self.publish(segments).await,
+            Err(error) => Err(error),
+        };
         let mut inner = self.lock();
         if !matches!(inner.stage, Stage::Gone) {
             inner.stage = match &result {
@@ -90,16 +98,17 @@ impl Upload {
         self.tell();
         match &result {
             Ok(published) => {
-                let path = name::printable(&published.path);
-                tracing::info!(target: "upload", transfer = self.number.0, "received {path:?}, {} bytes", published.bytes);
+                let (path, bytes) = (name::printable(&published.path), published.bytes);
+                let (all, last) = (self.syncing.load(Ordering::Relaxed) / 1_000, waited.as_millis());
+                tracing::info!(target: "upload", transfer = self.number.0, "received {path:?}, {bytes} bytes; {all} ms of syncing, of which {last} ms at the end");
             }
             Err(error) => tracing::warn!(target: "upload", transfer = self.number.0, "not published: {error}"),
         }
         outcome.send_replace(Some(result));
     }
 
+    /// Everything is on the disk and on record.
     async fn publish(self: &Arc<Self>, segments: Vec<Digest>) -> Result<Published, UploadError> {
-        self.flush().await?;
         let sums = digest_of(&segments);
         let files = self.files();
         let (upload, reader) = (self.clone(), files.clone());
@@ -114,27 +123,34 @@ impl Upload {
         blocking(move || upload.finish_and_land(&files, sums)).await
     }
 
+    /// Which segments are not on the disk as they came. Those that were verified on their way in are read
+    /// again only where somebody else was at their files since.
     fn read_back(&self, files: &ContentFiles, segments: &[Digest]) -> Result<Vec<u32>, UploadError> {
-        if segments.is_empty() {
+        let mut doubtful = files.touched();
+        for segment in self.lock().ledger.unseen().ones() {
+            doubtful.set(segment);
+        }
+        if doubtful.count() == 0 {
             return Ok(Vec::new());
         }
-        match files.verify(segments) {
-            Ok(good) => Ok(good.zeros().collect()),
-            Err(error) if error.kind == FilesErrorKind::Missing => Ok((0..segments.len() as u32).collect()),
+        tracing::debug!(target: "upload", upload = self.id, "{} segments are read back", doubtful.count());
+        match files.verify(segments, &doubtful) {
+            Ok(good) => Ok(doubtful.ones().filter(|segment| !good.get(*segment)).collect()),
+            Err(error) if error.kind == FilesErrorKind::Missing => Ok(doubtful.ones().collect()),
             Err(error) => Err(error.into()),
         }
     }
 
     fn finish_and_land(&self, files: &ContentFiles, sums: Digest) -> Result<Published, UploadError> {
         files.finish()?;
-        files.sync()?;
-        let replace = if self.policy == Policy::Overwrite { Replace::Same } else { Replace::Nothing };
+        self.sync(files)?;
+        let replace = if self.brief.policy == Policy::Overwrite { Replace::Same } else { Replace::Nothing };
         let mut path = self.path.clone();
         for number in 2..MAX_NUMBER {
             let landing = StageRecord::Publishing { path: spelled(&path), identity: files.own_identity() };
             self.state.change_upload(&self.id, &self.record_as(landing), &[], &[])?;
             match files.land(&path, replace) {
-                Err(error) if error.kind == FilesErrorKind::Exists && self.policy == Policy::KeepBoth => {
+                Err(error) if error.kind == FilesErrorKind::Exists && self.brief.policy == Policy::KeepBoth => {
                     path = with_number(&self.path, number);
                 }
                 Err(error) => return Err(error.into()),
@@ -149,14 +165,15 @@ impl Upload {
         let published = Published {
             path: spelled(path),
             bytes: files.layout().size(),
-            files: self.manifest.files.len() as u64,
+            files: files.manifest().files.len() as u64,
             sha256_of_segments: sums,
         };
         self.lock().expires_ms = unix_ms().saturating_add(REMEMBERED_MS);
-        self.state.finish_upload(&self.id, &self.record_as(StageRecord::Done(published.clone())))?;
+        self.state.finish_upload(&self.id, &self.record_as(StageRecord::Done(published.clone())), &self.brief)?;
         if let Err(error) = files.delete_named(&partial_name(&self.id)) {
             tracing::warn!(target: "upload", upload = self.id, "what was replaced is still there: {error}");
         }
+        self.forget_entries();
         Ok(published)
     }
 

@@ -39,7 +39,7 @@ impl Upload {
         let Some(batch) = self.lock().ledger.next_batch() else { return Ok(()) };
         let (upload, files) = (self.clone(), self.files());
         let written = tokio::task::spawn_blocking(move || {
-            files.sync()?;
+            upload.sync(&files)?;
             upload.state.change_upload(&upload.id, &upload.record(), &batch, &[])?;
             Ok(())
         });

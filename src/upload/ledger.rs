@@ -44,6 +44,8 @@ pub enum Gap {
 #[derive(Debug)]
 pub struct Ledger {
     held: Bitmap,
+    /// Held because the record of an earlier run says so: nobody has seen their bytes in this one.
+    unseen: Bitmap,
     /// Of each held segment.
     digests: BTreeMap<u32, Digest>,
     unsynced: Vec<u32>,
@@ -60,12 +62,18 @@ impl Ledger {
         for segment in digests.keys() {
             held.set(*segment);
         }
-        Self { held, digests, unsynced: Vec::new(), unsynced_bytes: 0, since: None, syncing: Vec::new() }
+        let unseen = held.clone();
+        Self { held, unseen, digests, unsynced: Vec::new(), unsynced_bytes: 0, since: None, syncing: Vec::new() }
     }
 
     /// Which are here.
     pub fn held(&self) -> &Bitmap {
         &self.held
+    }
+
+    /// Which of them were verified in an earlier run only.
+    pub fn unseen(&self) -> &Bitmap {
+        &self.unseen
     }
 
     /// The digests of those that are here, ascending by segment.
@@ -85,6 +93,7 @@ impl Ledger {
     /// All `bytes` of a segment are written and match their digest.
     pub fn on_verified(&mut self, segment: u32, digest: Digest, bytes: u64, now: Instant) {
         if segment < self.held.len() && self.held.set(segment) {
+            self.unseen.clear(segment);
             self.digests.insert(segment, digest);
             self.unsynced.push(segment);
             self.unsynced_bytes += bytes;
@@ -136,6 +145,7 @@ impl Ledger {
         for segment in segments {
             if *segment < self.held.len() {
                 self.held.clear(*segment);
+                self.unseen.clear(*segment);
             }
             self.digests.remove(segment);
         }

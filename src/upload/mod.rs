@@ -3,7 +3,7 @@
 //! ```text
 //!  POST /upload/ID ── Description::check ── admission ──▶ Uploads: record ─▶ Upload
 //!  PUT  /upload/ID/N ─ Upload::begin ─ SegmentWriter: hash + write ─ Ledger ─▶ flush: sync, record
-//!  POST /assemble/ID ─ Ledger::compare ─ assembly: read back, finish, land ─▶ Published
+//!  POST /assemble/ID ─ Ledger::compare ─ assembly: read back what is in doubt, finish, land ─▶ Published
 //! ```
 //!
 //! The bytes of a content are its files laid end to end, cut into segments of one length; a segment

@@ -86,18 +86,13 @@ async fn partial_data_that_somebody_removed_is_asked_for_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bytes_that_changed_on_the_disk_are_found_when_everything_is_read_back() {
+async fn bytes_that_somebody_changed_on_the_disk_are_found() {
     let node = TestNode::start().await;
     let sender = Sender::file(&node, "rotten", "f", noise(4 * SEGMENT as usize, 4));
     sender.open().await;
     sender.put_all().await;
     let partial = node.root().join(".skep-upload-rotten.part");
-    std::os::unix::fs::FileExt::write_all_at(
-        &fs::OpenOptions::new().write(true).open(&partial).unwrap(),
-        b"rot",
-        2 * SEGMENT + 5,
-    )
-    .unwrap();
+    rot(&partial, 2 * SEGMENT + 5);
     let (status, body) = sender.assemble().await;
     assert_eq!((status, &body["segments"]), (422, &json!([2])), "{body}");
     assert_eq!(names(&node.root()), [".skep-upload-rotten.part"]);
@@ -105,6 +100,39 @@ async fn bytes_that_changed_on_the_disk_are_found_when_everything_is_read_back()
     assert_eq!(sender.put(2).await.0, 200);
     assert_eq!(sender.assemble().await.0, 201);
     assert!(fs::read(node.root().join("f")).unwrap() == sender.bytes);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_earlier_run_received_is_read_back() {
+    let node = TestNode::start().await;
+    let sender = Sender::file(&node, "old", "f", noise(4 * SEGMENT as usize, 4));
+    sender.open().await;
+    for index in [0, 1, 2] {
+        sender.put(index).await;
+    }
+    let dir = node.shutdown().await;
+    let partial = dir.path().join("root/.skep-upload-old.part");
+    let before = partial.metadata().unwrap();
+    rot(&partial, SEGMENT + 5);
+    fs::File::options().write(true).open(&partial).unwrap().set_modified(before.modified().unwrap()).unwrap();
+    let node = TestNode::start_in(dir, |_| ()).await;
+    let sender = Sender { url: node.url(), ..sender };
+    assert_eq!(sender.status().await.1["held"], json!([[0, 3]]), "it looks as it did");
+    sender.put(3).await;
+    let (status, body) = sender.assemble().await;
+    assert_eq!((status, &body["segments"]), (422, &json!([1])), "{body}");
+    assert_eq!(sender.put(1).await.0, 200);
+    assert_eq!(sender.assemble().await.0, 201);
+    assert!(fs::read(node.root().join("f")).unwrap() == sender.bytes);
+}
+
+/// Writes to the file as somebody else would: later than what was there, as the system's clock sees it.
+fn rot(file: &std::path::Path, at: u64) {
+    let changed = || file.metadata().map(|there| (there.ctime(), there.ctime_nsec())).unwrap();
+    let (before, handle) = (changed(), fs::OpenOptions::new().write(true).open(file).unwrap());
+    while changed() == before {
+        std::os::unix::fs::FileExt::write_all_at(&handle, b"rot", at).unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
