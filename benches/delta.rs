@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use skep_engine::delta::blocks::Blocks;
 use skep_engine::delta::hashes::AdlerSha;
 use skep_engine::delta::matched::Matched;
-use skep_engine::delta::rolling::{Roller, adler32};
+use skep_engine::delta::rolling::{Roller, Sums, adler32};
 use skep_engine::delta::rounds::search_with;
 use skep_engine::delta::signature::Signature;
 
@@ -71,10 +71,10 @@ fn rolling(bencher: Bencher<'_, '_>) {
     let bytes = random(1);
     let roller = Roller::new(BLOCK as usize);
     let run = || {
-        let (mut hash, mut seen) = (adler32(&bytes[..BLOCK as usize]), 0);
+        let (mut hash, mut seen) = (Sums::of(adler32(&bytes[..BLOCK as usize])), 0);
         for (out, in_) in bytes.iter().zip(&bytes[BLOCK as usize..]) {
             hash = roller.roll(hash, *out, *in_);
-            seen ^= hash;
+            seen ^= hash.hash();
         }
         seen
     };

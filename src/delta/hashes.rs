@@ -2,18 +2,27 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::rolling::{Roller, adler32};
+use super::rolling::{Roller, Sums, adler32};
 
 /// Longest strong hash, in bytes.
 pub const MAX_STRONG: usize = 32;
 
 /// A pair of hashes for blocks of one length.
 pub trait Hashes: Sync {
+    /// A weak hash as it rolls.
+    type Rolling: Copy;
+
     /// The weak hash of a block of any length.
     fn weak(&self, block: &[u8]) -> u32;
 
-    /// The weak hash of the window one byte further, for windows of the blocks' full length.
-    fn roll(&self, hash: u32, out: u8, in_: u8) -> u32;
+    /// To roll on from a weak hash.
+    fn rolling(&self, weak: u32) -> Self::Rolling;
+
+    /// The window one byte further, for windows of the blocks' full length.
+    fn roll(&self, rolling: Self::Rolling, out: u8, in_: u8) -> Self::Rolling;
+
+    /// The weak hash that it stands at.
+    fn rolled(&self, rolling: Self::Rolling) -> u32;
 
     /// The strong hash of a block of any length.
     fn strong(&self, block: &[u8]) -> [u8; MAX_STRONG];
@@ -31,14 +40,26 @@ impl AdlerSha {
 }
 
 impl Hashes for AdlerSha {
+    type Rolling = Sums;
+
     #[inline]
     fn weak(&self, block: &[u8]) -> u32 {
         adler32(block)
     }
 
     #[inline(always)]
-    fn roll(&self, hash: u32, out: u8, in_: u8) -> u32 {
-        self.0.roll(hash, out, in_)
+    fn rolling(&self, weak: u32) -> Sums {
+        Sums::of(weak)
+    }
+
+    #[inline(always)]
+    fn roll(&self, sums: Sums, out: u8, in_: u8) -> Sums {
+        self.0.roll(sums, out, in_)
+    }
+
+    #[inline(always)]
+    fn rolled(&self, sums: Sums) -> u32 {
+        sums.hash()
     }
 
     fn strong(&self, block: &[u8]) -> [u8; MAX_STRONG] {

@@ -218,7 +218,10 @@ impl<'a, H: Hashes> Matcher<'a, H> {
                     break;
                 }
                 weak = match far {
-                    1 => self.hashes.roll(weak, data[at - 1], data[at - 1 + length]),
+                    1 => {
+                        let rolling = self.hashes.rolling(weak);
+                        self.hashes.rolled(self.hashes.roll(rolling, data[at - 1], data[at - 1 + length]))
+                    }
                     _ => self.hashes.weak(&data[at..at + length]),
                 };
             }
@@ -233,16 +236,17 @@ impl<'a, H: Hashes> Matcher<'a, H> {
     fn skip(&self, weak: &mut u32, data: &[u8], positions: Range<usize>) -> usize {
         let length = self.signature.blocks.length() as usize;
         let (first, last) = (positions.start, positions.end - 1);
-        let mut hash = *weak;
+        let mut rolling = self.hashes.rolling(*weak);
         for (step, (out, in_)) in data[first..last].iter().zip(&data[first + length..last + length]).enumerate() {
+            let hash = self.hashes.rolled(rolling);
             if self.table.may_have(hash) {
                 *weak = hash;
                 return first + step;
             }
-            hash = self.hashes.roll(hash, *out, *in_);
+            rolling = self.hashes.roll(rolling, *out, *in_);
         }
-        *weak = hash;
-        if self.table.may_have(hash) { last } else { positions.end }
+        *weak = self.hashes.rolled(rolling);
+        if self.table.may_have(*weak) { last } else { positions.end }
     }
 
     /// The credit that it takes to look at a position closely.

@@ -79,6 +79,13 @@ fn hashing_in_vain_is_bounded() {
     /// Weak hashes that are all equal, strong ones that count.
     struct Hostile(std::sync::atomic::AtomicU64);
     impl Hashes for Hostile {
+        type Rolling = u32;
+        fn rolling(&self, weak: u32) -> u32 {
+            weak
+        }
+        fn rolled(&self, hash: u32) -> u32 {
+            hash
+        }
         fn weak(&self, _: &[u8]) -> u32 {
             7
         }

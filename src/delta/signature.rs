@@ -12,7 +12,7 @@ use super::hashes::{AdlerSha, Hashes, MAX_STRONG};
 use super::ordered::in_order;
 
 /// Bytes per read: small enough for L2, where hashing finds them again.
-const STEP: usize = 256 << 10;
+const STEP: usize = 128 << 10;
 /// Bytes and blocks that a thread does at a time.
 const CHUNK: u64 = 4 << 20;
 const CHUNK_BLOCKS: u64 = 8192;

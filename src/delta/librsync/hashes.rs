@@ -88,6 +88,8 @@ impl LibrsyncHashes {
 }
 
 impl Hashes for LibrsyncHashes {
+    type Rolling = u32;
+
     fn weak(&self, block: &[u8]) -> u32 {
         match self.kind.weak {
             Weak::Rollsum => {
@@ -117,6 +119,14 @@ impl Hashes for LibrsyncHashes {
                 hash.wrapping_mul(RK_MULT).wrapping_add(in_).wrapping_sub(leaving)
             }
         }
+    }
+
+    fn rolling(&self, weak: u32) -> u32 {
+        weak
+    }
+
+    fn rolled(&self, hash: u32) -> u32 {
+        hash
     }
 
     fn strong(&self, block: &[u8]) -> [u8; MAX_STRONG] {
