@@ -113,7 +113,7 @@ fn what_the_receivers_operator_cancels_fails_at_the_sender_with_the_reason() {
     };
     let id = (0..500).find_map(comes).expect("nothing comes");
     assert!(to.run(&["cancel", &id]).expect(0).stdout().contains("cancelled"));
-    assert_eq!(sending.wait().0, 1);
+    assert_eq!(sending.wait().0, 5, "refused");
     assert!(sending.stderr().contains("operator cancelled this upload"));
     assert_eq!(fs::read_dir(to.path("root")).unwrap().count(), 0, "nothing is left");
 }
