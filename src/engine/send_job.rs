@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
-use futures_util::future::join_all;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -18,6 +17,7 @@ use crate::content::{self, Digest, FileEntry, Place, Reader, Scan, first_differe
 use crate::control::{OnTaken, SendRequest, TransferState};
 use crate::push::drive::{Drive, SendEnd};
 use crate::push::paths::{Destination, PathSpec, resolve};
+use crate::push::ways::Ways;
 use crate::push::wire::{Opened, Wire, WireError};
 use crate::push::{MOST_SEGMENTS, PushError, common, in_flight, segment_for};
 use crate::store::{JobRecord, PushRecord, SendRecord, TransferRecord};
@@ -49,7 +49,7 @@ fn wires(job: &Job, paths: &[PathSpec]) -> Result<Vec<Arc<Wire>>, JobError> {
 
 /// Asks every path whether it answers; their round trips, in order. Records how many do, which decides
 /// the strategy.
-pub(super) async fn probe(job: &Job) -> Result<Vec<Option<Duration>>, JobError> {
+pub(super) async fn probe(job: &Job) -> Result<Ways, JobError> {
     let record = job.shared.record();
     let send = request_of(&record)?;
     let paths = destination(&send.request, &record.name).map_err(JobError::Other)?.paths;
@@ -58,18 +58,18 @@ pub(super) async fn probe(job: &Job) -> Result<Vec<Option<Duration>>, JobError> 
         row.state = TransferState::Starting;
         row.reason = "asking which paths answer".into();
     });
-    let found: Vec<Result<Duration, WireError>> = join_all(wires.iter().map(|wire| wire.probe(None))).await;
-    for (path, error) in paths.iter().zip(&found).filter_map(|(path, f)| Some((path, f.as_ref().err()?))) {
-        tracing::warn!(transfer = job.shared.id.0, path = %printable(&path.to_string()), error = %printable(&error.to_string()), "a path does not answer");
+    let (ways, failed) = Ways::probe(wires).await;
+    for (path, error) in failed {
+        tracing::warn!(transfer = job.shared.id.0, path = %printable(&paths[path].to_string()), error = %printable(&error.to_string()), "a path does not answer");
     }
-    let answering = found.iter().filter(|f| f.is_ok()).count() as u32;
+    let answering = ways.answering();
     let changed = job.shared.change_record(|record| {
         if let JobRecord::Send(send) = &mut record.job {
             (send.paths, send.answering) = (paths.len() as u32, Some(answering));
         }
     });
     changed.await?;
-    Ok(found.into_iter().map(Result::ok).collect())
+    Ok(ways)
 }
 
 /// Pushes `job`'s path. `all_paths`: over all of them at once, waiting if none answers; else over the one
@@ -88,15 +88,18 @@ pub(super) async fn run(job: Job, all_paths: bool) -> Result<JobEnd, JobError> {
     };
     let destination = destination(&send.request, &found.name).map_err(JobError::Other)?;
     let push = Arc::new(recorded(&job, &send, (&mut found, began_ns), &destination).await?);
-    let (mut paths, mut latencies) = (destination.paths, job.latencies.as_ref().clone());
-    latencies.resize(paths.len(), None);
+    let (mut paths, mut ways) = (destination.paths, job.ways.as_ref().clone());
+    if ways.wires.len() != paths.len() {
+        let wires = wires(&job, &paths)?;
+        ways = Ways { latencies: vec![None; wires.len()], wires, late: Vec::new() };
+    }
     if !all_paths {
         let choices = job.shared.choices.borrow().clone();
         let off = |n: usize| choices.get(&paths[n].to_string()).is_some_and(|choice| !choice.enabled);
-        let best = (0..paths.len()).min_by_key(|n| (off(*n), latencies[*n].unwrap_or(Duration::MAX))).unwrap_or(0);
-        (paths, latencies) = (vec![paths.swap_remove(best)], vec![latencies[best]]);
+        let best;
+        (best, ways) = ways.best(off);
+        paths = vec![paths.swap_remove(best)];
     }
-    let wires = wires(&job, &paths)?;
     let mut place = Some(found.place);
     let shown = Arc::new(Shown::new(&job, &paths, &push));
     job.shared.update(|row| {
@@ -107,7 +110,7 @@ pub(super) async fn run(job: Job, all_paths: bool) -> Result<JobEnd, JobError> {
         row.segment = push.segment;
     });
     for _ in 0..REOPENED {
-        let Some(opened) = open(&job, &push, &paths, &wires, &latencies, all_paths).await? else {
+        let Some(opened) = open(&job, &push, &paths, &ways, all_paths).await? else {
             return Ok(JobEnd::Stopped);
         };
         if opened.segment_length != push.segment {
@@ -125,8 +128,7 @@ pub(super) async fn run(job: Job, all_paths: bool) -> Result<JobEnd, JobError> {
         let common = common(push.upload.clone(), reader, job.shared.limits.up.clone());
         let mut drive = Drive::new(
             common,
-            wires.clone(),
-            &latencies,
+            &ways,
             digests,
             &opened,
             shown.clone(),
@@ -189,7 +191,10 @@ async fn recorded(
     let bytes = found.size();
     let segment = match send.request.segment_length {
         Some(length) => length,
-        None => segment_for(bytes, u64::from(send.answering.unwrap_or(1))),
+        None => {
+            let nearest = job.ways.latencies.iter().flatten().min().copied().unwrap_or_default();
+            segment_for(bytes, u64::from(send.answering.unwrap_or(1)), nearest)
+        }
     };
     if bytes.div_ceil(segment) > MOST_SEGMENTS {
         let words = format!(
@@ -329,14 +334,13 @@ async fn open(
     job: &Job,
     push: &PushRecord,
     paths: &[PathSpec],
-    wires: &[Arc<Wire>],
-    latencies: &[Option<Duration>],
+    ways: &Ways,
     waits: bool,
 ) -> Result<Option<Opened>, JobError> {
     let body = description(&request_of(&job.shared.record())?, push);
     let (names, mut choices) = (names(paths), job.shared.choices.subscribe());
-    let mut order: Vec<usize> = (0..wires.len()).collect();
-    order.sort_by_key(|n| latencies[*n].unwrap_or(Duration::MAX));
+    let mut order: Vec<usize> = (0..ways.wires.len()).collect();
+    order.sort_by_key(|n| ways.latencies[*n].unwrap_or(Duration::MAX));
     let mut rounds = 0;
     loop {
         let usable: Vec<usize> = {
@@ -358,7 +362,7 @@ async fn open(
         for n in &usable {
             let answer = tokio::select! {
                 () = job.stop.cancelled() => return Ok(None),
-                answer = wires[*n].open(&push.upload, body.clone()) => answer,
+                answer = ways.wires[*n].open(&push.upload, body.clone()) => answer,
             };
             match answer {
                 Ok(opened) => return Ok(Some(opened)),

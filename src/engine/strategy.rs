@@ -1,7 +1,6 @@
 //! The ways of moving a content. Each system of the engine is one of them.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -11,6 +10,7 @@ use super::turns::Place;
 use crate::content::manifest::ManifestError;
 use crate::control::{BoxFuture, StrategyRow};
 use crate::push::PushError;
+use crate::push::ways::Ways;
 use crate::push::wire::WireError;
 use crate::store::{FilesError, FilesErrorKind, JobRecord, StateError};
 use crate::swarm::{ClientError, DownloadError};
@@ -25,8 +25,8 @@ pub(crate) struct Job {
     pub stop: CancellationToken,
     /// The place among those that move bytes; empty if it needs none.
     pub place: Arc<Mutex<Option<Place>>>,
-    /// Round trips of the paths of a push, as they were probed.
-    pub latencies: Arc<Vec<Option<Duration>>>,
+    /// The paths of a push, as they were probed.
+    pub ways: Arc<Ways>,
 }
 
 impl Job {

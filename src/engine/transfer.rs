@@ -138,7 +138,7 @@ impl TransferTask {
             services: self.services.clone(),
             stop: stop.clone(),
             place: Arc::default(),
-            latencies: Arc::default(),
+            ways: Arc::default(),
         };
         let working = work(job, self.strategies.clone(), first);
         tokio::pin!(working);
@@ -308,7 +308,7 @@ impl TransferTask {
         if matches!(self.shared.record().job, JobRecord::Send(_)) {
             let stop = self.shutdown.child_token();
             let (shared, services) = (self.shared.clone(), self.services.clone());
-            let job = Job { shared, services, stop, place: Arc::default(), latencies: Arc::default() };
+            let job = Job { shared, services, stop, place: Arc::default(), ways: Arc::default() };
             return send_job::abandon(&job).await.map_err(|e| e.to_string());
         }
         let Some(id) = self.shared.record().content else { return Ok(()) };
@@ -420,7 +420,7 @@ async fn work(mut job: Job, strategies: Arc<Strategies>, first: bool) -> Result<
             () = job.stop.cancelled() => return Ok(JobEnd::Stopped),
             found = send_job::probe(&job) => found?,
         };
-        job.latencies = Arc::new(found);
+        job.ways = Arc::new(found);
     }
     let record = job.shared.record();
     let strategy = strategies.choose(&record.job).map_err(JobError::Other)?;

@@ -5,15 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::PushError;
 use super::plan::{Change, Failure, PathId, PathView, Plan, PlanConfig, Verdict};
 use super::retry::Pace;
 use super::score::Weights;
-use super::send::{Common, Outcome, send};
+use super::send::{Common, Moved, Outcome, Reporter, send};
+use super::ways::Ways;
 use super::wire::{Assembled, Opened, Wire, WireError};
 use crate::content::{Bitmap, Digest};
 use crate::control::PathChoices;
@@ -26,6 +29,8 @@ const BATCH: usize = 256;
 const LIES: u32 = 3;
 /// Bytes of a request and its answer beside the segment, about.
 const HEADERS: u64 = 450;
+/// Nothing said for so long while assembling: another path is asked too.
+const SECOND_OPINION: Duration = Duration::from_secs(5);
 /// Notes of moved bytes that wait.
 const MOVES: usize = 64;
 
@@ -81,8 +86,10 @@ pub(crate) struct Drive {
     stop: CancellationToken,
     tasks: JoinSet<Event>,
     aborts: HashMap<(PathId, u32), AbortHandle>,
-    moved: (mpsc::Sender<PathId>, mpsc::Receiver<PathId>),
+    moved: (mpsc::Sender<Moved>, mpsc::Receiver<Moved>),
     unrecorded: Vec<(u32, Digest)>,
+    /// Waiting for the disk must not keep requests from being started: one record is made at a time, aside.
+    recording: Option<JoinHandle<Result<(), String>>>,
     notes: Vec<String>,
     acknowledged: Vec<u64>,
     rng: fastrand::Rng,
@@ -90,6 +97,8 @@ pub(crate) struct Drive {
     gives_up: bool,
     pace: Pace,
     steering: Option<Steering>,
+    /// Paths whose probe is still to be made, although they work already.
+    late: Vec<PathId>,
 }
 
 /// What the operator wants of the paths.
@@ -125,13 +134,12 @@ pub(crate) enum SendEnd {
 }
 
 impl Drive {
-    /// `latencies`: of the probes, parallel to `wires`; `digests`: what is known of the segments; `opened`:
+    /// `ways`: the paths and what their probes found; `digests`: what is known of the segments; `opened`:
     /// what the receiver holds; `in_flight`: segments that memory allows.
     #[allow(clippy::too_many_arguments)] // each is another thing
     pub(crate) fn new(
         common: Arc<Common>,
-        wires: Vec<Arc<Wire>>,
-        latencies: &[Option<Duration>],
+        ways: &Ways,
         digests: Vec<Option<Digest>>,
         opened: &Opened,
         ledger: Arc<dyn Ledger>,
@@ -154,13 +162,13 @@ impl Drive {
         let (segment, weights) = (layout.piece_length(), Weights::default());
         let config = PlanConfig { segment, in_flight, gives_up, weights, pace };
         let mut plan = Plan::new(config, held, now);
-        for latency in latencies {
+        for latency in &ways.latencies {
             plan.add_path(*latency, now);
         }
-        let notes = vec![String::new(); wires.len()];
+        let notes = vec![String::new(); ways.wires.len()];
         Self {
             common,
-            wires,
+            wires: ways.wires.clone(),
             plan,
             digests,
             ledger,
@@ -169,6 +177,7 @@ impl Drive {
             aborts: HashMap::new(),
             moved: mpsc::channel(MOVES),
             unrecorded: Vec::new(),
+            recording: None,
             acknowledged: vec![0; notes.len()],
             notes,
             rng: fastrand::Rng::new(),
@@ -176,6 +185,7 @@ impl Drive {
             gives_up,
             pace,
             steering: None,
+            late: ways.late.clone(),
         }
     }
 
@@ -200,7 +210,7 @@ impl Drive {
     ///
     /// # Errors
     /// The source changed, the receiver refuses, or a segment failed too often on the only path. What was
-    /// acknowledged is recorded.
+    /// acknowledged is recorded; if everything was, while the receiver assembles.
     pub(crate) async fn run(&mut self) -> Result<SendEnd, PushError> {
         let result = self.work().await;
         self.tasks.abort_all();
@@ -208,8 +218,13 @@ impl Drive {
         self.aborts.clear();
         // What follows, looking at the source again and assembling, may need memory of its own.
         self.common.buffers.clear();
-        let recorded = self.record().await;
         self.show();
+        if matches!(result, Ok(SendEnd::AllThere)) {
+            // The rest is recorded while the receiver assembles.
+            self.record();
+            return result;
+        }
+        let recorded = self.record_all().await;
         let end = result?;
         recorded?;
         Ok(end)
@@ -239,19 +254,32 @@ impl Drive {
                     // Aborted: the plan has it already.
                     Err(_) => {}
                 },
-                Some(path) = self.moved.1.recv() => self.plan.on_bytes(path, Instant::now()),
+                Some(moved) = self.moved.1.recv() => match moved {
+                    Moved::Some(path) => self.plan.on_bytes(path, Instant::now()),
+                    Moved::All(path, segment) => self.plan.on_handed(path, segment),
+                },
                 () = Steering::changed(&mut self.steering) => {
                     self.steer();
                     self.show();
                 }
                 () = tokio::time::sleep_until(timer) => {}
+                recorded = async {
+                    match &mut self.recording {
+                        Some(recording) => recording.await,
+                        None => std::future::pending().await,
+                    }
+                } => {
+                    self.recording = None;
+                    recorded.unwrap_or_else(|e| Err(e.to_string())).map_err(PushError::Internal)?;
+                }
                 _ = tick.tick() => {
-                    self.record().await?;
+                    self.record();
                     self.show();
                 }
             }
             if self.unrecorded.len() >= BATCH {
-                self.record().await?;
+                self.recorded().await?;
+                self.record();
             }
         }
     }
@@ -260,17 +288,13 @@ impl Drive {
         while let Some(next) = self.plan.next(now) {
             let (path, segment) = (next.path, next.segment);
             let known = self.digests[segment as usize];
-            let moved = self.moved.0.clone();
-            // A full channel says that something moves, too.
-            let moved = move || {
-                let _ = moved.try_send(path);
-            };
+            let moved = Reporter { moved: self.moved.0.clone(), path, segment };
             let sending = send(self.common.clone(), self.wires[path].clone(), segment, known, moved);
             let task = self.tasks.spawn(async move { Event::Sent(path, segment, sending.await) });
             self.aborts.insert((path, segment), task);
             self.requests += 1;
         }
-        while let Some(path) = self.plan.due_probe(now) {
+        while let Some(path) = self.late.pop().or_else(|| self.plan.due_probe(now)) {
             let (wire, common) = (self.wires[path].clone(), self.common.clone());
             self.tasks.spawn(async move { Event::Probed(path, wire.probe(Some(&common.upload)).await) });
         }
@@ -335,13 +359,25 @@ impl Drive {
         }
     }
 
-    async fn record(&mut self) -> Result<(), PushError> {
-        if self.unrecorded.is_empty() {
-            return Ok(());
+    /// Has what was acknowledged recorded, unless a record is under way.
+    fn record(&mut self) {
+        if self.unrecorded.is_empty() || self.recording.is_some() {
+            return;
         }
         let (segments, ledger) = (std::mem::take(&mut self.unrecorded), self.ledger.clone());
-        let recorded = tokio::task::spawn_blocking(move || ledger.record(&segments)).await;
-        recorded.unwrap_or_else(|e| Err(e.to_string())).map_err(PushError::Internal)
+        self.recording = Some(tokio::task::spawn_blocking(move || ledger.record(&segments)));
+    }
+
+    /// Waits for the record that is under way.
+    async fn recorded(&mut self) -> Result<(), PushError> {
+        let Some(recording) = self.recording.take() else { return Ok(()) };
+        recording.await.unwrap_or_else(|e| Err(e.to_string())).map_err(PushError::Internal)
+    }
+
+    async fn record_all(&mut self) -> Result<(), PushError> {
+        self.recorded().await?;
+        self.record();
+        self.recorded().await
     }
 
     fn show(&self) {
@@ -384,6 +420,14 @@ impl Drive {
     /// # Errors
     /// It refuses, or cannot be reached.
     pub(crate) async fn assemble(&mut self) -> Result<Option<Assembled>, PushError> {
+        let assembled = self.assemble_at_last().await;
+        let recorded = self.record_all().await;
+        let assembled = assembled?;
+        recorded?;
+        Ok(assembled)
+    }
+
+    async fn assemble_at_last(&mut self) -> Result<Option<Assembled>, PushError> {
         let mut lies = 0;
         loop {
             let digests = self.digests()?;
@@ -409,24 +453,30 @@ impl Drive {
         }
     }
 
-    /// Asks over one path after the other, with pauses, until one answers.
+    /// Asks over one path after the other, with pauses, until one answers. A path that says nothing for
+    /// long may be gone without a word: the next one is asked too, which the receiver understands.
     #[allow(clippy::type_complexity)] // stopped, or published, or what is missing
     async fn ask_to_assemble(
         &mut self,
         digests: &[Digest],
     ) -> Result<Option<Result<Assembled, Vec<std::ops::Range<u32>>>>, PushError> {
-        let views = self.plan.views(Instant::now());
-        let mut order: Vec<PathId> = (0..self.wires.len()).collect();
-        order.sort_by(|a, b| {
-            let (a, b) = (&views[*a], &views[*b]);
-            b.enabled.cmp(&a.enabled).then(b.rate.total_cmp(&a.rate))
-        });
-        let mut failures = 0u32;
+        let order = self.plan.by_nearness();
+        let asks = |n: usize| self.wires[order[n % order.len()]].assemble(&self.common.upload, digests);
+        let mut asking = FuturesUnordered::new();
+        let (mut asked_so_far, mut failures) = (0, 0u32);
         loop {
-            let path = order[failures as usize % order.len()];
+            if asking.is_empty() {
+                asking.push(asks(asked_so_far));
+                asked_so_far += 1;
+            }
             let answer = tokio::select! {
                 () = self.stop.cancelled() => return Ok(None),
-                answer = self.wires[path].assemble(&self.common.upload, digests) => answer,
+                () = tokio::time::sleep(SECOND_OPINION), if asking.len() < order.len() => {
+                    asking.push(asks(asked_so_far));
+                    asked_so_far += 1;
+                    continue;
+                }
+                Some(answer) = asking.next() => answer,
             };
             let error = match answer {
                 Ok(assembled) => return Ok(Some(Ok(assembled))),
@@ -436,6 +486,9 @@ impl Drive {
                 Err(error) => return Err(error.into()),
             };
             failures += 1;
+            if !asking.is_empty() {
+                continue;
+            }
             let asked = if let WireError::Busy(asked) = &error { *asked } else { None };
             let round = failures.div_ceil(order.len() as u32);
             let Some(wait) = self.pace.wait(round, asked, self.rng.f64()) else { return Err(error.into()) };

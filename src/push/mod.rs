@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Deciders: [`plan`] with [`score`], [`runs`] and [`retry`], and [`paths`] (what a destination means).
-//! Drivers: `drive` owns a plan; `send` moves one segment; `wire` makes the requests.
+//! Drivers: `ways` probes the paths; `drive` owns a plan; `send` moves one segment; `wire` makes the requests.
 //!
 //! Invariants:
 //! - A segment is sent with the digest of what was read; bytes of a source that changed are never mixed
@@ -27,9 +27,11 @@ pub mod retry;
 pub mod runs;
 pub mod score;
 pub(crate) mod send;
+pub(crate) mod ways;
 pub(crate) mod wire;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use self::buffers::Buffers;
 use self::send::Common;
@@ -41,6 +43,9 @@ use crate::throttle::Throttle;
 pub const IN_FLIGHT_BYTES: u64 = 24 << 20;
 /// Bytes of a segment by default over one path, and at least over several.
 pub const CHUNK: u64 = 4 << 20;
+/// A path of at least this round trip gets shorter segments: more of them share the line, which fills it
+/// better, and fewer bytes are left to the last connections, each of which has a part of the line only.
+const FAR: Duration = Duration::from_millis(20);
 /// At least this.
 pub const MIN_SEGMENT: u64 = 1 << 20;
 /// Segments of a push at most; larger sources get longer segments.
@@ -48,18 +53,24 @@ const MAX_SEGMENTS: u64 = 1 << 18;
 /// Segments that a receiver takes, whatever their length.
 pub(crate) const MOST_SEGMENTS: u64 = 1 << 20;
 /// Over several paths: segments per path, so that work can move.
-const PER_PATH: u64 = 64;
+const PER_PATH: u64 = 128;
 /// Segments of each path that memory shall allow at once.
 const AT_ONCE: u64 = 4;
 
-/// Bytes per segment for a source of `size` bytes over `paths` paths.
-pub fn segment_for(size: u64, paths: u64) -> u64 {
+/// Bytes per segment for a source of `size` bytes over `paths` paths, the nearest of them `latency` away.
+pub fn segment_for(size: u64, paths: u64, latency: Duration) -> u64 {
+    if paths == 1 && latency >= FAR {
+        return MIN_SEGMENT.max(least_for(size));
+    }
     // So short that memory allows several under way on each path.
     let longest = if paths > 1 { IN_FLIGHT_BYTES / (paths * AT_ONCE) } else { CHUNK };
     let wanted = if paths > 1 { size / (paths * PER_PATH) } else { CHUNK };
     let wanted = wanted.min(longest).clamp(MIN_SEGMENT, CHUNK) >> 20 << 20;
-    let least = size.div_ceil(MAX_SEGMENTS).next_power_of_two();
-    wanted.max(least)
+    wanted.max(least_for(size))
+}
+
+fn least_for(size: u64) -> u64 {
+    size.div_ceil(MAX_SEGMENTS).next_power_of_two()
 }
 
 /// Segments of this length that memory allows at once: two at least.
@@ -108,12 +119,15 @@ mod tests {
     #[test]
     fn segments_fit_the_source() {
         const MIB: u64 = 1 << 20;
-        assert_eq!(segment_for(10 << 30, 1), CHUNK);
-        assert_eq!(segment_for(10, 1), CHUNK);
-        assert_eq!(segment_for(500 * MIB, 3), 2 * MIB);
-        assert_eq!(segment_for(20 * MIB, 3), MIB);
-        assert_eq!((segment_for(10 << 30, 3), segment_for(10 << 30, 16)), (2 * MIB, MIB));
-        assert_eq!(segment_for(10 << 40, 3), 64 * MIB, "2^18 segments at most");
+        let of = |size, paths| segment_for(size, paths, Duration::from_millis(1));
+        assert_eq!(of(10 << 30, 1), CHUNK);
+        assert_eq!(of(10, 1), CHUNK);
+        assert_eq!((of(500 * MIB, 3), of(1 << 30, 3)), (MIB, 2 * MIB));
+        assert_eq!(of(20 * MIB, 3), MIB);
+        assert_eq!((of(10 << 30, 3), of(10 << 30, 16)), (2 * MIB, MIB));
+        assert_eq!(of(10 << 40, 3), 64 * MIB, "2^18 segments at most");
+        let far = |size| segment_for(size, 1, Duration::from_millis(100));
+        assert_eq!((far(10 << 30), far(10 << 40)), (MIB, 64 * MIB));
         assert_eq!((in_flight(CHUNK), in_flight(MIB), in_flight(1 << 30)), (6, 24, 2));
     }
 }

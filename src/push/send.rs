@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::buffers::Buffers;
+use super::plan::PathId;
 use super::wire::{Wire, WireError};
 use crate::content::{Digest, ReadError, Reader};
 use crate::throttle::{self, Throttle};
@@ -33,6 +34,33 @@ pub(crate) struct Common {
     pub sent: AtomicU64,
 }
 
+/// What moves on a path, for whoever owns the plan.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Moved {
+    /// Bytes left.
+    Some(PathId),
+    /// The system has all bytes of this segment.
+    All(PathId, u32),
+}
+
+/// Tells of one request what moves.
+pub(super) struct Reporter {
+    pub moved: mpsc::Sender<Moved>,
+    pub path: PathId,
+    pub segment: u32,
+}
+
+impl Reporter {
+    fn some(&self) {
+        // A full channel says that something moves, too.
+        let _ = self.moved.try_send(Moved::Some(self.path));
+    }
+
+    async fn all(&self) {
+        let _ = self.moved.send(Moved::All(self.path, self.segment)).await;
+    }
+}
+
 /// What became of a request.
 #[derive(Debug)]
 pub(super) enum Outcome {
@@ -45,13 +73,13 @@ pub(super) enum Outcome {
 }
 
 /// Reads, hashes and sends segment `segment`. `known`: its digest, if it was computed before. `moved` is
-/// called as bytes leave.
+/// told as bytes leave.
 pub(super) async fn send(
     common: Arc<Common>,
     wire: Arc<Wire>,
     segment: u32,
     known: Option<Digest>,
-    moved: impl Fn() + Send,
+    moved: Reporter,
 ) -> Outcome {
     let run = common.reader.layout().piece(segment);
     let (bytes, digest) = match read(&common, run.clone()).await {
@@ -62,6 +90,8 @@ pub(super) async fn send(
         // Same size, time and inode as before, other bytes: never mixed.
         return Outcome::Source(ReadError::Changed { path: format!("segment {segment}") });
     }
+    let (held, gone) = oneshot::channel();
+    let bytes = Bytes::from_owner(Leaving { bytes, _held: held });
     let start = Instant::now();
     let size = common.reader.layout().size();
     let (feed, chunks) = mpsc::channel(1);
@@ -81,9 +111,12 @@ pub(super) async fn send(
             }
             common.sent.fetch_add(length, Ordering::Relaxed);
             *last.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Instant::now();
-            moved();
+            moved.some();
         }
-        drop(feed);
+        drop((feed, rest));
+        // Ends with the last view of the bytes.
+        let _ = gone.await;
+        moved.all().await;
         std::future::pending::<()>().await;
     };
     let silence = async {
@@ -115,6 +148,18 @@ async fn read(common: &Arc<Common>, run: Range<u64>) -> Result<(Bytes, Digest), 
     });
     let failed = |e: tokio::task::JoinError| ReadError::Read { path: String::new(), error: std::io::Error::other(e) };
     reading.await.unwrap_or_else(|e| Err(failed(e)))
+}
+
+/// Bytes of which somebody wants to know when nobody has them any more.
+struct Leaving {
+    bytes: Bytes,
+    _held: oneshot::Sender<()>,
+}
+
+impl AsRef<[u8]> for Leaving {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 /// A body of known length, fed from a channel.

@@ -20,8 +20,17 @@ use crate::swarm::{base_client, cause_of};
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Exchanges of a probe that count, after one that makes the connection.
 const SAMPLES: usize = 3;
-/// A connection that gives no sign for so long is asked for one.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// A probe that has a figure takes no further samples after this long: where the round trip is long,
+/// waiting costs more than the last digit is worth.
+const PROBE_BUDGET: Duration = Duration::from_millis(100);
+/// A silent connection is asked whether it still stands after the first time, and then again and again; it
+/// is over when this many questions had no answer.
+const KEEPALIVE: Duration = Duration::from_secs(10);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEPALIVE_RETRIES: u32 = 4;
+/// A connection is over when what was sent is not acknowledged for this long (RFC 5482).
+#[cfg(target_os = "linux")]
+const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 /// Time for a description to be taken.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
 /// The receiver may have to read everything back before it answers.
@@ -134,13 +143,21 @@ impl Wire {
     /// # Errors
     /// The client cannot be built.
     pub fn new(spec: &PathSpec, headers: HeaderMap) -> Result<Self, WireError> {
-        let mut client = base_client().redirect(reqwest::redirect::Policy::none()).tcp_keepalive(KEEP_ALIVE);
+        let mut client = base_client()
+            .redirect(reqwest::redirect::Policy::none())
+            .tcp_keepalive(KEEPALIVE)
+            .tcp_keepalive_interval(KEEPALIVE_INTERVAL)
+            .tcp_keepalive_retries(KEEPALIVE_RETRIES);
+        #[cfg(target_os = "linux")]
+        {
+            client = client.tcp_user_timeout(UNACKNOWLEDGED);
+        }
         let (endpoint, is_http2) = spec.base();
         if is_http2 {
             client = client
                 .http2_prior_knowledge()
-                .http2_keep_alive_interval(KEEP_ALIVE)
-                .http2_keep_alive_timeout(KEEP_ALIVE);
+                .http2_keep_alive_interval(KEEPALIVE)
+                .http2_keep_alive_timeout(KEEPALIVE);
         }
         if !endpoint.starts_with("https:") {
             // Reading the system's certificates takes time and memory.
@@ -161,12 +178,13 @@ impl Wire {
     }
 
     /// The median round trip of several exchanges on a warm connection. `upload`: it must be known there,
-    /// which tells that the path leads to the same receiver as the others.
+    /// which tells that the path leads to the same receiver as the others; none: the path's first probe.
     ///
     /// # Errors
     /// No answer, or not the right one.
     pub async fn probe(&self, upload: Option<&str>) -> Result<Duration, WireError> {
         let url = self.url(&upload.map_or_else(|| "/probe".to_owned(), |upload| format!("/upload/{upload}")))?;
+        let begun = Instant::now();
         let mut times = Vec::with_capacity(SAMPLES);
         for sample in 0..=SAMPLES {
             let start = Instant::now();
@@ -174,10 +192,16 @@ impl Wire {
             checked(request.send().await?).await?;
             if sample > 0 {
                 times.push(start.elapsed());
+            } else if upload.is_none() && begun.elapsed() > PROBE_BUDGET {
+                // The connection is new: it took a round trip, and the exchange another.
+                times.push(start.elapsed() / 2);
+            }
+            if !times.is_empty() && begun.elapsed() > PROBE_BUDGET {
+                break;
             }
         }
         times.sort_unstable();
-        Ok(times[SAMPLES / 2])
+        Ok(times[times.len() / 2])
     }
 
     /// Opens the upload, or finds it open.

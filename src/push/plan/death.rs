@@ -20,8 +20,8 @@ impl Plan {
         let mut orphans = std::mem::take(&mut self.paths[id].queue);
         let mut lost = Vec::new();
         for (segment, flight) in &mut self.flights {
-            if flight.carriers.iter().any(|(carrier, _)| *carrier == id) {
-                flight.carriers.retain(|(carrier, _)| *carrier != id);
+            if let Some(carrier) = flight.carriers.iter().position(|carrier| carrier.path == id) {
+                self.loaded -= u32::from(flight.carriers.swap_remove(carrier).loaded);
                 self.aborts.push((id, *segment));
                 if flight.carriers.is_empty() {
                     lost.push(*segment);
@@ -51,7 +51,7 @@ impl Plan {
         match latency {
             Some(latency) => {
                 let was_usable = path.is_usable();
-                path.answered(latency, now);
+                path.answered(latency);
                 if !was_usable && path.is_usable() {
                     self.deal(now, Some(id), Why::Back);
                 }

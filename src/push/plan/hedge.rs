@@ -17,9 +17,9 @@ impl Plan {
         let slowest = self
             .flights
             .iter()
-            .filter(|(_, flight)| flight.carriers.len() < CARRIERS && flight.carriers.iter().all(|(c, _)| *c != id))
+            .filter(|(_, flight)| flight.carriers.len() < CARRIERS && flight.carriers.iter().all(|c| c.path != id))
             .map(|(segment, flight)| {
-                let left = flight.carriers.iter().map(|(carrier, since)| self.left(*carrier, *since, now));
+                let left = flight.carriers.iter().map(|carrier| self.left(carrier.path, carrier.since, now));
                 (left.fold(f64::INFINITY, f64::min), *segment)
             })
             .max_by(|a, b| a.0.total_cmp(&b.0))?;

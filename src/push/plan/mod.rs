@@ -24,6 +24,7 @@ mod change;
 mod deal;
 mod death;
 mod hedge;
+mod line;
 mod path;
 mod steer;
 #[cfg(test)]
@@ -41,6 +42,9 @@ use super::retry;
 use super::runs::Runs;
 use super::score::{Terms, Weights};
 use crate::content::Bitmap;
+
+/// Requests under way over all paths.
+const MOST: u32 = 128;
 
 /// How often the queues are dealt anew.
 pub const REBALANCE: Duration = Duration::from_secs(5);
@@ -84,7 +88,16 @@ pub enum Verdict {
 /// A segment under way.
 #[derive(Debug, Clone)]
 struct Flight {
-    carriers: Vec<(PathId, Instant)>,
+    carriers: Vec<Carrier>,
+}
+
+/// A request for a segment.
+#[derive(Debug, Clone, Copy)]
+struct Carrier {
+    path: PathId,
+    since: Instant,
+    /// Whether its bytes are still here; else the system has them all.
+    loaded: bool,
 }
 
 /// A path for people.
@@ -121,7 +134,7 @@ pub struct PathView {
 pub struct PlanConfig {
     /// Bytes per segment; the last one may be shorter.
     pub segment: u64,
-    /// Segments in flight over all paths.
+    /// Segments over all paths that may be in memory: those under way that the system does not have yet.
     pub in_flight: u32,
     /// A segment that fails [`retry::RETRIES`] times more ends the transfer. Else paths die and the
     /// transfer waits for one to come back.
@@ -138,6 +151,8 @@ pub struct Plan {
     config: PlanConfig,
     held: Bitmap,
     flights: BTreeMap<u32, Flight>,
+    /// Requests whose bytes are in memory.
+    loaded: u32,
     waiting: Vec<(Instant, u32)>,
     /// Queued while no path is usable.
     stranded: Runs,
@@ -156,6 +171,7 @@ impl Plan {
             config,
             held,
             flights: BTreeMap::new(),
+            loaded: 0,
             waiting: Vec::new(),
             stranded,
             failures: BTreeMap::new(),
@@ -182,6 +198,23 @@ impl Plan {
     /// Segments under way.
     pub fn in_flight(&self) -> Vec<u32> {
         self.flights.keys().copied().collect()
+    }
+
+    /// The paths in the order in which to ask for something that everything waits for: healthy ones first,
+    /// those that only help out (they may have collapsed) next, then dead ones, then disabled ones; the nearest first of each.
+    pub fn by_nearness(&self) -> Vec<PathId> {
+        let rank = |path: &Path| match path.standing {
+            _ if !path.enabled => 3,
+            Standing::Healthy => 0,
+            Standing::Degraded => 1,
+            Standing::Dead { .. } | Standing::Probing => 2,
+        };
+        let mut order: Vec<PathId> = (0..self.paths.len()).collect();
+        order.sort_by(|a, b| {
+            let (a, b) = (&self.paths[*a], &self.paths[*b]);
+            rank(a).cmp(&rank(b)).then(a.latency_ms.total_cmp(&b.latency_ms))
+        });
+        order
     }
 
     /// Everything is there.
@@ -211,7 +244,7 @@ impl Plan {
             share: path.share,
             queued: path.queue.len(),
             active: path.active,
-            window: path.window.size(segment),
+            window: path.window(segment, now),
             done: path.done,
             enabled: path.enabled,
             weight: path.weight,
@@ -222,8 +255,7 @@ impl Plan {
     /// What to send next; none: not now.
     pub fn next(&mut self, now: Instant) -> Option<Assignment> {
         self.wake(now);
-        let under_way: u32 = self.paths.iter().map(|path| path.active).sum();
-        if under_way >= self.config.in_flight {
+        if self.loaded >= self.config.in_flight || self.paths.iter().map(|path| path.active).sum::<u32>() >= MOST {
             return None;
         }
         let segment = self.config.segment;
@@ -231,7 +263,7 @@ impl Plan {
         let mut ready: Vec<(f64, PathId)> = (0..self.paths.len())
             .filter(|id| {
                 let path = &self.paths[*id];
-                let is_free = path.is_usable() && !path.rests(now) && path.active < path.window.size(segment);
+                let is_free = path.is_usable() && !path.rests(now) && path.active < path.window(segment, now);
                 is_free && !self.is_paced(path, now)
             })
             .map(|id| (self.paths[id].finish(segment, now), id))
@@ -254,11 +286,13 @@ impl Plan {
                 let path = &mut self.paths[id];
                 if path.active == 0 {
                     (path.quiet_since, path.last_byte) = (now, now);
+                    path.line.on_start(now);
                 }
                 path.active += 1;
                 path.taken += 1;
                 let flight = self.flights.entry(segment).or_insert_with(|| Flight { carriers: Vec::new() });
-                flight.carriers.push((id, now));
+                flight.carriers.push(Carrier { path: id, since: now, loaded: true });
+                self.loaded += 1;
                 self.pace(id, now);
                 return Some(Assignment { path: id, segment, hedge });
             }
@@ -313,15 +347,15 @@ impl Plan {
     pub fn on_held(&mut self, id: PathId, segment: u32, bytes: u64, took: Duration, now: Instant) -> bool {
         if let Some(path) = self.paths.get_mut(id) {
             path.attempted(false);
-            path.window.on_bytes(bytes, now);
-            path.window.on_success(bytes, took, now);
+            path.line.on_held(bytes, now);
+            path.latency_ms = path.latency_ms.min(took.as_secs_f64() * 1e3);
             path.quiet_since = now;
         }
         let Some(flight) = self.flights.remove(&segment) else { return false };
-        for (carrier, _) in flight.carriers {
-            self.released(carrier, now);
-            if carrier != id {
-                self.aborts.push((carrier, segment));
+        for carrier in flight.carriers {
+            self.released(carrier);
+            if carrier.path != id {
+                self.aborts.push((carrier.path, segment));
             }
         }
         self.failures.remove(&segment);
@@ -333,32 +367,37 @@ impl Plan {
         is_news
     }
 
-    /// A request of `path` is over.
-    fn released(&mut self, path: PathId, now: Instant) {
-        if let Some(path) = self.paths.get_mut(path) {
+    /// The system has all bytes of a request: memory has room for another.
+    pub fn on_handed(&mut self, id: PathId, segment: u32) {
+        let Some(flight) = self.flights.get_mut(&segment) else { return };
+        for carrier in flight.carriers.iter_mut().filter(|carrier| carrier.path == id) {
+            self.loaded -= u32::from(std::mem::take(&mut carrier.loaded));
+        }
+    }
+
+    /// A request is over.
+    fn released(&mut self, carrier: Carrier) {
+        self.loaded -= u32::from(carrier.loaded);
+        if let Some(path) = self.paths.get_mut(carrier.path) {
             path.active = path.active.saturating_sub(1);
-            if path.active == 0 {
-                path.window.on_idle(now);
-            }
         }
     }
 
     /// A segment did not get through over `path`. `random` is uniform in 0..1.
     pub fn on_failure(&mut self, id: PathId, segment: u32, failure: Failure, random: f64, now: Instant) -> Verdict {
         let Some(flight) = self.flights.get_mut(&segment) else { return Verdict::Covered };
-        let before = flight.carriers.len();
-        flight.carriers.retain(|(carrier, _)| *carrier != id);
-        if flight.carriers.len() == before {
+        let Some(carrier) = flight.carriers.iter().position(|carrier| carrier.path == id) else {
             return Verdict::Covered;
-        }
+        };
+        let carrier = flight.carriers.swap_remove(carrier);
         let is_alone = flight.carriers.is_empty();
         if is_alone {
             self.flights.remove(&segment);
         }
         let path = &mut self.paths[id];
-        path.window.on_failure(path.active);
+        path.line.on_failure(path.active);
         path.attempted(true);
-        self.released(id, now);
+        self.released(carrier);
         let asked = match failure {
             Failure::Busy(asked) => asked,
             Failure::Broken | Failure::Answered => None,

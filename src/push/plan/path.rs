@@ -5,18 +5,17 @@ use std::time::{Duration, Instant};
 use super::super::retry;
 use super::super::runs::Runs;
 use super::super::score::{Figures, Terms, first_guess};
-use crate::swarm::window::Window;
+use super::line::Line;
 
-/// Segments in flight per path to start with, and at most.
-const INITIAL: u32 = 2;
-const CAP: u32 = 16;
 /// Weight of the past in the failure rate: about the last twenty attempts count.
 const MEMORY: f64 = 0.9;
 /// Failures in a row after which a path is dead.
 const DEADLY: u32 = 3;
-/// A path that moves nothing for this long, or for this many times what a segment should take, is dead.
-const SILENCE: Duration = Duration::from_secs(10);
+/// A path that moves nothing for this many times what it should take and round trips is dead; not before
+/// the first of these times, and not after the second.
 const SILENCE_FACTOR: f64 = 8.0;
+const SILENCE: Duration = Duration::from_secs(5);
+const LONGEST_SILENCE: Duration = Duration::from_secs(60);
 /// Latency that is assumed of a path before it was probed.
 const UNKNOWN_MS: f64 = 100.0;
 
@@ -41,7 +40,7 @@ pub enum Standing {
 pub(super) struct Path {
     pub standing: Standing,
     pub queue: Runs,
-    pub window: Window,
+    pub line: Line,
     /// Segments under way.
     pub active: u32,
     pub latency_ms: f64,
@@ -75,7 +74,7 @@ impl Path {
         let mut path = Self {
             standing: Standing::Dead { probe_at: now },
             queue: Runs::default(),
-            window: Window::new(INITIAL, CAP),
+            line: Line::default(),
             active: 0,
             latency_ms: UNKNOWN_MS,
             terms: Terms::default(),
@@ -95,15 +94,14 @@ impl Path {
             paced_until: None,
         };
         if let Some(latency) = latency {
-            path.answered(latency, now);
+            path.answered(latency);
         }
         path
     }
 
     /// A probe was answered.
-    pub fn answered(&mut self, latency: Duration, now: Instant) {
+    pub fn answered(&mut self, latency: Duration) {
         self.latency_ms = latency.as_secs_f64() * 1e3;
-        self.window.on_first_byte(latency, now);
         if !self.answers() {
             self.standing = Standing::Healthy;
             (self.failed_in_a_row, self.dead_probes, self.rests_until) = (0, 0, None);
@@ -143,13 +141,18 @@ impl Path {
     /// Bytes per second: measured, else guessed from the latency; and never more than its silence allows,
     /// so that a link that collapses is noticed before its next segment is through.
     pub fn rate(&self, segment: u64, now: Instant) -> f64 {
-        let rate = self.window.rate().unwrap_or_else(|| first_guess(self.latency_ms)).max(1.0);
+        let rate = self.line.rate().unwrap_or_else(|| first_guess(self.latency_ms)).max(1.0);
         if self.active == 0 {
             return rate;
         }
         let silence = now.saturating_duration_since(self.quiet_since).as_secs_f64() - self.latency_ms / 1e3;
         let under_way = (u64::from(self.active) * segment) as f64;
         if silence > 0.0 { rate.min(under_way / silence).max(1.0) } else { rate }
+    }
+
+    /// Requests that may be under way at once.
+    pub fn window(&self, segment: u64, now: Instant) -> u32 {
+        self.line.window(segment, self.latency_ms, now)
     }
 
     /// Seconds until another segment would be through, behind what is under way.
@@ -166,23 +169,16 @@ impl Path {
         if self.active == 0 || !self.is_usable() {
             return None;
         }
-        let rate = self.window.rate().unwrap_or_else(|| first_guess(self.latency_ms)).max(1.0);
-        let expected = (u64::from(self.active) * segment) as f64 / rate;
-        let patience = Duration::try_from_secs_f64(expected * SILENCE_FACTOR).unwrap_or(SILENCE * 6);
-        Some(self.quiet_since.max(self.last_byte) + patience.clamp(SILENCE, SILENCE * 6))
+        let rate = self.line.rate().unwrap_or_else(|| first_guess(self.latency_ms)).max(1.0);
+        let expected = (u64::from(self.active) * segment) as f64 / rate + self.latency_ms / 1e3;
+        let patience = Duration::try_from_secs_f64(expected * SILENCE_FACTOR).unwrap_or(LONGEST_SILENCE);
+        Some(self.quiet_since.max(self.last_byte) + patience.clamp(SILENCE, LONGEST_SILENCE))
     }
 
     /// Dead from now on; probed after a pause that grows.
     pub fn die(&mut self, pace: retry::Pace, now: Instant, random: f64) {
         self.standing = Standing::Dead { probe_at: now + pace.probe_pause(self.dead_probes, random) };
         self.dead_probes += 1;
-        self.share = 0.0;
-        self.idle(now);
-    }
-
-    /// Nothing is under way any more.
-    pub fn idle(&mut self, now: Instant) {
-        self.active = 0;
-        self.window.on_idle(now);
+        (self.share, self.active) = (0.0, 0);
     }
 }

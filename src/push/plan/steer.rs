@@ -22,7 +22,7 @@ impl Plan {
             return self.deal(now, Some(id), Why::Enabled);
         }
         path.share = 0.0;
-        path.idle(now);
+        path.active = 0;
         self.take_back(id, now, Why::Disabled);
     }
 

@@ -23,8 +23,10 @@ impl Plan {
         self.stranded.iter().for_each(&mut see);
         self.paths.iter().for_each(|path| path.queue.iter().for_each(&mut see));
         assert!(seen.iter().all(|n| *n == 1), "{seen:?}");
+        let loaded = self.flights.values().flat_map(|f| &f.carriers).filter(|c| c.loaded).count();
+        assert_eq!(self.loaded as usize, loaded);
         for (id, path) in self.paths.iter().enumerate() {
-            let active = self.flights.values().filter(|f| f.carriers.iter().any(|(c, _)| *c == id)).count();
+            let active = self.flights.values().filter(|f| f.carriers.iter().any(|c| c.path == id)).count();
             assert_eq!(path.active as usize, active, "path {id}");
             assert!(path.is_usable() || path.queue.is_empty(), "a dead path has nothing");
         }
@@ -129,6 +131,72 @@ fn a_collapse_and_a_death_cost_little() {
         assert_eq!(moved, 1);
         assert!(took <= ideal * 1.05, "{took} s, ideal {ideal}");
     }
+}
+
+#[test]
+fn memory_counts_what_the_system_does_not_have_yet() {
+    let now = Instant::now();
+    let mut plan = Plan::new(config(2), Bitmap::empty(50), now);
+    plan.add_path(Some(ms(600)), now);
+    let first = plan.next(now).unwrap();
+    let second = plan.next(now).unwrap();
+    assert_eq!(plan.next(now), None, "memory is full");
+    plan.on_handed(0, first.segment);
+    plan.on_handed(0, first.segment);
+    plan.check();
+    assert!(plan.next(now).is_some(), "one more, though none is acknowledged");
+    assert_eq!(plan.next(now), None);
+    plan.on_failure(0, second.segment, Failure::Broken, 0.5, now);
+    plan.check();
+    plan.kill(0, "for the test", 0.5, now);
+    plan.check();
+    assert_eq!(plan.loaded, 0);
+}
+
+#[test]
+fn what_everything_waits_for_is_asked_over_a_path_that_works() {
+    let now = Instant::now();
+    let mut plan = Plan::new(config(64), Bitmap::empty(200), now);
+    for latency in [5, 80, 20, 1] {
+        plan.add_path(Some(ms(latency)), now);
+    }
+    plan.kill(3, "for the test", 0.5, now);
+    // The nearest of the rest collapses: what it has stays where it is, the others go on.
+    let mut at = now;
+    for _ in 0..60 {
+        at += ms(100);
+        for a in std::iter::from_fn(|| plan.next(at)).collect::<Vec<_>>() {
+            if a.path != 0 {
+                plan.on_held(a.path, a.segment, MIB, ms(90), at);
+            }
+        }
+    }
+    assert_eq!(plan.views(at)[0].standing, Standing::Degraded);
+    let order = plan.by_nearness();
+    assert_eq!(order.last(), Some(&3), "the dead one comes last: {order:?}");
+    assert_eq!(order[2], 0, "the one that collapsed comes after those that work: {order:?}");
+}
+
+#[test]
+fn a_path_that_falls_silent_is_given_up_within_seconds() {
+    let now = Instant::now();
+    let mut plan = Plan::new(config(64), Bitmap::empty(100), now);
+    plan.add_path(Some(ms(10)), now);
+    plan.add_path(Some(ms(10)), now);
+    let mut at = now;
+    for round in 0..70 {
+        at += ms(100);
+        for a in std::iter::from_fn(|| plan.next(at)).collect::<Vec<_>>() {
+            if a.path == 1 || round < 5 {
+                plan.on_held(a.path, a.segment, MIB, ms(90), at);
+            }
+        }
+        plan.tick(0.5, at);
+        plan.check();
+    }
+    let views = plan.views(at);
+    assert!(matches!(views[0].standing, Standing::Dead { .. }), "{views:?}");
+    assert!(plan.is_done(), "the other one has it all");
 }
 
 #[test]
@@ -308,7 +376,7 @@ proptest! {
         held in prop::collection::vec(0u32..40, 0..10),
         paths in 1usize..5,
         gives_up in any::<bool>(),
-        steps in prop::collection::vec((0u8..16, any::<prop::sample::Index>(), 0u64..4_000), 0..300)
+        steps in prop::collection::vec((0u8..17, any::<prop::sample::Index>(), 0u64..4_000), 0..300)
     ) {
         let mut now = Instant::now();
         let mut map = Bitmap::empty(segments);
@@ -346,6 +414,10 @@ proptest! {
                 11 => plan.set_enabled(path, false, now),
                 12 | 13 => plan.set_enabled(path, true, now),
                 14 => plan.set_weight(path, 0.1 * wait as f64, now),
+                15 if !flying.is_empty() => {
+                    let (path, segment) = flying[which.index(flying.len())];
+                    plan.on_handed(path, segment);
+                }
                 _ => plan.tick(0.5, now),
             }
             for gone in plan.take_aborts() {
