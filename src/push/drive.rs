@@ -460,7 +460,7 @@ impl Drive {
         &mut self,
         digests: &[Digest],
     ) -> Result<Option<Result<Assembled, Vec<std::ops::Range<u32>>>>, PushError> {
-        let order = self.plan.by_nearness();
+        let order = self.plan.by_nearness(Instant::now());
         let asks = |n: usize| self.wires[order[n % order.len()]].assemble(&self.common.upload, digests);
         let mut asking = FuturesUnordered::new();
         let (mut asked_so_far, mut failures) = (0, 0u32);

@@ -58,8 +58,8 @@ impl Line {
         self.since.get_or_insert(now);
     }
 
-    /// A segment of `bytes` was acknowledged.
-    pub fn on_held(&mut self, bytes: u64, now: Instant) {
+    /// A segment of `bytes` was acknowledged, `took` after it was sent: that alone is no more than the line can do.
+    pub fn on_held(&mut self, bytes: u64, took: Duration, now: Instant) {
         self.allowance = self.allowance.map(|allowance| allowance + 1).filter(|allowance| *allowance < CAP);
         self.acks.push_back((now, bytes));
         self.bytes += bytes;
@@ -72,7 +72,8 @@ impl Line {
         }
         let passed = self.acks.front().map_or(Duration::ZERO, |(at, _)| now.saturating_duration_since(*at));
         if !passed.is_zero() && self.bytes > 0 {
-            self.rate = Some(self.bytes as f64 / passed.as_secs_f64());
+            let least = if took.is_zero() { 0.0 } else { bytes as f64 / took.as_secs_f64() };
+            self.rate = Some((self.bytes as f64 / passed.as_secs_f64()).max(least));
         }
     }
 
@@ -106,6 +107,10 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
 
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
     #[test]
     fn bunches_do_not_look_like_a_line_rate() {
         let start = Instant::now();
@@ -113,13 +118,13 @@ mod tests {
         line.on_start(start);
         // Four at once every 400 ms: 10 MiB/s.
         for bunch in 1..20 {
-            (0..4).for_each(|n| line.on_held(MIB, start + Duration::from_millis(bunch * 400 + n)));
+            (0..4).for_each(|n| line.on_held(MIB, ms(400), start + ms(bunch * 400 + n)));
             let rate = line.rate().unwrap() / (10 * MIB) as f64;
             assert!((0.75..1.3).contains(&rate), "bunch {bunch}: {rate}");
         }
         // A pause without work does not count.
         line.on_start(start + Duration::from_secs(100));
-        line.on_held(MIB, start + Duration::from_millis(100_100));
+        line.on_held(MIB, ms(100), start + ms(100_100));
         assert_eq!(line.rate(), Some((10 * MIB) as f64));
     }
 
@@ -130,7 +135,7 @@ mod tests {
         let at = |rate: u64, latency_ms: f64| {
             let mut line = Line::default();
             line.on_start(start);
-            (1..=10).for_each(|n| line.on_held(rate, start + Duration::from_secs(n)));
+            (1..=10).for_each(|n| line.on_held(rate, ms(1_000), start + ms(n * 1_000)));
             line.window(MIB, latency_ms, later)
         };
         assert_eq!(at(600_000_000, 0.2), 2, "next door");
@@ -143,7 +148,7 @@ mod tests {
         assert_eq!(line.window(MIB, 600.0, later), 3, "but not for long, if nothing comes of it");
         line.on_failure(18);
         assert_eq!(line.window(MIB, 600.0, start), 9);
-        line.on_held(MIB, start);
+        line.on_held(MIB, ms(0), start);
         assert_eq!(line.window(MIB, 600.0, start), 10);
     }
 }

@@ -201,8 +201,9 @@ impl Plan {
     }
 
     /// The paths in the order in which to ask for something that everything waits for: healthy ones first,
-    /// those that only help out (they may have collapsed) next, then dead ones, then disabled ones; the nearest first of each.
-    pub fn by_nearness(&self) -> Vec<PathId> {
+    /// those that only help out (they may have collapsed) next, then dead ones, then disabled ones. The
+    /// nearest of the healthy ones comes first; of the others the one that moves most.
+    pub fn by_nearness(&self, now: Instant) -> Vec<PathId> {
         let rank = |path: &Path| match path.standing {
             _ if !path.enabled => 3,
             Standing::Healthy => 0,
@@ -212,7 +213,11 @@ impl Plan {
         let mut order: Vec<PathId> = (0..self.paths.len()).collect();
         order.sort_by(|a, b| {
             let (a, b) = (&self.paths[*a], &self.paths[*b]);
-            rank(a).cmp(&rank(b)).then(a.latency_ms.total_cmp(&b.latency_ms))
+            let better = match rank(a) {
+                0 => a.latency_ms.total_cmp(&b.latency_ms),
+                _ => b.rate(self.config.segment, now).total_cmp(&a.rate(self.config.segment, now)),
+            };
+            rank(a).cmp(&rank(b)).then(better)
         });
         order
     }
@@ -347,7 +352,7 @@ impl Plan {
     pub fn on_held(&mut self, id: PathId, segment: u32, bytes: u64, took: Duration, now: Instant) -> bool {
         if let Some(path) = self.paths.get_mut(id) {
             path.attempted(false);
-            path.line.on_held(bytes, now);
+            path.line.on_held(bytes, took, now);
             path.latency_ms = path.latency_ms.min(took.as_secs_f64() * 1e3);
             path.quiet_since = now;
         }
