@@ -200,28 +200,6 @@ impl Plan {
         self.flights.keys().copied().collect()
     }
 
-    /// The paths in the order in which to ask for something that everything waits for: healthy ones first,
-    /// those that only help out (they may have collapsed) next, then dead ones, then disabled ones. The
-    /// nearest of the healthy ones comes first; of the others the one that moves most.
-    pub fn by_nearness(&self, now: Instant) -> Vec<PathId> {
-        let rank = |path: &Path| match path.standing {
-            _ if !path.enabled => 3,
-            Standing::Healthy => 0,
-            Standing::Degraded => 1,
-            Standing::Dead { .. } | Standing::Probing => 2,
-        };
-        let mut order: Vec<PathId> = (0..self.paths.len()).collect();
-        order.sort_by(|a, b| {
-            let (a, b) = (&self.paths[*a], &self.paths[*b]);
-            let better = match rank(a) {
-                0 => a.latency_ms.total_cmp(&b.latency_ms),
-                _ => b.rate(self.config.segment, now).total_cmp(&a.rate(self.config.segment, now)),
-            };
-            rank(a).cmp(&rank(b)).then(better)
-        });
-        order
-    }
-
     /// Everything is there.
     pub fn is_done(&self) -> bool {
         self.held.is_full()
