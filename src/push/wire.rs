@@ -154,10 +154,8 @@ impl Wire {
         }
         let (endpoint, is_http2) = spec.base();
         if is_http2 {
-            client = client
-                .http2_prior_knowledge()
-                .http2_keep_alive_interval(KEEPALIVE)
-                .http2_keep_alive_timeout(KEEPALIVE);
+            client =
+                client.http2_prior_knowledge().http2_keep_alive_interval(KEEPALIVE).http2_keep_alive_timeout(KEEPALIVE);
         }
         if !endpoint.starts_with("https:") {
             // Reading the system's certificates takes time and memory.
