@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::Preview;
+use super::{InterfaceRow, Preview};
 use crate::content::ContentId;
 
 /// Names a transfer on its node; small numbers, never reused.
@@ -203,6 +203,11 @@ pub enum Command {
     PreviewShare(ShareRequest),
     /// Push a path to another node → [`Reply::Added`].
     Send(SendRequest),
+    /// Say what [`Command::Send`] would do: probes the ways, asks the receiver, and sends nothing →
+    /// [`Reply::Preview`].
+    PreviewSend(SendRequest),
+    /// List what a push can leave by → [`Reply::Interfaces`].
+    Interfaces,
     /// Take a path of a push out, let it work again, or give it a weight: at once, and kept.
     SetPath {
         /// Which push.
@@ -311,6 +316,11 @@ pub enum Reply {
     Kept(Kept),
     /// What a command would do.
     Preview(Preview),
+    /// Ways out of the node's machine.
+    Interfaces {
+        /// Those with an address, loopback last.
+        interfaces: Vec<InterfaceRow>,
+    },
 }
 
 /// What was left where a content's data was to be deleted.

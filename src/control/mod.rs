@@ -25,7 +25,7 @@ pub use command::{
 };
 pub use detail::{Bits, PeerRow, PeerState, TrackerRow, TransferDetail};
 pub use preview::Preview;
-pub use push::{PathChange, PathChoice, PathChoices, PathRow, PathState};
+pub use push::{InterfaceRow, PathChange, PathChoice, PathChoices, PathPreview, PathRow, PathState};
 pub use snapshot::{
     BanRow, Direction, LogLevel, LogLine, NodeInfo, NodeRow, Snapshot, StrategyRow, TransferKind, TransferRow,
     TransferState,

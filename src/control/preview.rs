@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::TransferId;
+use super::{PathPreview, TransferId};
 
-/// What adding or sharing something would do now. Facts at the moment of asking: nothing is
+/// What adding, sharing or sending something would do now. Facts at the moment of asking: nothing is
 /// reserved, nothing is written.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -23,14 +23,22 @@ pub struct Preview {
     pub strategy: String,
     /// Why that one, in words.
     pub why: String,
-    /// Where it lies or will lie on the node's disk.
+    /// Where it lies or will lie on the node's disk; of a push, under the receiver's root.
     pub path: String,
-    /// Free bytes there, where they matter.
+    /// Free bytes there, where they matter and are known.
     pub disk_free: Option<u64>,
     /// A transfer that does this already: it would go on.
     pub existing: Option<TransferId>,
     /// The name is taken where it would appear.
     pub taken: bool,
+    /// The ways that a push would take.
+    pub paths: Vec<PathPreview>,
+    /// Bytes per segment of a push.
+    pub segment: u64,
+    /// Why the receiver would not take it, in its words; empty if it would, or was not asked.
+    pub refusal: String,
+    /// Bytes per second that an earlier push over these ways had, if there was one.
+    pub rate: Option<u64>,
 }
 
 impl Preview {

@@ -39,7 +39,7 @@ pub struct PathRow {
     pub probe_at_ms: Option<u64>,
     /// Median round trip in milliseconds.
     pub latency_ms: f64,
-    /// Bytes per second.
+    /// Bytes per second that leave over it; what it was last while the transfer does not run.
     pub rate: u64,
     /// Failures over attempts.
     pub error_rate: f64,
@@ -71,7 +71,7 @@ impl PathRow {
         if self.state != PathState::Disabled {
             self.state = PathState::Idle;
         }
-        (self.rate, self.share, self.queued, self.active, self.window) = (0, 0.0, 0, 0, 0);
+        (self.share, self.queued, self.active, self.window) = (0.0, 0, 0, 0);
         (self.assigned, self.probe_at_ms) = (self.bytes, None);
     }
 
@@ -122,3 +122,27 @@ impl Default for PathChoice {
 
 /// What was chosen for which path; others are as they come.
 pub type PathChoices = BTreeMap<String, PathChoice>;
+
+/// A way that a push would take, as it was probed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PathPreview {
+    /// Endpoint, and what it leaves by.
+    pub path: String,
+    /// The interface or address that it leaves by; none: the system chooses.
+    pub via: Option<String>,
+    /// Median round trip in microseconds; none: it does not answer.
+    pub latency_us: Option<u64>,
+    /// Why it does not answer; empty if it does.
+    pub error: String,
+}
+
+/// A way out of the node's machine.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct InterfaceRow {
+    /// As the system calls it: what `via` takes on Linux.
+    pub name: String,
+    /// Its addresses: what `via` takes everywhere.
+    pub addresses: Vec<String>,
+}

@@ -78,6 +78,8 @@ impl Core {
             Command::Add(request) => self.add(request).await,
             Command::Share(request) => self.share(request).await,
             Command::Send(request) => self.send(request).await,
+            Command::PreviewSend(request) => self.preview_send(request).await.map(Reply::Preview),
+            Command::Interfaces => super::interfaces::list().await,
             Command::SetPath { id, path, enabled, weight } => self.set_path(id, &path, enabled, weight).await,
             Command::Preview(request) => self.preview_add(&request).await.map(Reply::Preview),
             Command::PreviewShare(request) => self.preview_share(&request).await.map(Reply::Preview),

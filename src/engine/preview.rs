@@ -82,7 +82,7 @@ impl Core {
         Ok(preview)
     }
 
-    fn strategy_for(&self, job: &JobRecord, preview: &mut Preview) -> Result<(), CommandError> {
+    pub(super) fn strategy_for(&self, job: &JobRecord, preview: &mut Preview) -> Result<(), CommandError> {
         let strategy = self.strategies.choose(job).map_err(|why| error(CommandErrorKind::Conflict, why))?;
         preview.strategy = strategy.id().to_owned();
         preview.why = strategy.why(job);
@@ -123,7 +123,7 @@ fn free_at(dir: &Path) -> Option<u64> {
 
 /// The path itself, its bytes and files, and whether there are more. Links are not followed, as
 /// sharing does not follow them.
-fn count(path: &Path) -> std::io::Result<(PathBuf, u64, u64, bool)> {
+pub(super) fn count(path: &Path) -> std::io::Result<(PathBuf, u64, u64, bool)> {
     let path = std::fs::canonicalize(path)?;
     let meta = std::fs::metadata(&path)?;
     if !meta.is_dir() {

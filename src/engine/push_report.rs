@@ -31,7 +31,8 @@ pub(super) struct Shown {
     before: (u64, u64, f64),
     started: Instant,
     started_ms: u64,
-    flow: Mutex<Flow>,
+    /// Of all, and of each path.
+    flows: Mutex<(Flow, Vec<Flow>)>,
 }
 
 impl Shown {
@@ -48,7 +49,7 @@ impl Shown {
             before: (row.bytes_up, row.wire_bytes, row.duration_s),
             started,
             started_ms: crate::clock::unix_ms(),
-            flow: Mutex::new(Flow::new(started)),
+            flows: Mutex::new((Flow::new(started), vec![Flow::new(started); paths.len()])),
         }
     }
 
@@ -59,8 +60,8 @@ impl Shown {
         (self.started_ms + later).saturating_sub(earlier)
     }
 
-    fn path(&self, spec: &PathSpec, news: &PathNews) -> PathRow {
-        let PathNews { view, bytes, note } = news;
+    fn path(&self, spec: &PathSpec, news: &PathNews, rate: u64) -> PathRow {
+        let PathNews { view, bytes, note, .. } = news;
         let mut row = PathRow {
             path: spec.to_string(),
             via: spec.via.clone(),
@@ -74,7 +75,7 @@ impl Shown {
             weight: (view.weight != 1.0).then_some(view.weight),
             probe_at_ms: None,
             latency_ms: view.latency_ms,
-            rate: if view.active > 0 { view.rate as u64 } else { 0 },
+            rate,
             error_rate: view.error_rate,
             score: view.terms.score,
             terms: (view.terms.throughput, view.terms.latency, view.terms.errors),
@@ -137,14 +138,26 @@ impl Ledger for Shown {
     }
 
     fn show(&self, p: Progress) {
+        let now = Instant::now();
+        let (rate, smooth, idle, rates) = {
+            let mut flows = self.flows.lock().unwrap_or_else(PoisonError::into_inner);
+            let (flow, flows) = &mut *flows;
+            flow.add(p.sent.saturating_sub(flow.total()), now);
+            let each = flows.iter_mut().zip(&p.paths).map(|(flow, path)| {
+                flow.add(path.sent.saturating_sub(flow.total()), now);
+                flow.now(now)
+            });
+            let rates: Vec<u64> = each.collect();
+            (flow.now(now), flow.smooth(now), flow.idle(now), rates)
+        };
         if let Some((have, in_flight)) = &p.pieces {
-            let peers = self.paths.iter().zip(&p.paths).map(|(spec, path)| PeerRow {
+            let peers = self.paths.iter().zip(&p.paths).zip(&rates).map(|((spec, path), rate)| PeerRow {
                 endpoint: spec.to_string(),
                 state: match path.view.standing {
                     Standing::Healthy | Standing::Degraded => PeerState::Connected,
                     Standing::Dead { .. } | Standing::Probing => PeerState::Failing,
                 },
-                rate_up: path.view.rate as u64,
+                rate_up: *rate,
                 bytes_up: path.bytes,
                 rtt_ms: Some(path.view.latency_ms),
                 active: path.view.active,
@@ -165,16 +178,10 @@ impl Ledger for Shown {
                 files: self.files.clone(),
             }));
         }
-        let now = Instant::now();
-        let (rate, smooth, idle) = {
-            let mut flow = self.flow.lock().unwrap_or_else(PoisonError::into_inner);
-            let news = p.sent.saturating_sub(flow.total());
-            flow.add(news, now);
-            (flow.now(now), flow.smooth(now), flow.idle(now))
-        };
         let reason = self.reason(&p);
         let changes = p.changes.iter().map(|change| self.change(change)).collect();
-        let paths: Vec<PathRow> = self.paths.iter().zip(&p.paths).map(|(spec, news)| self.path(spec, news)).collect();
+        let news = self.paths.iter().zip(&p.paths).zip(rates);
+        let paths: Vec<PathRow> = news.map(|((spec, news), rate)| self.path(spec, news, rate)).collect();
         self.shared.update(|row| {
             (row.done, row.pieces_done) = (p.held, p.segments);
             (row.rate_up, row.smooth_up) = (rate, smooth);

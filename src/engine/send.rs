@@ -1,6 +1,8 @@
 //! `Command::Send`: a push is added, or goes on.
 
-use super::commands::{Core, internal, new_record, queued};
+use std::path::Path;
+
+use super::commands::{Core, Handle, internal, new_record, queued};
 use super::send_job::destination;
 use super::steer::paths_at_rest;
 use super::transfer::Order;
@@ -37,16 +39,7 @@ impl Core {
         let paths = found.paths.len() as u32;
         let priority = request.priority.map(PriorityClass::priority);
         let _one_at_a_time = self.adding.lock().await;
-        let again = {
-            let handles = self.lock();
-            let same = |job: &JobRecord| matches!(job, JobRecord::Send(send) if send.request.path == path && send.request.dest == request.dest);
-            let open = |phase| matches!(phase, Phase::Active | Phase::Paused | Phase::Failed);
-            let found = handles.values().find(|h| {
-                let record = h.shared.record();
-                same(&record.job) && open(record.phase)
-            });
-            found.cloned()
-        };
+        let again = self.find_send(&path, &request.dest);
         let Some(handle) = again else {
             let dir = path.parent().map(Into::into).unwrap_or_default();
             let job = JobRecord::Send(SendRecord { request, paths, ..SendRecord::default() });
@@ -76,5 +69,17 @@ impl Core {
         shared.update(queued);
         handle.send(if is_settled { Order::Resume } else { Order::Restart }).await?;
         Ok(Reply::Added { ids: vec![shared.id], contents: vec![] })
+    }
+
+    /// The push of this path to this destination that is not over.
+    pub(super) fn find_send(&self, path: &Path, dest: &str) -> Option<Handle> {
+        let same = |job: &JobRecord| matches!(job, JobRecord::Send(send) if send.request.path == path && send.request.dest == dest);
+        let open = |phase| matches!(phase, Phase::Active | Phase::Paused | Phase::Failed);
+        let handles = self.lock();
+        let found = handles.values().find(|handle| {
+            let record = handle.shared.record();
+            same(&record.job) && open(record.phase)
+        });
+        found.cloned()
     }
 }

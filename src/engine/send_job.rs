@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
+use reqwest::header::HeaderMap;
 use serde::Serialize;
 
 use super::fetch_job::blocking;
@@ -41,9 +42,14 @@ pub(super) fn destination(request: &SendRequest, name: &str) -> Result<Destinati
     resolve(&request.dest, &request.paths, &request.via, name)
 }
 
+/// A way to the receiver; `headers` go along with every request.
+pub(super) fn wires_of(path: &PathSpec, headers: HeaderMap) -> Result<Arc<Wire>, WireError> {
+    Wire::new(path, headers).map(Arc::new)
+}
+
 fn wires(job: &Job, paths: &[PathSpec]) -> Result<Vec<Arc<Wire>>, JobError> {
     let headers = job.services.swarm.client.node_headers();
-    let wire = |path| Wire::new(path, headers.clone()).map(Arc::new).map_err(|e| PushError::from(e).into());
+    let wire = |path| wires_of(path, headers.clone()).map_err(|e| PushError::from(e).into());
     paths.iter().map(wire).collect()
 }
 
@@ -304,7 +310,7 @@ struct Opening<'a> {
 }
 
 /// The body that opens an upload.
-fn description(send: &SendRecord, push: &PushRecord) -> Bytes {
+pub(super) fn description_of(send: &SendRecord, push: &PushRecord) -> Bytes {
     let policy = match send.request.on_taken {
         OnTaken::Refuse => "refuse",
         OnTaken::Overwrite => "overwrite",
@@ -337,7 +343,7 @@ async fn open(
     ways: &Ways,
     waits: bool,
 ) -> Result<Option<Opened>, JobError> {
-    let body = description(&request_of(&job.shared.record())?, push);
+    let body = description_of(&request_of(&job.shared.record())?, push);
     let (names, mut choices) = (names(paths), job.shared.choices.subscribe());
     let mut order: Vec<usize> = (0..ways.wires.len()).collect();
     order.sort_by_key(|n| ways.latencies[*n].unwrap_or(Duration::MAX));

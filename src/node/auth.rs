@@ -98,7 +98,7 @@ fn area(path: &str) -> Area {
 }
 
 fn is_upload(path: &str) -> bool {
-    ["/upload/", "/assemble/", "/tus"].iter().any(|prefix| path.starts_with(prefix))
+    path == "/upload" || ["/upload/", "/assemble/", "/tus"].iter().any(|prefix| path.starts_with(prefix))
 }
 
 /// Decides about every request of a node. Pure.
@@ -244,7 +244,13 @@ mod tests {
         // (method, path), then per gate: nothing shown, data key, control token, a wrong token.
         let routes = [("GET", "/swarm/piece/x/0"), ("POST", "/swarm/announce"), ("POST", "/probe"), ("GET", "/health")];
         let (metrics, rpc) = (("GET", "/metrics"), ("POST", "/rpc"));
-        let uploads = [("GET", "/upload/x"), ("PUT", "/upload/x/0"), ("POST", "/assemble/x"), ("HEAD", "/tus/x")];
+        let uploads = [
+            ("POST", "/upload"),
+            ("GET", "/upload/x"),
+            ("PUT", "/upload/x/0"),
+            ("POST", "/assemble/x"),
+            ("HEAD", "/tus/x"),
+        ];
         let expect = |gate: &Gate, (method, path): (&str, &str), codes: [u16; 4]| {
             let got = [None, Some(key.as_str()), Some(control.as_str()), Some("Bearer wrong-wrong-wrong-wrong")]
                 .map(|auth| status(gate, method, path, auth.map(|a| ("authorization", a)).as_slice()));

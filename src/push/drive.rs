@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
@@ -72,6 +72,8 @@ pub(crate) struct PathNews {
     pub view: PathView,
     /// Bytes acknowledged to it in this run.
     pub bytes: u64,
+    /// Payload that left over it in this run.
+    pub sent: u64,
     /// The last error.
     pub note: String,
 }
@@ -92,6 +94,8 @@ pub(crate) struct Drive {
     recording: Option<JoinHandle<Result<(), String>>>,
     notes: Vec<String>,
     acknowledged: Vec<u64>,
+    /// Payload that left over each path.
+    carried: Vec<Arc<AtomicU64>>,
     rng: fastrand::Rng,
     requests: u64,
     gives_up: bool,
@@ -179,6 +183,7 @@ impl Drive {
             unrecorded: Vec::new(),
             recording: None,
             acknowledged: vec![0; notes.len()],
+            carried: notes.iter().map(|_| Arc::default()).collect(),
             notes,
             rng: fastrand::Rng::new(),
             requests: 0,
@@ -288,7 +293,8 @@ impl Drive {
         while let Some(next) = self.plan.next(now) {
             let (path, segment) = (next.path, next.segment);
             let known = self.digests[segment as usize];
-            let moved = Reporter { moved: self.moved.0.clone(), path, segment };
+            let carried = self.carried[path].clone();
+            let moved = Reporter { moved: self.moved.0.clone(), carried, path, segment };
             let sending = send(self.common.clone(), self.wires[path].clone(), segment, known, moved);
             let task = self.tasks.spawn(async move { Event::Sent(path, segment, sending.await) });
             self.aborts.insert((path, segment), task);
@@ -386,14 +392,19 @@ impl Drive {
         let sent = self.common.sent.load(Ordering::Relaxed);
         let cut_off = if self.plan.is_switched_off() {
             Some("every path is disabled: waiting for one to be enabled")
+        } else if self.plan.is_cut_off() && self.plan.has_disabled() {
+            Some("no path that is enabled answers: waiting for one to come back or to be enabled")
         } else if self.plan.is_cut_off() && !self.gives_up {
             Some("no path answers: waiting for one to come back")
         } else {
             None
         };
-        let news = self.acknowledged.iter().zip(&self.notes);
-        let paths = self.plan.views(now).into_iter().zip(news);
-        let paths = paths.map(|(view, (bytes, note))| PathNews { view, bytes: *bytes, note: note.clone() }).collect();
+        let paths = self.plan.views(now).into_iter().enumerate().map(|(path, view)| PathNews {
+            view,
+            bytes: self.acknowledged[path],
+            sent: self.carried[path].load(Ordering::Relaxed),
+            note: self.notes[path].clone(),
+        });
         let held = self.plan.held();
         let last = layout.piece_count().saturating_sub(1);
         let short = if held.get(last) { layout.piece_length() - layout.piece_size(last) } else { 0 };
@@ -402,7 +413,7 @@ impl Drive {
             segments: held.count(),
             sent,
             wire: sent + self.requests * HEADERS,
-            paths,
+            paths: paths.collect(),
             pieces: self.ledger.wants_pieces().then(|| (held.clone(), self.plan.in_flight())),
             changes: self.plan.changes().cloned().collect(),
             cut_off,

@@ -46,12 +46,15 @@ pub(super) enum Moved {
 /// Tells of one request what moves.
 pub(super) struct Reporter {
     pub moved: mpsc::Sender<Moved>,
+    /// Payload that left over the path.
+    pub carried: Arc<AtomicU64>,
     pub path: PathId,
     pub segment: u32,
 }
 
 impl Reporter {
-    fn some(&self) {
+    fn some(&self, bytes: u64) {
+        self.carried.fetch_add(bytes, Ordering::Relaxed);
         // A full channel says that something moves, too.
         let _ = self.moved.try_send(Moved::Some(self.path));
     }
@@ -111,7 +114,7 @@ pub(super) async fn send(
             }
             common.sent.fetch_add(length, Ordering::Relaxed);
             *last.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Instant::now();
-            moved.some();
+            moved.some(length);
         }
         drop((feed, rest));
         // Ends with the last view of the bytes.

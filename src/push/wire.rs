@@ -96,6 +96,13 @@ pub struct Opened {
     pub state: String,
 }
 
+/// What a receiver says of an upload that was not begun.
+#[derive(Debug, Deserialize)]
+pub struct Checked {
+    /// Bytes free there, less what is promised to others.
+    pub free: u64,
+}
+
 /// How an upload ended.
 #[derive(Debug, Deserialize)]
 pub struct Assembled {
@@ -208,6 +215,16 @@ impl Wire {
     /// No answer, or a refusal.
     pub async fn open(&self, upload: &str, description: Bytes) -> Result<Opened, WireError> {
         let request = self.client.post(self.url(&format!("/upload/{upload}"))?).headers(self.headers.clone());
+        let request = request.header(CONTENT_TYPE, "application/json").timeout(OPEN_TIMEOUT).body(description);
+        parse(&read_capped(checked(request.send().await?).await?).await?)
+    }
+
+    /// Asks whether such an upload would be taken; nothing is begun.
+    ///
+    /// # Errors
+    /// No answer, or a refusal; [`WireError::Unknown`] of a node that cannot be asked.
+    pub async fn check(&self, description: Bytes) -> Result<Checked, WireError> {
+        let request = self.client.post(self.url("/upload")?).headers(self.headers.clone());
         let request = request.header(CONTENT_TYPE, "application/json").timeout(OPEN_TIMEOUT).body(description);
         parse(&read_capped(checked(request.send().await?).await?).await?)
     }

@@ -31,6 +31,8 @@ pub(super) const COMMANDS: &[CommandMethod] = &[
     CommandMethod { name: "swarm.share", tag: "share", known: SHARE },
     CommandMethod { name: "swarm.preview", tag: "preview_share", known: SHARE },
     CommandMethod { name: "transport.send", tag: "send", known: SEND },
+    CommandMethod { name: "transport.preview", tag: "preview_send", known: SEND },
+    CommandMethod { name: "node.interfaces", tag: "interfaces", known: &[] },
     CommandMethod { name: "transport.path", tag: "set_path", known: &["id", "path", "enabled", "weight"] },
     CommandMethod { name: "transfer.pause", tag: "pause", known: IDS },
     CommandMethod { name: "transfer.resume", tag: "resume", known: IDS },
@@ -108,8 +110,10 @@ impl CommandMethod {
             Command::Share(share) | Command::PreviewShare(share) if share.path.as_os_str().is_empty() => {
                 Err("`path` is missing".into())
             }
-            Command::Send(send) if send.path.as_os_str().is_empty() => Err("`path` is missing".into()),
-            Command::Send(send) if send.dest.is_empty() => Err("`dest` is missing".into()),
+            Command::Send(send) | Command::PreviewSend(send) if send.path.as_os_str().is_empty() => {
+                Err("`path` is missing".into())
+            }
+            Command::Send(send) | Command::PreviewSend(send) if send.dest.is_empty() => Err("`dest` is missing".into()),
             Command::SetPath { enabled: None, weight: None, .. } => {
                 Err("nothing to change: give `enabled`, `weight` (0.1 to 10) or both".into())
             }
@@ -169,6 +173,8 @@ mod tests {
             }),
             Command::Share(ShareRequest { path: "/p".into(), ratio: Some(1.5), ..ShareRequest::default() }),
             Command::Send(SendRequest { path: "/p".into(), dest: "http://h/".into(), ..SendRequest::default() }),
+            Command::PreviewSend(SendRequest { path: "/p".into(), dest: "http://h/".into(), ..SendRequest::default() }),
+            Command::Interfaces,
             Command::SetPath {
                 id: TransferId(3),
                 path: "h:1 via eth0".into(),

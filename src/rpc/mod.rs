@@ -23,8 +23,10 @@
 //! | `node.info` | | [`NodeInfo`](crate::control::NodeInfo) |
 //! | `node.snapshot` | `focus?` | [`Snapshot`](crate::control::Snapshot) |
 //! | `node.drain` | `on`: begin nothing more, or begin again | `{"reply":"done"}` |
+//! | `node.interfaces` | | `{"reply":"interfaces","interfaces":[{"name":…,"addresses":[…]}…]}`: what a push can leave by |
 //! | `node.log_level` | `filter` | `{"reply":"done"}` |
 //! | `transport.send` | the fields of [`SendRequest`](crate::control::SendRequest) | `{"reply":"added",…}` |
+//! | `transport.preview` | those of `transport.send` | `{"reply":"preview",…}`: the ways are probed, nothing is sent |
 //! | `transport.path` | `id`, `path` (as the row calls it), `enabled?`, `weight?`: 0.1 to 10 | `{"reply":"done"}` |
 //! | `transport.stats` | | `{"node":…,"transfers":[…]}`: rates, bytes |
 //! | `transport.config` | | `{"strategies":[…]}` |

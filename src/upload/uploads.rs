@@ -181,9 +181,24 @@ impl Uploads {
                 Err(upload.conflict("an upload of that name is under way with another description"))
             };
         }
+        let (mut upload, _) = self.admitted(id, description)?;
+        // Left by a record that is lost: nothing of it counts.
+        let files = upload.files();
+        files.delete_named(&partial_name(id))?;
+        let record = |number| Record { number: Some(number), ..upload.record() };
+        let number = self.home.state.put_upload(id, record, &upload.brief.with_entries(files.manifest()))?;
+        upload.number = number;
+        let upload = Arc::new(upload);
+        self.forget_some()?;
+        self.lock().insert(id.to_owned(), upload.clone());
+        Ok(Opened { upload, new: true })
+    }
+
+    /// An upload that could begin now, and the bytes that are free for it.
+    fn admitted(&self, id: &str, description: Description) -> Result<(Upload, u64), UploadError> {
         let target = description.check()?;
         let others: Vec<Claim> = self.lock().values().filter_map(|upload| upload.claim()).collect();
-        let mut upload = self.make(id, target, Vec::new());
+        let upload = self.make(id, target, Vec::new());
         let (files, brief) = (upload.files(), &upload.brief);
         let free = files.free_space().map_err(|error| UploadError::Disk(error.to_string()))?;
         admission::admit(&upload.path, files.manifest(), brief.policy, &others, &self.limits, free)?;
@@ -191,15 +206,19 @@ impl Uploads {
         if brief.policy == Policy::Refuse && files.identity(&upload.path).is_some() {
             return Err(UploadError::Taken(format!("{:?} is taken", name::excerpt(&brief.path))));
         }
-        // Left by a record that is lost: nothing of it counts.
-        files.delete_named(&partial_name(id))?;
-        let record = |number| Record { number: Some(number), ..upload.record() };
-        let number = self.home.state.put_upload(id, record, &brief.with_entries(files.manifest()))?;
-        upload.number = number;
-        let upload = Arc::new(upload);
-        self.forget_some()?;
-        self.lock().insert(id.to_owned(), upload.clone());
-        Ok(Opened { upload, new: true })
+        let promised = others.iter().map(|other| other.missing).fold(0, u64::saturating_add);
+        Ok((upload, free.saturating_sub(promised)))
+    }
+
+    /// The bytes that are free for such an upload; nothing is begun.
+    ///
+    /// # Errors
+    /// Why it would not be taken.
+    pub async fn check(self: &Arc<Self>, description: Description) -> Result<u64, UploadError> {
+        let uploads = self.clone();
+        let checked = tokio::task::spawn_blocking(move || uploads.admitted("check", description)).await;
+        let checked = checked.unwrap_or_else(|error| Err(UploadError::Disk(format!("internal: {error}"))));
+        checked.map(|(_, free)| free)
     }
 
     /// Forgets those that ended first where too many are remembered.

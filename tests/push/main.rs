@@ -16,7 +16,8 @@ use common::{TestNode, noise_file};
 use receiver::Receiver;
 use relay::Relay;
 use skep_engine::control::{
-    Command, Direction, PathState, SendRequest, SendStrategy, TransferId, TransferRow, TransferState,
+    Command, CommandErrorKind, Direction, PathState, Preview, Reply, SendRequest, SendStrategy, TransferId,
+    TransferRow, TransferState,
 };
 use skep_engine::push::retry::Pace;
 
@@ -238,5 +239,48 @@ async fn a_limit_holds_and_a_wrong_destination_is_refused() {
     for bad in ["ftp://h/", "", "http://h/?q", "http://h/a%00"] {
         let request = SendRequest { path: file.clone(), dest: bad.into(), ..SendRequest::default() };
         node.control.command(Command::Send(request)).await.unwrap_err();
+    }
+}
+
+async fn preview(node: &TestNode, request: SendRequest) -> Preview {
+    match node.control.command(Command::PreviewSend(request)).await.unwrap() {
+        Reply::Preview(preview) => preview,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn what_a_push_would_do_is_told_and_nothing_is_sent() {
+    let (node, receiver, dir) = (TestNode::start().await, TestNode::start().await, tempfile::tempdir().unwrap());
+    let address = receiver.url().trim_start_matches("http://").parse().unwrap();
+    let (relay, gone) = (Relay::to(address).await, Relay::to(address).await);
+    gone.cut();
+    let file = noise_file(dir.path(), "a b.bin", 3_000_000);
+    let request = SendRequest {
+        path: file.clone(),
+        dest: format!("{}/in/", receiver.url()),
+        paths: vec![relay.url(), gone.url()],
+        ..SendRequest::default()
+    };
+    let told = preview(&node, request.clone()).await;
+    assert_eq!((told.size, told.files, told.path.as_str(), told.segment), (3_000_000, 1, "in/a b.bin", 1 << 20));
+    assert_eq!(told.strategy, "transit-multipath-parallel");
+    assert_eq!((told.why.as_str(), told.existing, told.rate), ("2 of 3 paths answer", None, None));
+    let answers: Vec<bool> = told.paths.iter().map(|path| path.latency_us.is_some()).collect();
+    assert_eq!(answers, [true, true, false]);
+    assert!(told.paths[0].error.is_empty() && !told.paths[2].error.is_empty(), "{told:#?}");
+    assert!(told.disk_free.is_some_and(|free| free > 3_000_000) && told.refusal.is_empty(), "{told:#?}");
+    assert!(std::fs::read_dir(receiver.root()).unwrap().next().is_none(), "nothing is begun there");
+    // Once it stands there, the receiver says what opening the upload would meet.
+    let id = node.added(Command::Send(request.clone())).await;
+    node.done(id).await;
+    let told = preview(&node, request.clone()).await;
+    assert!(told.refusal.contains("taken"), "{told:#?}");
+    for (request, kind) in [
+        (SendRequest { path: "/no/such/file".into(), ..request.clone() }, CommandErrorKind::NotFound),
+        (SendRequest { dest: "ftp://h/".into(), ..request }, CommandErrorKind::Invalid),
+    ] {
+        let error = node.control.command(Command::PreviewSend(request)).await.unwrap_err();
+        assert_eq!(error.kind, kind, "{error}");
     }
 }

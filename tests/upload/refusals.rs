@@ -193,3 +193,29 @@ async fn what_nobody_finishes_expires() {
     .await;
     assert!(names(&node.root()).is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whether_it_would_be_taken_can_be_asked_and_nothing_is_begun() {
+    let node = TestNode::start().await;
+    fs::write(node.root().join("taken"), b"mine").unwrap();
+    let ask = async |path: &str, size: u64, policy: &str| {
+        let client = Sender::file(&node, "x", "x", Vec::new()).client;
+        let body = json!({"version": 1, "path": path, "size": size, "segment_length": 1 << 22, "policy": policy});
+        answer(client.post(format!("{}/upload", node.url())).json(&body)).await
+    };
+    let (status, body) = ask("in/free", 1_000, "refuse").await;
+    assert!(status == 200 && body["free"].as_u64().unwrap() > 1_000, "{status} {body}");
+    for (path, size, policy, status, kind) in [
+        ("taken", 1, "refuse", 409, "conflict"),
+        ("taken", 1, "keep-both", 200, ""),
+        ("free", 1 << 42, "refuse", 507, "no-space"),
+        ("../x", 1, "refuse", 400, "bad-request"),
+    ] {
+        let (got, body) = ask(path, size, policy).await;
+        assert_eq!(got, status, "{path} {body}");
+        assert!(body["type"].as_str().unwrap_or("").ends_with(kind), "{body}");
+    }
+    assert!(!node.root().join("in").exists());
+    let left: Vec<_> = fs::read_dir(node.root()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(left, ["taken"], "nothing else was made");
+}

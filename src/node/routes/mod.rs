@@ -49,6 +49,7 @@ pub fn router(shared: Arc<Shared>, rpc: Option<Router>) -> Router {
         .route("/swarm/bitmap/{id}", get(bitmap::bitmap))
         .route("/swarm/file/{id}/{*path}", get(file::get).head(file::head))
         .route("/probe", head(probe::head).get(probe::source).post(probe::sink))
+        .route("/upload", post(upload::check))
         .route("/upload/{transfer}", get(upload::status).post(upload::open).delete(upload::remove))
         .route("/upload/{transfer}/{segment}", put(upload::segment))
         .route("/assemble/{transfer}", post(assemble::assemble))

@@ -61,6 +61,16 @@ pub async fn open(
     Ok((status, Json(upload.status(false))).into_response())
 }
 
+/// Says whether such an upload would be taken.
+pub async fn check(State(shared): State<Arc<Shared>>, request: Request) -> Result<Response, Problem> {
+    let uploads = shared.uploads()?;
+    let mut description = shared.document(request.into_body(), Description::from_reader).await?;
+    (description.metadata, description.part) = (None, false);
+    let free = uploads.check(description).await.map_err(problem)?;
+    let no_store = [(header::CACHE_CONTROL, "no-store")];
+    Ok((no_store, Json(serde_json::json!({ "free": free }))).into_response())
+}
+
 pub async fn status(
     State(shared): State<Arc<Shared>>,
     Path(id): Path<String>,

@@ -67,27 +67,19 @@ pub struct Change {
 pub(super) struct Changes(VecDeque<Change>);
 
 impl Changes {
-    /// Notes one. What happens by the clock takes the place of its like, and is nothing where nothing moved;
-    /// the same again is counted with what was before.
+    /// Notes one. What happens by the clock is nothing where nothing moved. The same again takes the place of
+    /// what was before, so that paths that change places with every segment push nothing else out.
     pub fn note(&mut self, change: Change) {
-        let is_routine = change.why == Why::Anew;
-        if is_routine && change.moved == 0 {
+        if change.why == Why::Anew && change.moved == 0 {
             return;
         }
-        match self.0.front_mut() {
-            Some(last) if is_routine && last.why == Why::Anew => *last = change,
-            Some(last) if (last.path, &last.why) == (change.path, &change.why) => {
-                *last = Change { moved: last.moved.saturating_add(change.moved), ..change };
-            }
-            _ => {
-                // The clock's own change is no news once there is a newer one.
-                if self.0.front().is_some_and(|last| last.why == Why::Anew) {
-                    self.0.pop_front();
-                }
-                self.0.truncate(CHANGES - 1);
-                self.0.push_front(change);
-            }
+        // The clock's own change is no news once there is a newer one.
+        if self.0.front().is_some_and(|last| last.why == Why::Anew) {
+            self.0.pop_front();
         }
+        self.0.retain(|old| (old.path, &old.why) != (change.path, &change.why));
+        self.0.truncate(CHANGES - 1);
+        self.0.push_front(change);
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Change> {
@@ -122,8 +114,10 @@ mod tests {
         assert_eq!(all, [(Why::Anew, 1, 99), (Why::Disabled, 4, 0)]);
         changes.note(change(100, start, Some(2), Why::Behind, 3));
         changes.note(change(101, start, Some(2), Why::Behind, 5));
+        changes.note(change(102, start, Some(3), Why::Behind, 1));
+        changes.note(change(103, start, Some(2), Why::Behind, 6));
         let all: Vec<_> = changes.iter().map(|c| (c.path, c.moved)).collect();
-        assert_eq!(all, [(Some(2), 8), (Some(1), 4)], "the same again is one");
+        assert_eq!(all, [(Some(2), 6), (Some(3), 1), (Some(1), 4)], "the same again is one");
         for at in 0..50 {
             changes.note(change(200 + at, start, Some(at as usize), Why::Back, 0));
         }

@@ -40,6 +40,11 @@ impl Plan {
         !self.paths.is_empty() && self.paths.iter().all(|path| !path.enabled)
     }
 
+    /// Some path may not work.
+    pub fn has_disabled(&self) -> bool {
+        self.paths.iter().any(|path| !path.enabled)
+    }
+
     /// The greatest weight of those that can be used.
     pub(super) fn top_weight(&self) -> f64 {
         self.paths.iter().filter(|path| path.is_usable()).map(|path| path.weight).fold(0.0, f64::max)

@@ -17,8 +17,8 @@ use skep::console::reduce::reduce;
 use skep::console::view;
 use skep_engine::content::Bitmap;
 use skep_engine::control::{
-    BanRow, Bits, Direction, LogLevel, LogLine, NodeRow, PeerRow, PeerState, Snapshot, TrackerRow, TransferDetail,
-    TransferId, TransferKind, TransferRow, TransferState,
+    BanRow, Bits, Direction, LogLevel, LogLine, NodeRow, PathChange, PathRow, PathState, PeerRow, PeerState, Snapshot,
+    TrackerRow, TransferDetail, TransferId, TransferKind, TransferRow, TransferState,
 };
 
 /// 2026-03-14 12:03:44 UTC.
@@ -169,6 +169,111 @@ pub fn busy() -> Snapshot {
         }]),
         log: Arc::new(log()),
     }
+}
+
+/// The busy node, with a push over four ways as its last transfer.
+pub fn pushing() -> Snapshot {
+    let path = |via: &str, state, rate: u64, latency_ms, terms: (f64, f64, f64)| PathRow {
+        path: format!("203.0.113.6:7070 via {via}"),
+        via: Some(via.into()),
+        state,
+        rate,
+        latency_ms,
+        terms,
+        score: 0.5 * terms.0 - 0.3 * terms.1 - 0.2 * terms.2,
+        error_rate: terms.2,
+        window: 6,
+        ..PathRow::default()
+    };
+    let works = |path: PathRow, share, bytes: u64, queued, active| PathRow {
+        share,
+        bytes,
+        queued,
+        active,
+        done: (bytes >> 21) as u32,
+        assigned: bytes + (u64::from(queued + active) << 21),
+        ..path
+    };
+    let paths = vec![
+        works(path("fibre", PathState::Healthy, 24_900_000, 12.0, (1.0, 0.08, 0.0)), 0.66, 1_912_000_000, 412, 5),
+        works(
+            PathRow { weight: Some(0.5), ..path("dsl0", PathState::Healthy, 6_100_000, 31.0, (0.49, 0.2, 0.0)) },
+            0.31,
+            540_000_000,
+            190,
+            4,
+        ),
+        works(path("sky", PathState::Degraded, 1_400_000, 612.0, (0.11, 1.0, 0.02)), 0.03, 96_000_000, 0, 6),
+        PathRow {
+            probe_at_ms: Some(WALL_MS + 3_200),
+            note: "nothing moved for 10 s".into(),
+            bytes: 31_000_000,
+            done: 14,
+            ..path("wwan0", PathState::Dead, 0, 140.0, (0.02, 0.4, 0.6))
+        },
+    ];
+    let change = |ago_s: u64, path, why: &str, moved, from: &[u32], to: &[u32]| PathChange {
+        at_ms: WALL_MS - ago_s * 1_000,
+        path,
+        why: why.into(),
+        moved,
+        from: from.to_vec(),
+        to: to.to_vec(),
+    };
+    let mut snapshot = busy();
+    snapshot.transfers.push(Arc::new(TransferRow {
+        id: TransferId(10),
+        kind: TransferKind::Send,
+        strategy: "transit-multipath-parallel".into(),
+        strategy_reason: "4 of 4 paths answer".into(),
+        direction: Direction::Up,
+        rate_up: 32_400_000,
+        smooth_up: 31_800_000,
+        eta_s: Some(77),
+        peers: 3,
+        peers_known: 4,
+        segment: 2 << 20,
+        dest: "http://203.0.113.6:7070/in/".into(),
+        reason: "203.0.113.6:7070 via wwan0 is dead: nothing moves on it".into(),
+        added_ms: WALL_MS - 90_000,
+        pieces: 2_385,
+        pieces_done: 1_230,
+        paths,
+        path_changes: vec![
+            change(4, Some(3), "is dead: nothing moves on it", 14, &[3], &[0, 1]),
+            change(19, Some(2), "fell below half of the best score", 20, &[2], &[0, 1]),
+            change(52, Some(1), "has the weight 0.5", 88, &[1], &[0]),
+            change(3_700, Some(0), "was added", 0, &[], &[]),
+        ],
+        ..row(10, "survey-2026.tar", TransferState::Running, 5_000_000_000, 2_579_000_000)
+    }));
+    let mut detail = detail(10, 2_385, 0.5, 0, &mut Rng::with_seed(3));
+    (detail.availability, detail.trackers) = (Arc::default(), Vec::new());
+    snapshot.details.insert(TransferId(10), Arc::new(detail));
+    snapshot
+}
+
+/// A console on [`pushing`], the push selected, after two minutes of it.
+pub fn push_console(width: u16, height: u16) -> Model {
+    let mut model = console(width, height, Snapshot { time_ms: WALL_MS - 120_000, ..pushing() });
+    press(&mut model, "G");
+    let rates: Vec<u64> = pushing().transfers.last().unwrap().paths.iter().map(|path| path.rate).collect();
+    for second in 0..120u64 {
+        let mut next = pushing();
+        next.generation += second;
+        next.time_ms = WALL_MS - (119 - second) * 1_000;
+        let push = Arc::make_mut(next.transfers.last_mut().unwrap());
+        for (path, full) in push.paths.iter_mut().zip(&rates) {
+            // Slow at first, then it waves a little; the last one died four seconds ago.
+            let full = if *full == 0 && second < 116 { 5_000_000 } else { *full };
+            path.rate = full * (second + 1).min(20) / 20 * (94 + second * 7 % 13) / 100;
+        }
+        if second == 119 {
+            push.paths = pushing().transfers.last().unwrap().paths.clone();
+        }
+        reduce(&mut model, Event::Snapshot(Arc::new(next)), at(0));
+    }
+    model
 }
 
 fn log() -> Vec<Arc<LogLine>> {

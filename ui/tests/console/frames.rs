@@ -8,9 +8,9 @@ use skep::console::glyphs::GlyphChoice;
 use skep::console::model::form::{Entry, Listing};
 use skep::console::reduce::reduce;
 use skep::console::view::layout::Layout;
-use skep_engine::control::{Connection, Preview, Snapshot};
+use skep_engine::control::{Command, Connection, InterfaceRow, PathPreview, Preview, Reply, Snapshot};
 
-use super::fixture::{at, busy, console, empty, press, receiving, text, type_text};
+use super::fixture::{at, busy, console, empty, press, push_console, pushing, receiving, text, type_text};
 
 #[test]
 fn dashboard_at_four_sizes() {
@@ -57,8 +57,8 @@ fn files_in_place_of_peers() {
 #[test]
 fn seven_sizes() {
     for (width, height) in [(200, 60), (120, 40), (100, 30), (80, 24), (60, 20), (40, 10), (39, 9)] {
-        for keys in ["", "2", "7", "w", "w w", "2 z"] {
-            let mut model = console(width, height, busy());
+        for keys in ["", "2", "3", "7", "w", "w w", "w w w", "2 z", "3 z", "G", "G 2", "G 3", "G w", "G w w", "G 7"] {
+            let mut model = console(width, height, pushing());
             press(&mut model, keys);
             model.toasts.clear();
             let layout = Layout::of(&model);
@@ -90,6 +90,88 @@ fn panes_expanded() {
             press(&mut model, &format!("{key} z"));
             insta::assert_snapshot!(format!("expanded_{name}_{columns}x{rows}"), text(&model));
         }
+    }
+}
+
+#[test]
+fn paths_of_a_push() {
+    for (columns, rows) in [(200, 60), (120, 40), (80, 24), (60, 20), (40, 10)] {
+        let mut model = push_console(columns, rows);
+        press(&mut model, "3");
+        insta::assert_snapshot!(format!("paths_{columns}x{rows}"), text(&model));
+    }
+    let mut model = push_console(120, 40);
+    press(&mut model, "3 z j j j");
+    insta::assert_snapshot!("expanded_paths_120x40", text(&model));
+    press(&mut model, "z esc 1");
+    insta::assert_snapshot!("push_120x40", text(&model));
+}
+
+#[test]
+fn without_paths_it_is_said_what_they_are() {
+    for (columns, rows) in [(120, 40), (80, 24), (60, 20)] {
+        let mut model = console(columns, rows, busy());
+        press(&mut model, "3");
+        insta::assert_snapshot!(format!("no_paths_{columns}x{rows}"), text(&model));
+    }
+    let mut model = empty(80, 24);
+    press(&mut model, "3");
+    assert!(text(&model).contains("No transfer is selected."), "{}", text(&model));
+}
+
+#[test]
+fn sending() {
+    for (width, height) in [(120, 40), (80, 24), (40, 10)] {
+        let mut model = console(width, height, pushing());
+        model.settings.home = Some("/home/op".into());
+        let effects = type_text(&mut model, "s");
+        assert!(effects.contains(&Effect::command(Command::Interfaces, "list the interfaces")), "{effects:?}");
+        insta::assert_snapshot!(format!("send_empty_{width}x{height}"), text(&model));
+        type_text(&mut model, "/srv/survey-2026");
+        press(&mut model, "tab down");
+        insta::assert_snapshot!(format!("send_dest_{width}x{height}"), text(&model));
+        let taken = press(&mut model, "enter");
+        assert!(taken.iter().any(|effect| matches!(effect, Effect::Preview(_))), "{taken:?}");
+        let interface = |name: &str, address: &str| InterfaceRow { name: name.into(), addresses: vec![address.into()] };
+        let interfaces =
+            vec![interface("fibre", "198.51.100.2"), interface("wwan0", "100.64.7.9"), interface("lo", "127.0.0.1")];
+        let reply = Ok(Reply::Interfaces { interfaces });
+        reduce(&mut model, Event::Answer { told: "list the interfaces", ids: vec![], result: reply }, at(1));
+        press(&mut model, "tab tab down enter");
+        insta::assert_snapshot!(format!("send_via_{width}x{height}"), text(&model));
+        let effects = press(&mut model, "down enter");
+        let Some(Effect::Preview(asks)) = effects.last() else { panic!("{effects:?}") };
+        let path = |via: &str, latency_us: Option<u64>, error: &str| PathPreview {
+            path: format!("203.0.113.6:7070 via {via}"),
+            via: Some(via.into()),
+            latency_us,
+            error: error.into(),
+        };
+        let preview = Preview {
+            name: "survey-2026".into(),
+            contents: 1,
+            size: 4_100_000_000,
+            files: 312,
+            strategy: "transit-multipath-parallel".into(),
+            why: "1 of 2 paths answers".into(),
+            path: "in/survey-2026".into(),
+            segment: 2 << 20,
+            disk_free: Some(812_000_000_000),
+            rate: Some(31_000_000),
+            paths: vec![path("fibre", Some(12_400), ""), path("wwan0", None, "no route to host")],
+            ..Preview::default()
+        };
+        reduce(&mut model, Event::Preview(asks[0].key.clone(), Ok(Box::new(preview))), at(2));
+        press(&mut model, "tab");
+        insta::assert_snapshot!(format!("send_{width}x{height}"), text(&model));
+        let effects = press(&mut model, "enter");
+        let [Effect::Command { command: Command::Send(request), told: "send" }] = effects.as_slice() else {
+            panic!("{effects:?}")
+        };
+        assert_eq!(
+            (request.dest.as_str(), &request.via[..]),
+            ("http://203.0.113.6:7070/in/", &["fibre".to_owned(), "wwan0".into()][..])
+        );
     }
 }
 
@@ -204,7 +286,7 @@ fn a_lost_connection_is_unmistakable() {
 
 #[test]
 fn hostile_text_never_reaches_the_screen_as_it_is() {
-    let mut snapshot = busy();
+    let mut snapshot = pushing();
     let evil = "\x1b]0;pwned\x07\u{202e}gpj.\r\nfake\u{200b}\x1b[2J";
     for row in &mut snapshot.transfers {
         let row = Arc::make_mut(row);
@@ -214,6 +296,13 @@ fn hostile_text_never_reaches_the_screen_as_it_is() {
         row.error = row.error.as_ref().map(|_| evil.into());
     }
     Arc::make_mut(&mut snapshot.node).name = evil.into();
+    let push = Arc::make_mut(snapshot.transfers.last_mut().unwrap());
+    for path in &mut push.paths {
+        (path.path, path.via, path.note) = (format!("{evil}{}", path.path), Some(evil.into()), evil.into());
+    }
+    push.path_changes.iter_mut().for_each(|change| change.why = evil.into());
+    push.dest = evil.into();
+    push.strategy_reason = evil.into();
     let detail = snapshot.details.values_mut().next().unwrap();
     for peer in &mut Arc::make_mut(detail).peers {
         peer.endpoint = format!("http://{evil}{}", peer.endpoint);
@@ -231,7 +320,7 @@ fn hostile_text_never_reaches_the_screen_as_it_is() {
     bans[0].reason = evil.into();
     snapshot.bans = Arc::new(bans);
     let mut model = console(120, 40, snapshot);
-    for keys in ["2 j", "b", "esc 1 x", "esc d", "esc L", "esc a", "esc /"] {
+    for keys in ["2 j", "b", "esc 1 x", "esc d", "esc L", "esc a", "esc /", "esc 1 G 3", "s tab down", "esc 3 z j"] {
         press(&mut model, keys);
         for cell in super::fixture::frame(&model).content() {
             let bad = cell.symbol().chars().find(|c| skep::console::widgets::text::is_steering(*c));

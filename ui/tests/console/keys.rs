@@ -13,7 +13,7 @@ use skep_engine::control::{
     AddTransfer, Command, CommandError, CommandErrorKind, Focus, PeerState, Reply, TransferId, TransferState,
 };
 
-use super::fixture::{advance, at, busy, console, press, receiving, text, type_text};
+use super::fixture::{advance, at, busy, console, press, push_console, receiving, text, type_text};
 
 fn ids(list: &[u64]) -> Vec<TransferId> {
     list.iter().copied().map(TransferId).collect()
@@ -97,6 +97,37 @@ fn keys_become_commands() {
         }
         assert_eq!(commands(&effects), *expected, "{keys}");
     }
+}
+
+#[test]
+fn keys_of_paths_become_commands() {
+    let set = |via: &str, enabled, weight| Command::SetPath {
+        id: TransferId(10),
+        path: format!("203.0.113.6:7070 via {via}"),
+        enabled,
+        weight,
+    };
+    let cases: &[(&str, Vec<Command>)] = &[
+        ("3 space", vec![set("fibre", Some(false), None)]),
+        ("3 p", vec![set("fibre", Some(false), None)]),
+        ("3 j j space u", vec![set("sky", Some(false), None), set("sky", Some(true), None)]),
+        ("3 +", vec![set("fibre", None, Some(2.0))]),
+        ("3 minus u", vec![set("fibre", None, Some(0.5)), set("fibre", None, Some(1.0))]),
+        ("3 j +", vec![set("dsl0", None, Some(1.0))]),
+        ("3 j 0 u", vec![set("dsl0", None, Some(1.0)), set("dsl0", None, Some(0.5))]),
+        ("3 0", vec![]),
+        ("3 G k k minus", vec![set("dsl0", None, Some(0.2))]),
+        // The keys of a pane work in that pane.
+        ("2 0", vec![]),
+        ("1 g g 3 space", vec![]),
+    ];
+    for (keys, expected) in cases {
+        let mut model = push_console(120, 40);
+        assert_eq!(commands(&press(&mut model, keys)), *expected, "{keys}");
+    }
+    let mut model = push_console(120, 40);
+    press(&mut model, "1 g g 3 space");
+    assert!(text(&model).contains("only a push has paths"), "{}", text(&model));
 }
 
 #[test]
@@ -210,19 +241,22 @@ fn panes_are_hidden_and_come_back() {
     };
     let mut model = console(120, 40, busy());
     press(&mut model, "2 H");
-    assert_eq!(panes(&model), [PaneId::Transfers, PaneId::Log]);
+    assert_eq!(panes(&model), [PaneId::Transfers, PaneId::Paths, PaneId::Log]);
+    assert_eq!(model.focus, PaneId::Paths);
+    press(&mut model, "H");
+    assert_eq!(panes(&model), [PaneId::Transfers, PaneId::Log], "a fetch has no paths to show");
     assert_eq!(model.focus, PaneId::Log);
-    press(&mut model, "H H");
+    press(&mut model, "H");
     assert_eq!(panes(&model), [PaneId::Transfers], "the last one stays");
     press(&mut model, "2");
     assert_eq!(panes(&model), [PaneId::Transfers, PaneId::Pieces]);
     let mut seen = Vec::new();
-    for _ in 0..4 {
+    for _ in 0..5 {
         press(&mut model, "w");
         seen.push(panes(&model).len());
     }
     seen.sort_unstable();
-    assert_eq!(seen, [1, 2, 2, 3]);
+    assert_eq!(seen, [1, 2, 2, 2, 3]);
 }
 
 #[test]
@@ -240,7 +274,7 @@ fn a_filter_that_is_wrong_says_where() {
 fn read_only_changes_nothing() {
     let mut model = console(120, 40, busy());
     model.settings.read_only = true;
-    for keys in ["p", "x", "d", "v", "<", "L", "a", "S", "P", "+", "K", "b u", "esc N"] {
+    for keys in ["p", "x", "d", "v", "<", "L", "a", "S", "s", "P", "+", "K", "b u", "esc N"] {
         let effects = press(&mut model, keys);
         assert_eq!(commands(&effects), [], "{keys}");
         let (toast, _) = model.toasts.shown().unwrap();

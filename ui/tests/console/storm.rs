@@ -14,11 +14,13 @@ use skep::console::view;
 use skep::console::view::layout::Layout;
 use skep_engine::control::Snapshot;
 
-use super::fixture::{advance, at, busy, console, stress};
+use super::fixture::{advance, at, console, pushing, stress};
 
 const KEYS: &[&str] = &[
     "1",
     "2",
+    "3",
+    "0",
     "7",
     "tab",
     "shift-tab",
@@ -122,7 +124,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
     fn no_sequence_breaks_it(steps in prop::collection::vec(step(), 1..60), big in any::<bool>()) {
-        let mut snapshot = if big { stress(60, 30, 900) } else { busy() };
+        let mut snapshot = if big { stress(60, 30, 900) } else { pushing() };
         let mut model = console(120, 40, snapshot.clone());
         let mut derived = Derived::default();
         let mut now = 0;
@@ -156,9 +158,9 @@ proptest! {
     }
 
     #[test]
-    fn panes_never_overlap_nor_leave_the_screen(width in 0u16..300, height in 0u16..100, expand in any::<bool>(), focus in 0..3) {
-        let mut model = console(width, height, busy());
-        super::fixture::press(&mut model, ["1", "2", "7"][focus as usize]);
+    fn panes_never_overlap_nor_leave_the_screen(width in 0u16..300, height in 0u16..100, expand in any::<bool>(), focus in 0..4) {
+        let mut model = console(width, height, pushing());
+        super::fixture::press(&mut model, ["1", "2", "3", "7"][focus as usize]);
         if expand {
             super::fixture::press(&mut model, "z");
         }
@@ -185,7 +187,7 @@ fn one_missing_piece_of_100_000_shows_at_any_width() {
     use skep_engine::content::Bitmap;
     use skep_engine::control::{Bits, TransferId};
     for width in [40, 60, 80, 120, 200] {
-        let mut snapshot = busy();
+        let mut snapshot = pushing();
         let detail = Arc::make_mut(snapshot.details.get_mut(&TransferId(1)).unwrap());
         let mut have = Bitmap::full(100_000);
         have.clear(67_891);

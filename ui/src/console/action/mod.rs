@@ -30,6 +30,7 @@ pub enum Action {
     Suspend,
     Add,
     Share,
+    Send,
     Bans,
     NodeLimit,
     Undo,
@@ -66,6 +67,10 @@ pub enum Action {
     Files,
     JumpToFile,
     BanPeer,
+    TogglePath,
+    Heavier,
+    Lighter,
+    UsualWeight,
     LogLevel,
     CopyLine,
     Accept,
@@ -104,11 +109,12 @@ pub enum Scope {
 
 impl Scope {
     /// All scopes, in the order of help and documentation.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Global,
         Self::List,
         Self::Pane(PaneId::Transfers),
         Self::Pane(PaneId::Pieces),
+        Self::Pane(PaneId::Paths),
         Self::Pane(PaneId::Log),
         Self::Dialog,
         Self::Bans,

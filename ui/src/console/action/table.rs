@@ -4,7 +4,7 @@ use super::Action as A;
 use super::Danger::{LosesData, LosesProgress, Reversible, View};
 use super::Scope::{Bans, Dialog, Global, List, Pane, Replay};
 use super::{Action, Danger, Entry, Scope};
-use crate::console::panes::PaneId::{Log, Pieces, Transfers};
+use crate::console::panes::PaneId::{Log, Paths, Pieces, Transfers};
 
 #[allow(clippy::too_many_arguments, reason = "a line of the table reads as one")]
 const fn line(
@@ -27,6 +27,8 @@ pub const TABLE: &[Entry] = &[
         "Fetch something: a skep:// link, a manifest or Metalink file or URL."),
     line(A::Share, "transfer.share", &["S"], "share", Global, Reversible, 15,
         "Make a file or folder available to others and show its link."),
+    line(A::Send, "transfer.send", &["s"], "send", Global, Reversible, 13,
+        "Push a file or folder to another node, over one way or several at once."),
     line(A::Palette, "palette", &[":"], "commands", Global, View, 91,
         "Find any action by its name and run it."),
     line(A::Help, "help", &["?", "f1"], "help", Global, View, 94,
@@ -43,16 +45,18 @@ pub const TABLE: &[Entry] = &[
         "Give the keys to the list of transfers."),
     line(A::Focus(Pieces), "focus.pieces", &["2"], "pieces", Global, View, 0,
         "Give the keys to the pieces and peers of the selected transfer."),
+    line(A::Focus(Paths), "focus.paths", &["3"], "paths", Global, View, 0,
+        "Give the keys to the paths of the selected push."),
     line(A::Focus(Log), "focus.log", &["7"], "log", Global, View, 0,
         "Give the keys to the log."),
     line(A::Expand, "expand", &["z", "enter"], "expand", Global, View, 50,
         "Give the whole screen to the pane, or back."),
     line(A::NextLayout, "layout", &["w"], "layout", Global, View, 0,
-        "Go to the next layout: all panes, transfers and pieces, transfers and log, transfers alone."),
+        "Go to the next layout: all panes, transfers with pieces, with paths, with the log, transfers alone."),
     line(A::HidePane, "hide", &["H"], "hide", Global, View, 0,
         "Hide the pane; its number brings it back."),
     line(A::Undo, "undo", &["u"], "undo", Global, Reversible, 57,
-        "Take back the last reversible action: pauses, priorities, order, limits, lifted bans."),
+        "Take back the last reversible action: pauses, priorities, order, limits, paths, lifted bans."),
     line(A::Bans, "bans", &["b"], "bans", Global, View, 75,
         "List the banned peers, with a way to lift a ban."),
     line(A::NodeLimit, "node.limit", &["N"], "node limits", Global, Reversible, 0,
@@ -148,6 +152,15 @@ pub const TABLE: &[Entry] = &[
         "Let the map show the pieces of the selected file alone, or all pieces again."),
     line(A::BanPeer, "pieces.ban", &["B"], "ban peer", Pane(Pieces), Reversible, 25,
         "Ban the selected peer for a day: nothing more comes from it or goes to it. b lifts bans."),
+
+    line(A::TogglePath, "paths.toggle", &["space", "p"], "on/off", Pane(Paths), Reversible, 20,
+        "Take the selected path out: what it had goes to the others at once. Again: let it work again."),
+    line(A::Heavier, "paths.heavier", &["+", "="], "heavier", Pane(Paths), Reversible, 21,
+        "Raise its weight: 0.1, 0.2, 0.5, 1, 2, 5, 10. The heaviest works as it can, the others less in proportion."),
+    line(A::Lighter, "paths.lighter", &["minus"], "lighter", Pane(Paths), Reversible, 22,
+        "Lower its weight: one of half the weight of the heaviest carries half of what it could."),
+    line(A::UsualWeight, "paths.usual-weight", &["0"], "usual weight", Pane(Paths), Reversible, 23,
+        "Give it the weight 1 again."),
 
     line(A::LogLevel, "log.level", &["f"], "level", Pane(Log), View, 20,
         "Show from the next level up: debug, info, warn, error."),

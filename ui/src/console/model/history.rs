@@ -42,6 +42,12 @@ impl History {
         self.samples.iter().map(|s| s.0)
     }
 
+    /// Rates up until a moment, oldest first.
+    pub fn up_until(&self, ms: u64) -> impl DoubleEndedIterator<Item = u64> + Clone {
+        let later = self.second.saturating_sub(ms / 1_000).min(self.samples.len() as u64) as usize;
+        self.samples.range(..self.samples.len() - later).map(|s| s.1)
+    }
+
     /// Rates up, oldest first.
     pub fn up(&self) -> impl DoubleEndedIterator<Item = u64> + Clone {
         self.samples.iter().map(|s| s.1)
@@ -59,6 +65,8 @@ mod tests {
         history.note(1_900, 2, 0);
         history.note(4_000, 5, 0);
         assert_eq!(history.down().collect::<Vec<_>>(), [2, 2, 2, 5]);
+        assert_eq!(history.up_until(2_999).count(), 2, "later ones are left out");
+        assert_eq!((history.up_until(9_000).count(), history.up_until(0).count()), (4, 0));
         history.note(u64::MAX, 9, 0);
         assert_eq!(history.down().count(), SAMPLES);
     }

@@ -12,6 +12,7 @@ pub mod link;
 pub mod log;
 pub mod looks;
 pub mod overlay;
+pub mod paths;
 pub mod pieces;
 pub mod sort;
 pub mod toast;
@@ -134,6 +135,8 @@ pub struct Model {
     pub pieces: pieces::PiecesView,
     /// Its files, in place of its peers.
     pub files: files::FilesView,
+    /// The paths of the selected push.
+    pub paths: paths::PathsView,
     /// The log.
     pub log: log::LogView,
     /// The pane that has the keys.
@@ -190,6 +193,7 @@ impl Model {
             transfers: transfers::TransferList::default(),
             pieces: pieces::PiecesView::default(),
             files: files::FilesView::default(),
+            paths: paths::PathsView::default(),
             log: log::LogView::default(),
             focus: PaneId::Transfers,
             expanded: None,
@@ -232,10 +236,12 @@ impl Model {
             (None, pane) if self.settings.replay => match pane {
                 PaneId::Transfers => &[Scope::Replay, Scope::Pane(PaneId::Transfers), Scope::List, Scope::Global],
                 PaneId::Pieces => &[Scope::Replay, Scope::Pane(PaneId::Pieces), Scope::List, Scope::Global],
+                PaneId::Paths => &[Scope::Replay, Scope::Pane(PaneId::Paths), Scope::List, Scope::Global],
                 PaneId::Log => &[Scope::Replay, Scope::Pane(PaneId::Log), Scope::List, Scope::Global],
             },
             (None, PaneId::Transfers) => &[Scope::Pane(PaneId::Transfers), Scope::List, Scope::Global],
             (None, PaneId::Pieces) => &[Scope::Pane(PaneId::Pieces), Scope::List, Scope::Global],
+            (None, PaneId::Paths) => &[Scope::Pane(PaneId::Paths), Scope::List, Scope::Global],
             (None, PaneId::Log) => &[Scope::Pane(PaneId::Log), Scope::List, Scope::Global],
         }
     }
@@ -274,6 +280,7 @@ impl Model {
         self.history = history::History::default();
         self.transfers.change_node();
         self.pieces.clear();
+        self.paths.change_node();
         self.log.change_node();
     }
 

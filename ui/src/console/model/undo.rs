@@ -135,6 +135,8 @@ fn step(command: &Command, told: Told, snapshot: &Snapshot) -> Option<Step> {
         | Command::Send(_)
         | Command::Preview(_)
         | Command::PreviewShare(_)
+        | Command::PreviewSend(_)
+        | Command::Interfaces
         | Command::SetLogLevel { .. } => None,
     }
 }

@@ -15,7 +15,7 @@
 //! ```
 
 use super::{centered, folder, input, window};
-use crate::console::model::form::{Form, Purpose, Tone, Value, accept_word, summary};
+use crate::console::model::form::{Form, Proposals, Purpose, Tone, Value, accept_word, summary};
 use crate::console::panes::Context;
 use crate::console::theme::Token;
 use crate::console::widgets::{Canvas, text};
@@ -24,7 +24,7 @@ use ratatui::layout::Rect;
 /// Columns of the labels.
 const LABEL: u16 = 8;
 /// Lines of the summary where there is room.
-const SUMMARY: u16 = 5;
+const SUMMARY: u16 = 6;
 /// Lines of the folder, its heading included, where there is room.
 const FOLDER: u16 = 12;
 
@@ -82,7 +82,8 @@ fn below(canvas: &mut Canvas<'_>, form: &Form, area: Rect, context: Context<'_>)
             text::wrap(line, width.into()).enumerate().map(|(at, part)| ((at == 0).then_some(*tone), part))
         })
         .collect();
-    let least = form.browser.as_ref().map_or(0, |_| 4.min(area.height));
+    let lists = form.browser.is_some() || !form.proposals.shown.is_empty();
+    let least = if lists { 4.min(area.height) } else { 0 };
     let room = area.height.saturating_sub(least + 1).min(SUMMARY);
     let shown = lines.len().min(room.into()) as u16;
     let y = area.bottom() - shown;
@@ -108,9 +109,38 @@ fn below(canvas: &mut Canvas<'_>, form: &Form, area: Rect, context: Context<'_>)
     } else {
         0
     };
+    if !form.proposals.shown.is_empty() {
+        return proposals(
+            canvas,
+            &form.proposals,
+            Rect::new(area.x, area.y, area.width, area.height.saturating_sub(used)),
+        );
+    }
     let browser = form.browser.as_ref()?;
     let list = Rect::new(area.x, area.y, area.width, area.height.saturating_sub(used));
     folder::draw(canvas, browser, list, &context.model.settings.zone)
+}
+
+/// What could stand in the field; gives the line of the chosen one.
+fn proposals(canvas: &mut Canvas<'_>, list: &Proposals, area: Rect) -> Option<Rect> {
+    let rows = usize::from(area.height.saturating_sub(1));
+    if rows == 0 {
+        return None;
+    }
+    let (x, width) = (area.x + 2, area.width.saturating_sub(2));
+    canvas.text(x, area.y, width, list.heading, Token::Heading);
+    let top = list.at.map_or(0, |at| (at + 1).saturating_sub(rows));
+    let mut chosen = None;
+    for (line, proposal) in list.shown.iter().skip(top).take(rows).enumerate() {
+        let y = area.y + 1 + line as u16;
+        let used = canvas.text(x, y, width, &proposal.text, Token::Text) + 2;
+        canvas.right(x + used, y, width.saturating_sub(used), format_args!("{}", proposal.note), Token::Muted);
+        if list.at == Some(top + line) {
+            canvas.glyph(area.x, y, canvas.glyphs.cursor, Token::Cursor);
+            chosen = Some(Rect::new(area.x, y, area.width, 1));
+        }
+    }
+    chosen
 }
 
 fn remark(canvas: &mut Canvas<'_>, form: &Form, at: usize, x: u16, y: u16, width: u16) {

@@ -4,6 +4,7 @@
 pub mod footer;
 pub mod header;
 pub mod log;
+pub mod paths;
 pub mod pieces;
 pub mod tiny;
 pub mod transfers;
@@ -14,26 +15,29 @@ use super::derive::Derived;
 use super::model::Model;
 use super::widgets::Canvas;
 
-/// Which pane. The number is its key; 3 to 6 are kept for paths, link, queue and nodes.
+/// Which pane. The number is its key; 4 to 6 are kept for link, queue and nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PaneId {
     /// The list of transfers.
     Transfers,
     /// Pieces and peers of the selected one.
     Pieces,
+    /// Paths of the selected push.
+    Paths,
     /// The node's log.
     Log,
 }
 
 impl PaneId {
     /// All panes, from top to bottom.
-    pub const ALL: [Self; 3] = [Self::Transfers, Self::Pieces, Self::Log];
+    pub const ALL: [Self; 4] = [Self::Transfers, Self::Pieces, Self::Paths, Self::Log];
 
     /// The digit that focuses it.
     pub const fn number(self) -> u8 {
         match self {
             Self::Transfers => 1,
             Self::Pieces => 2,
+            Self::Paths => 3,
             Self::Log => 7,
         }
     }
@@ -43,6 +47,7 @@ impl PaneId {
         match self {
             Self::Transfers => "transfers",
             Self::Pieces => "pieces",
+            Self::Paths => "paths",
             Self::Log => "log",
         }
     }
@@ -52,6 +57,7 @@ impl PaneId {
         match self {
             Self::Transfers => "Transfers",
             Self::Pieces => "Pieces",
+            Self::Paths => "Paths",
             Self::Log => "Log",
         }
     }
@@ -61,6 +67,7 @@ impl PaneId {
         match self {
             Self::Transfers => "1 Transfers",
             Self::Pieces => "2 Pieces",
+            Self::Paths => "3 Paths",
             Self::Log => "7 Log",
         }
     }
@@ -92,6 +99,7 @@ pub fn pane(id: PaneId) -> &'static dyn Pane {
     match id {
         PaneId::Transfers => &transfers::Transfers,
         PaneId::Pieces => &pieces::Pieces,
+        PaneId::Paths => &paths::Paths,
         PaneId::Log => &log::Log,
     }
 }

@@ -170,7 +170,7 @@ fn empty(canvas: &mut Canvas<'_>, inner: Rect, context: Context<'_>) {
     let text = if model.received.is_none() {
         "waiting for the node…"
     } else if model.snapshot.transfers.is_empty() {
-        "nothing here yet: press a to add a link, S to share a file or folder"
+        "nothing here yet: a adds a link, S shares a file or folder, s sends one"
     } else {
         "no transfer matches the filter: Esc clears it"
     };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use skep_engine::control::Command;
 
-use super::{available, forms, looks, movement, targets, transfers, travel, undo};
+use super::{available, forms, looks, movement, paths, targets, transfers, travel, undo};
 use crate::console::action::Action;
 use crate::console::effect::Effect;
 use crate::console::model::Model;
@@ -54,6 +54,15 @@ pub fn perform(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
         Action::Share => {
             let form = Form::share(forms::places(&model.settings));
             forms::open(model, form, effects);
+        }
+        Action::Send => {
+            let rows = model.snapshot.transfers.iter().map(AsRef::as_ref);
+            let form = Form::send(forms::places(&model.settings), rows);
+            forms::open(model, form, effects);
+            effects.push(Effect::command(Command::Interfaces, "list the interfaces"));
+        }
+        Action::TogglePath | Action::Heavier | Action::Lighter | Action::UsualWeight => {
+            paths::perform(model, action, effects);
         }
         Action::Bans => model.overlays.push(Overlay::Bans(BansView::default())),
         Action::Undo => undo::undo(model, effects),
@@ -194,11 +203,12 @@ fn hide(model: &mut Model) {
 }
 
 /// What is hidden in each layout, and its name.
-const LAYOUTS: [(&[PaneId], &str); 4] = [
+const LAYOUTS: [(&[PaneId], &str); 5] = [
     (&[], "all panes"),
-    (&[PaneId::Log], "transfers and pieces"),
-    (&[PaneId::Pieces], "transfers and log"),
-    (&[PaneId::Pieces, PaneId::Log], "transfers alone"),
+    (&[PaneId::Paths, PaneId::Log], "transfers and pieces"),
+    (&[PaneId::Pieces, PaneId::Log], "transfers and paths"),
+    (&[PaneId::Pieces, PaneId::Paths], "transfers and log"),
+    (&[PaneId::Pieces, PaneId::Paths, PaneId::Log], "transfers alone"),
 ];
 
 fn next_layout(model: &mut Model) {

@@ -22,6 +22,7 @@ pub fn take(model: &mut Model, told: &'static str, ids: &[TransferId], result: R
             say(model, ToastLevel::Info, text);
         }
         Ok(Reply::Kept(kept)) => say(model, ToastLevel::Warn, format!("{told}: {kept}")),
+        Ok(Reply::Interfaces { interfaces }) => super::forms::interfaces(model, &interfaces),
         // Previews come another way.
         Ok(Reply::Preview(_)) => {}
         Ok(Reply::Done) => {

@@ -1,12 +1,13 @@
 //! Whether an action would do anything here and now: for the footer and the palette, and asked
 //! again before it is performed.
 
-use skep_engine::control::{PeerRow, PeerState, TransferKind, TransferRow, TransferState as S};
+use skep_engine::control::{PathRow, PeerRow, PeerState, TransferKind, TransferRow, TransferState as S};
 
 use super::travel::PAST;
 use crate::console::action::{Action, Danger, Entry, Scope};
 use crate::console::model::Model;
 use crate::console::model::overlay::Overlay;
+use crate::console::model::paths::next_weight;
 use crate::console::model::pieces::Zoom;
 use crate::console::panes::PaneId;
 
@@ -24,6 +25,20 @@ pub fn can_remove(row: &TransferRow) -> bool {
 pub fn selected_peer(model: &Model) -> Option<&PeerRow> {
     let name = model.pieces.selected.as_deref()?;
     model.detail()?.peers.iter().find(|peer| peer.endpoint == name)
+}
+
+/// The path whose row is selected, and its push.
+pub fn selected_path(model: &Model) -> Option<(&TransferRow, &PathRow)> {
+    let row = model.selected()?;
+    Some((row, row.paths.get(model.paths.place(&row.paths)?)?))
+}
+
+fn no_path(model: &Model) -> Option<&'static str> {
+    match selected_path(model) {
+        None => Some("only a push has paths: s sends something"),
+        Some((row, _)) if matches!(row.state, S::Done | S::Cancelled) => Some("it has ended: its paths are not used"),
+        Some(_) => None,
+    }
 }
 
 /// Why an action cannot be performed, in words; none if it can.
@@ -95,6 +110,17 @@ pub fn why_not(model: &Model, action: Action) -> Option<&'static str> {
             Some(peer) if peer.state == PeerState::Banned => Some("it is banned already; b lifts bans"),
             Some(_) => None,
         },
+        Action::TogglePath => no_path(model),
+        Action::Heavier | Action::Lighter | Action::UsualWeight => no_path(model).or_else(|| {
+            let weight = selected_path(model)?.1.weight;
+            let end = |up| next_weight(weight.unwrap_or(1.0), up).is_none();
+            match action {
+                Action::Heavier if end(true) => Some("it has the greatest weight already"),
+                Action::Lighter if end(false) => Some("it has the least weight already"),
+                Action::UsualWeight if weight.is_none() => Some("it has the usual weight already"),
+                _ => None,
+            }
+        }),
         Action::LiftBan if model.snapshot.bans.is_empty() => Some("no peer is banned"),
         Action::LiftBan if !matches!(model.overlays.last(), Some(Overlay::Bans(_))) => Some("b lists the bans"),
         Action::NextField | Action::PreviousField if !matches!(model.overlays.last(), Some(Overlay::Form(_))) => {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crossterm::event::KeyCode;
-use skep_engine::control::Preview;
+use skep_engine::control::{InterfaceRow, Preview};
 
 use super::dialogs::edit;
 use crate::console::action::Action;
@@ -78,6 +78,9 @@ fn key_in_field(form: &mut Form, key: Key) {
         _ => None,
     };
     if let Some(lines) = lines {
+        if !form.proposals.shown.is_empty() && (lines > 0 || form.proposals.at.is_some()) {
+            return form.proposals.move_by(lines);
+        }
         // Above the first entry there is the field before this one.
         if let Some(browser) = form.browser.as_mut().filter(|browser| lines > 0 || browser.at.is_some()) {
             return browser.move_by(lines);
@@ -129,6 +132,13 @@ pub fn is_link(text: &str) -> bool {
 pub fn listing(model: &mut Model, dir: &Path, listing: Listing) {
     if let Some(Overlay::Form(form)) = model.overlays.last_mut() {
         form.take_listing(dir, listing);
+    }
+}
+
+/// Takes what the node can leave by.
+pub fn interfaces(model: &mut Model, interfaces: &[InterfaceRow]) {
+    if let Some(Overlay::Form(form)) = model.overlays.last_mut() {
+        form.take_interfaces(interfaces);
     }
 }
 

@@ -10,6 +10,7 @@ mod keys;
 mod looks;
 mod mouse;
 mod movement;
+mod paths;
 mod rest;
 mod snapshot;
 mod targets;
@@ -66,6 +67,7 @@ pub fn reduce(model: &mut Model, event: Event, at: Moment) -> Vec<Effect> {
     if model.transfers.selected != looked_at {
         effects.push(Effect::SetFocus(Focus { transfer: model.transfers.selected }));
         snapshot::refresh_peers(model);
+        snapshot::refresh_paths(model);
         keep_in_sight(model);
     }
     effects
@@ -123,6 +125,10 @@ fn keep_in_sight(model: &mut Model) {
                 let files = model.detail().map_or(0, |detail| detail.files.len());
                 model.files.keep_in_sight(files, page);
                 model.pieces.keep_in_sight(page);
+            }
+            PaneId::Paths => {
+                let row = model.selected().cloned();
+                model.paths.keep_in_sight(row.as_ref().map_or(&[], |row| &row.paths), page);
             }
             PaneId::Log => model.log.keep_in_sight(page),
         }

@@ -61,6 +61,13 @@ pub fn mouse(model: &mut Model, event: MouseEvent, _effects: &mut Vec<Effect>) {
                 }
             }
         }
+        PaneId::Paths => {
+            // Below the headings.
+            let place = model.paths.top + line.saturating_sub(1);
+            if let Some(row) = model.selected().filter(|row| line >= 1 && place < row.paths.len()).cloned() {
+                model.paths.select(&row.paths, place);
+            }
+        }
         PaneId::Log => {
             let place = model.log.top + line;
             if place < model.log.shown.len() {

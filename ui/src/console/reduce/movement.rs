@@ -32,6 +32,11 @@ pub fn by(model: &mut Model, lines: isize) {
                 model.files.move_by(lines, files);
             }
             PaneId::Pieces => model.pieces.move_by(lines),
+            PaneId::Paths => {
+                if let Some(row) = model.selected().cloned() {
+                    model.paths.move_by(&row.paths, lines);
+                }
+            }
             PaneId::Log => model.log.move_by(lines),
         },
     }

@@ -27,12 +27,20 @@ pub fn take(model: &mut Model, snapshot: Arc<Snapshot>) {
     model.received = Some(model.now);
     model.live_wishes().settle(&now);
     model.note_rates(now.time_ms, now.node.rate_down, now.node.rate_up);
+    model.paths.note(&now);
     if model.travel.past.is_some() {
         return;
     }
     model.log.merge(&now.log);
     refresh_rows(model, false);
     refresh_peers(model);
+    refresh_paths(model);
+}
+
+/// Brings the selection among paths up to date with the selected transfer.
+pub fn refresh_paths(model: &mut Model) {
+    let row = model.selected().cloned();
+    model.paths.refresh(row.as_deref());
 }
 
 /// Brings the order of peers up to date with the selected transfer.

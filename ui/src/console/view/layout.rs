@@ -39,7 +39,9 @@ impl Layout {
         let heights = match model.expanded {
             Some(pane) => vec![(pane, body.height)],
             None => {
-                share(body.height, model.transfers.rows.len(), model.pieces.order.len(), model.focus, &model.hidden)
+                let paths = model.selected().map_or(0, |row| row.paths.len());
+                let content = Content { transfers: model.transfers.rows.len(), peers: model.pieces.order.len(), paths };
+                share(body.height, content, model.focus, &model.hidden)
             }
         };
         let mut y = body.y;
@@ -57,39 +59,100 @@ impl Layout {
     }
 }
 
-/// Heights of the panes for so many transfers and peers. With little room the log goes first, then all
-/// but the focused pane.
-fn share(height: u16, transfers: usize, peers: usize, focus: PaneId, hidden: &[PaneId]) -> Vec<(PaneId, u16)> {
-    use PaneId::{Log, Pieces, Transfers};
-    let shown = |pane: PaneId| pane == focus || !hidden.contains(&pane);
+/// How much there is to show.
+#[derive(Debug, Clone, Copy)]
+struct Content {
+    transfers: usize,
+    peers: usize,
+    /// Of the selected transfer; 0 if it is no push.
+    paths: usize,
+}
+
+/// Fewest lines of the pieces that say something.
+const PIECES: u16 = 7;
+
+/// Heights of the panes. With little room the log goes first, then one of pieces and paths, then all but
+/// the focused pane. The paths have a place where the selected transfer has some, where they have the keys,
+/// and where nothing else has it.
+fn share(height: u16, content: Content, focus: PaneId, hidden: &[PaneId]) -> Vec<(PaneId, u16)> {
+    use PaneId::{Log, Paths, Pieces, Transfers};
     if height < 14 {
         return vec![(focus, height)];
     }
-    let log = (height / 5).clamp(5, 14);
-    match (shown(Transfers), shown(Pieces), shown(Log)) {
-        (true, true, true) => {}
-        (true, false, true) => return vec![(Transfers, height - log.max(height / 3)), (Log, log.max(height / 3))],
-        (false, true, true) => return vec![(Pieces, height - log), (Log, log)],
-        (true, true, false) => {
-            let list = wanted(transfers).min(height / 2);
-            return vec![(Transfers, list), (Pieces, height - list)];
+    let shown = |pane: PaneId| pane == focus || !hidden.contains(&pane);
+    let mut details: Vec<PaneId> = Vec::new();
+    if shown(Pieces) {
+        details.push(Pieces);
+    }
+    let (list, mut log) = (shown(Transfers), shown(Log));
+    if focus == Paths || (shown(Paths) && (content.paths > 0 || !(shown(Pieces) || log))) {
+        details.push(Paths);
+    }
+    if height < 20 && list && log && !details.is_empty() {
+        // The log shares the lower half's place with the others: whichever has the focus.
+        log = focus == Log;
+        if log {
+            details.clear();
         }
-        (true, false, false) => return vec![(Transfers, height)],
-        (false, true, false) => return vec![(Pieces, height)],
-        (false, false, _) => return vec![(Log, height)],
     }
-    let wanted = wanted(transfers);
-    if height < 20 {
-        let list = wanted.min(height / 2);
-        // The log shares the lower half's place with the pieces: whichever has the focus.
-        let lower = if focus == Log { Log } else { Pieces };
-        return vec![(Transfers, list), (lower, height - list)];
+    let log_height = match (log, details.is_empty(), list) {
+        (false, ..) => 0,
+        (true, true, false) => height,
+        (true, true, true) if height < 20 => height - wanted(content.transfers).min(height / 2),
+        (true, true, true) => (height / 5).clamp(5, 14).max(height / 3),
+        (true, false, _) => (height / 5).clamp(5, 14),
+    };
+    let room = height - log_height;
+    let list_height = match (list, details.is_empty()) {
+        (false, _) => 0,
+        (true, true) => room,
+        (true, false) => wanted(content.transfers).min(room / 2),
+    };
+    let mut panes = Vec::with_capacity(4);
+    if list {
+        panes.push((Transfers, list_height));
     }
-    let list = wanted.min((height - log) / 2);
-    // So are the pieces, in steps of four peers, and a grid of all pieces below; the log has the rest.
-    let pieces = (peers.clamp(4, 400) as u16).div_ceil(4) * 4 + 7 + 8;
-    let pieces = pieces.min(height - log - list);
-    vec![(Transfers, list), (Pieces, pieces), (Log, height - list - pieces)]
+    let room = room - list_height;
+    let used = divide(room, &details, content, focus, list && log, &mut panes);
+    if log {
+        panes.push((Log, log_height + room - used));
+    }
+    panes
+}
+
+/// Divides the place of pieces and paths; gives what is used of it. `spare`: the log takes what is left.
+fn divide(
+    room: u16,
+    details: &[PaneId],
+    content: Content,
+    focus: PaneId,
+    spare: bool,
+    panes: &mut Vec<(PaneId, u16)>,
+) -> u16 {
+    use PaneId::{Paths, Pieces};
+    // In steps of four peers, and a grid of all pieces below.
+    let pieces = (content.peers.clamp(4, 400) as u16).div_ceil(4) * 4 + 7 + 8;
+    // Headings, a change at least, all of them at most.
+    let rows = content.paths.clamp(2, 16) as u16;
+    let (least, most) = (rows.min(8) + 4, rows + 12);
+    let one = |pane: PaneId| {
+        let wanted = if pane == Pieces { pieces } else { most };
+        (pane, if spare { wanted.min(room) } else { room })
+    };
+    match details {
+        [] => return 0,
+        [pane] => panes.push(one(*pane)),
+        _ if room >= least + PIECES => {
+            // Three changes are enough beside the pieces, and more only where those have all they can use.
+            let paths = (least + 2).min(room - PIECES).max((room.saturating_sub(pieces)).min(most));
+            let pieces = if spare { pieces.min(room - paths) } else { room - paths };
+            panes.extend([(Pieces, pieces), (Paths, paths)]);
+        }
+        // A push over several ways is told best by those.
+        _ if focus == Paths || (focus != Pieces && content.paths > 1) => panes.push(one(Paths)),
+        _ => panes.push(one(Pieces)),
+    }
+    panes.iter().filter(|(pane, _)| details.contains(pane)).map(|(_, height)| height).sum()
 }
 
 /// The list is as high as it needs in steps of three rows, so that it does not jump with every
@@ -105,14 +168,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn panes_fill_the_body_and_none_is_empty(height in 8u16..300, transfers in 0usize..2000, peers in 0usize..5000, focus in 0usize..3, hidden in proptest::collection::vec(0usize..3, 0..3)) {
+        fn panes_fill_the_body_and_none_is_empty(
+            height in 8u16..300, transfers in 0usize..2000, peers in 0usize..5000, paths in 0usize..17,
+            focus in 0usize..4, hidden in proptest::collection::vec(0usize..4, 0..4)
+        ) {
             let focus = PaneId::ALL[focus];
             let hidden: Vec<PaneId> = hidden.into_iter().map(|at| PaneId::ALL[at]).collect();
-            let panes = share(height, transfers, peers, focus, &hidden);
+            let panes = share(height, Content { transfers, peers, paths }, focus, &hidden);
             prop_assert_eq!(panes.iter().map(|p| p.1).sum::<u16>(), height);
-            prop_assert!(panes.iter().all(|p| p.1 >= 5));
+            prop_assert!(panes.iter().all(|p| p.1 >= 5), "{:?}", panes);
             prop_assert!(panes.iter().all(|p| p.0 == focus || !hidden.contains(&p.0)));
             prop_assert!(panes.iter().any(|p| p.0 == focus), "the pane with the keys is on screen");
+            prop_assert!(panes.is_sorted_by_key(|p| p.0), "from top to bottom");
         }
     }
 }

@@ -16,14 +16,32 @@ pub fn draw(
     samples: impl DoubleEndedIterator<Item = u64> + Clone,
     tokens: (Token, Token),
 ) -> u64 {
+    let per_column = if canvas.glyphs.dots.is_some() { 2 } else { 1 };
+    let top = top(samples.clone().rev().take(usize::from(area.width) * per_column));
+    draw_to(canvas, area, samples, tokens, top);
+    top
+}
+
+/// The scale for these samples: the largest, rounded up.
+pub fn top(samples: impl Iterator<Item = u64>) -> u64 {
+    scale(samples.max().unwrap_or(0))
+}
+
+/// Draws on a scale that is given: charts that are compared share theirs.
+pub fn draw_to(
+    canvas: &mut Canvas<'_>,
+    area: Rect,
+    samples: impl DoubleEndedIterator<Item = u64>,
+    tokens: (Token, Token),
+    top: u64,
+) {
     let fine = canvas.glyphs.dots;
     let (per_column, per_row) = if fine.is_some() { (2, 4) } else { (1, 8) };
     let count = usize::from(area.width) * per_column;
-    let top = scale(samples.clone().rev().take(count).max().unwrap_or(0));
     let all = u64::from(area.height) * per_row;
     let height = |sample: u64| match sample {
         0 => 0,
-        n => (u128::from(n) * u128::from(all) / u128::from(top)).clamp(1, all.into()) as u64,
+        n => (u128::from(n) * u128::from(all) / u128::from(top.max(1))).clamp(1, all.into()) as u64,
     };
     let mut newest_first = samples.rev().take(count).map(height);
     for x in (area.left()..area.right()).rev() {
@@ -42,7 +60,6 @@ pub fn draw(
             canvas.glyph(x, y, glyph, if x + 1 == area.right() { tokens.0 } else { tokens.1 });
         }
     }
-    top
 }
 
 /// The next of 1, 1.5, 2, 3, 4, 6, 8 × 10ⁿ.

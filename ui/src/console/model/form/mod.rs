@@ -2,14 +2,18 @@
 //! what Enter will do.
 
 mod browser;
+mod proposals;
 mod remark;
+mod send;
 mod summary;
 #[cfg(test)]
 mod tests;
 
 use std::path::PathBuf;
 
-use skep_engine::control::{AddTransfer, Command, PieceOrder, Preview, ShareRequest, TransferId};
+use skep_engine::control::{
+    AddTransfer, Command, InterfaceRow, PieceOrder, Preview, SendRequest, ShareRequest, TransferId,
+};
 
 use super::input::Input;
 use super::link::{Typed, judge, rate};
@@ -17,6 +21,7 @@ use crate::console::effect::{Effect, PreviewAsk, PreviewFrom, PreviewKey};
 use crate::console::widgets::format::Limit;
 
 pub use browser::{Browser, Entry, Listing, Wanted};
+pub use proposals::{Proposal, Proposals};
 pub use summary::{Line, Tone, accept_word, lines as summary};
 
 /// Links of a paste whose sizes are asked for before they are added.
@@ -29,6 +34,8 @@ pub enum Purpose {
     Add,
     /// Make a path available.
     Share,
+    /// Push a path to another node.
+    Send,
     /// Rate limits of transfers, or of the node.
     Limit,
 }
@@ -44,8 +51,18 @@ pub enum FieldKey {
     Order,
     /// Goes on serving when complete.
     Seed,
-    /// Path to share.
+    /// Path to share or to send.
     Path,
+    /// Where to send it.
+    Dest,
+    /// Further addresses of the receiver.
+    More,
+    /// What to leave by.
+    Via,
+    /// Over one path or several.
+    Way,
+    /// What if the name is taken at the receiver.
+    Taken,
     /// Limit down.
     Down,
     /// Limit up.
@@ -72,7 +89,7 @@ pub struct Field {
     pub value: Value,
 }
 
-/// What is known of something the form would add or share.
+/// What is known of something the form would add, share or send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seen {
     /// The node was asked.
@@ -116,7 +133,9 @@ pub struct Form {
     pub at: usize,
     /// The folder behind the path in that field.
     pub browser: Option<Browser>,
-    /// What is known of what it would add or share.
+    /// What the field that takes keys could hold, where that can be proposed.
+    pub proposals: Proposals,
+    /// What is known of what it would add, share or send.
     pub seen: Vec<(PreviewKey, Seen)>,
     /// Enter was pressed on something wrong: say so louder.
     pub refused: bool,
@@ -136,6 +155,7 @@ impl Form {
             fields,
             at: 0,
             browser: None,
+            proposals: Proposals::default(),
             seen: Vec::new(),
             refused: false,
             places,
@@ -247,6 +267,18 @@ impl Form {
     /// Brings list and summary up to date with what is typed, and says what has to be found out.
     pub fn update(&mut self) -> Vec<Effect> {
         let mut effects = Vec::new();
+        match self.fields.get(self.at).map(|field| field.key) {
+            Some(key @ FieldKey::Dest) => {
+                let typed = self.text(key).to_owned();
+                self.proposals.show_dests(&typed);
+            }
+            // A blank at its end counts: another word follows.
+            Some(FieldKey::Via) => {
+                let typed = self.line().to_owned();
+                self.proposals.show_vias(&typed);
+            }
+            _ => self.proposals.hide(),
+        }
         match self.browsed() {
             None => self.browser = None,
             Some((dir, name, wanted)) => {
@@ -287,6 +319,17 @@ impl Form {
                 let ask = PreviewAsk { key, from: PreviewFrom::Command(Command::PreviewShare(request)) };
                 Vec::from_iter(ask.key.what.starts_with('/').then_some(ask))
             }
+            Purpose::Send => {
+                let request = self.request();
+                let fields = [FieldKey::Dest, FieldKey::More, FieldKey::Via];
+                let sound = request.path.is_absolute() && fields.iter().all(|key| self.remark(*key).is_ok());
+                let SendRequest { path, dest, paths, via, strategy, on_taken, .. } = &request;
+                let what = path.to_string_lossy().into_owned();
+                let dir = format!("{dest} {paths:?} {via:?} {strategy:?} {on_taken:?}");
+                let command = Command::PreviewSend(SendRequest { up: None, ..request });
+                let ask = PreviewAsk { key: PreviewKey { what, dir }, from: PreviewFrom::Command(command) };
+                Vec::from_iter(sound.then_some(ask))
+            }
             Purpose::Add if self.remark(FieldKey::Folder).is_err() => Vec::new(),
             Purpose::Add => {
                 let adds = self.adds().into_iter().filter(|add| judge(&add.link).is_ok()).take(MAX_PREVIEWS);
@@ -324,8 +367,35 @@ impl Form {
         }
     }
 
-    /// Puts the chosen entry into the field; false if none is chosen.
+    /// Takes what the node can leave by.
+    pub fn take_interfaces(&mut self, interfaces: &[InterfaceRow]) {
+        self.proposals.take_interfaces(interfaces);
+        // Reading nothing and asking nothing: only what is shown may change.
+        if self.fields.get(self.at).is_some_and(|field| field.key == FieldKey::Via) {
+            let typed = self.line().to_owned();
+            self.proposals.show_vias(&typed);
+        }
+    }
+
+    /// The text of the field that takes keys, blanks and all.
+    fn line(&self) -> &str {
+        match self.fields.get(self.at).map(|field| &field.value) {
+            Some(Value::Text(input)) => input.text(),
+            _ => "",
+        }
+    }
+
+    /// Puts the chosen entry or proposal into the field; false if none is chosen.
     pub fn take_chosen(&mut self) -> bool {
+        if let Some(proposal) = self.proposals.chosen() {
+            // Where several may stand, the last word is completed and another may follow.
+            let text = match self.fields.get(self.at).map(|field| field.key) {
+                Some(FieldKey::Via) => format!("{}{} ", proposals::split(self.line()).0, proposal.text),
+                _ => proposal.text.clone(),
+            };
+            self.set_text(&text);
+            return true;
+        }
         let Some((dir, ..)) = self.browsed() else { return false };
         let Some(entry) = self.browser.as_ref().and_then(Browser::chosen) else { return false };
         let text = format!("{dir}{}{}", entry.name, if entry.folder { "/" } else { "" });
@@ -414,6 +484,7 @@ impl Form {
                 let path = PathBuf::from(self.expanded(self.text(FieldKey::Path)));
                 vec![Effect::command(Command::Share(ShareRequest { path, ..ShareRequest::default() }), "share")]
             }
+            Purpose::Send => vec![Effect::command(Command::Send(self.request()), "send")],
             Purpose::Limit => {
                 let (up, down) = (Some(limit(FieldKey::Up)), Some(limit(FieldKey::Down)));
                 let effect = |id| Effect::command(Command::Limit { id, up, down }, "limit");

@@ -1,6 +1,6 @@
 //! Judging a form while it is typed: what to say below each field.
 
-use super::{FieldKey, Form, Seen};
+use super::{FieldKey, Form, Purpose, Seen};
 use crate::console::model::link::{Typed, judge, rate};
 use crate::console::widgets::format::Rate;
 
@@ -33,12 +33,16 @@ impl Form {
             FieldKey::Path => match self.failure() {
                 Some(why) => Err(why.to_owned()),
                 None if self.seen.iter().any(|(_, seen)| *seen == Seen::Asked) => Ok("looking…".to_owned()),
+                None if self.purpose == Purpose::Send && self.seen.is_empty() => Ok("on the node's disk".to_owned()),
                 None => Ok("on the node's disk; it stays where it is".to_owned()),
             },
             FieldKey::Down | FieldKey::Up => rate(text).map(|r| match r {
                 Some(bytes) => format!("{} at most", Rate(bytes)),
                 None => "as fast as it goes".to_owned(),
             }),
+            FieldKey::Dest | FieldKey::More | FieldKey::Via | FieldKey::Way | FieldKey::Taken => {
+                self.remark_on_send(key)
+            }
             FieldKey::Order => Ok(match text {
                 "sequential" => "from the first piece to the last",
                 "random" => "any piece",

@@ -3,7 +3,9 @@
 use skep_engine::control::{NodeRow, Preview};
 
 use super::{FieldKey, Form, Purpose, Seen};
-use crate::console::widgets::format::{Bytes, Count, Rate, Seconds};
+use crate::console::derive::status::short_strategy;
+use crate::console::model::link::rate;
+use crate::console::widgets::format::{Binary, Bytes, Count, Rate, Seconds};
 
 /// How a line of the summary is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,11 +24,13 @@ pub type Line = (Tone, String);
 /// The lines for a form; empty while there is nothing to say.
 pub fn lines(form: &Form, node: &NodeRow) -> Vec<Line> {
     if form.fields.iter().any(|field| form.remark(field.key).is_err()) && form.purpose != Purpose::Share {
+        // What is known of the source is said below it.
         return Vec::new();
     }
     match form.purpose {
         Purpose::Add => added(form, node),
         Purpose::Share => shared(form),
+        Purpose::Send => sent(form, node),
         Purpose::Limit => Vec::new(),
     }
 }
@@ -35,10 +39,6 @@ fn files(preview: &Preview) -> String {
     let more = if preview.at_least { "more than " } else { "" };
     let s = if preview.files == 1 { "" } else { "s" };
     format!("{more}{} in {} file{s}", Bytes(preview.size), Count(preview.files))
-}
-
-fn short_strategy(id: &str) -> &str {
-    id.rsplit('-').next().unwrap_or(id)
 }
 
 fn shared(form: &Form) -> Vec<Line> {
@@ -53,6 +53,64 @@ fn shared(form: &Form) -> Vec<Line> {
     lines.push((Tone::Fact, format!("via {}: {}", short_strategy(&preview.strategy), preview.why)));
     let once = "every file is read once to make its digests; then c copies the link that others fetch it by";
     lines.push((Tone::Fact, once.to_owned()));
+    lines
+}
+
+fn sent(form: &Form, node: &NodeRow) -> Vec<Line> {
+    let preview = match form.seen.first() {
+        Some((_, Seen::Known(preview))) => preview,
+        Some((_, Seen::Asked)) => return vec![(Tone::Open, "asking the receiver over every path…".to_owned())],
+        _ => return Vec::new(),
+    };
+    let limits = [rate(form.text(FieldKey::Up)).ok().flatten(), node.limit_up];
+    let time = match (limits.into_iter().flatten().filter(|limit| *limit > 0).min(), preview.rate) {
+        (Some(limit), earlier) if earlier.is_none_or(|earlier| earlier > limit) => {
+            format!("; {} or more at the limit of {}", Seconds(preview.size / limit), Rate(limit))
+        }
+        (_, Some(earlier)) => {
+            format!("; about {} at the {} of the last push there", Seconds(preview.size / earlier), Rate(earlier))
+        }
+        _ => String::new(),
+    };
+    let mut lines = vec![(Tone::Fact, format!("sends {} as {}: {}{time}", preview.name, preview.path, files(preview)))];
+    if preview.files == 0 && !preview.at_least {
+        lines.push((Tone::Warning, "there is no file in it".to_owned()));
+    }
+    if let Some(id) = preview.existing {
+        lines.push((Tone::Warning, format!("transfer #{id} sends it there already: that one goes on")));
+    }
+    lines.extend(paths(preview));
+    let (via, why, segment) = (short_strategy(&preview.strategy), &preview.why, Binary(preview.segment));
+    lines.push((Tone::Fact, format!("via {via}: {why}; segments of {segment}")));
+    if !preview.refusal.is_empty() {
+        let text = format!("the receiver would refuse it now: {}", preview.refusal);
+        lines.push((Tone::Warning, text));
+    } else if let Some(free) = preview.disk_free {
+        lines.push(if preview.is_too_large() {
+            (Tone::Warning, format!("only {} free at the receiver", Bytes(free)))
+        } else {
+            (Tone::Fact, format!("the receiver takes it: {} free there", Bytes(free)))
+        });
+    }
+    lines
+}
+
+/// Which paths answer and how fast, and which do not and why.
+fn paths(preview: &Preview) -> Vec<Line> {
+    let (answer, silent): (Vec<_>, Vec<_>) = preview.paths.iter().partition(|path| path.latency_us.is_some());
+    let mut lines = Vec::new();
+    let latency =
+        |us: u64| if us < 9_950 { format!("{:.1} ms", us as f64 / 1e3) } else { format!("{} ms", us / 1_000) };
+    if !answer.is_empty() {
+        let each: Vec<String> =
+            answer.iter().map(|path| format!("{} {}", path.path, latency(path.latency_us.unwrap_or(0)))).collect();
+        lines.push((Tone::Fact, format!("answers: {}", each.join(", "))));
+    }
+    if !silent.is_empty() {
+        let each: Vec<String> = silent.iter().map(|path| format!("{} ({})", path.path, path.error)).collect();
+        let all = if answer.is_empty() { "; Enter sends it all the same" } else { "" };
+        lines.push((Tone::Warning, format!("no answer: {}{all}", each.join(", "))));
+    }
     lines
 }
 
@@ -117,7 +175,7 @@ fn place(first: &Preview, size: u64, contents: usize) -> Line {
 
 /// What Enter does now, for the border.
 pub fn accept_word(form: &Form) -> &'static str {
-    if form.browser.as_ref().is_some_and(|browser| browser.chosen().is_some()) {
+    if form.proposals.chosen().is_some() || form.browser.as_ref().is_some_and(|browser| browser.chosen().is_some()) {
         return "Enter takes it";
     }
     match form.purpose {
@@ -126,6 +184,9 @@ pub fn accept_word(form: &Form) -> &'static str {
         Purpose::Add => "Enter adds it",
         Purpose::Share if form.text(FieldKey::Path).is_empty() => "choose what to share",
         Purpose::Share => "Enter shares it",
+        Purpose::Send if form.text(FieldKey::Path).is_empty() => "choose what to send",
+        Purpose::Send if form.text(FieldKey::Dest).is_empty() => "say where to",
+        Purpose::Send => "Enter sends it",
         Purpose::Limit => "Enter sets them",
     }
 }
