@@ -9,6 +9,8 @@ mod fixture;
 mod frames;
 #[path = "console/keys.rs"]
 mod keys;
+#[path = "console/paths.rs"]
+mod paths;
 #[path = "console/storm.rs"]
 mod storm;
 #[path = "console/travel.rs"]

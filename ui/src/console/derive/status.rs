@@ -46,13 +46,3 @@ pub fn of(row: &TransferRow, wish: Option<WishKind>) -> Status {
         S::Cancelled => status("CANCELLED", |g| g.cancelled, Token::Muted),
     }
 }
-
-/// `transit-p2p-swarm` → `swarm`: the part that tells strategies apart at a glance.
-pub fn short_strategy(id: &str) -> &str {
-    match id {
-        "transit-chunked-resumable" => "chunked",
-        "transit-multipath-parallel" => "multipath",
-        "transit-delta-differential" => "delta",
-        _ => id.rsplit('-').next().unwrap_or(id),
-    }
-}

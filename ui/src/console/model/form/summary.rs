@@ -1,9 +1,8 @@
 //! What Enter will do, in words, below the fields.
 
-use skep_engine::control::{NodeRow, Preview};
+use skep_engine::control::{NodeRow, Preview, TransferRow};
 
 use super::{FieldKey, Form, Purpose, Seen};
-use crate::console::derive::status::short_strategy;
 use crate::console::model::link::rate;
 use crate::console::widgets::format::{Binary, Bytes, Count, Rate, Seconds};
 
@@ -50,10 +49,15 @@ fn shared(form: &Form) -> Vec<Line> {
     if let Some(id) = preview.existing {
         lines.push((Tone::Warning, format!("transfer #{id} shares it already: it looks at it again")));
     }
-    lines.push((Tone::Fact, format!("via {}: {}", short_strategy(&preview.strategy), preview.why)));
+    lines.push((Tone::Fact, format!("via {}: {}", via(preview), preview.why)));
     let once = "every file is read once to make its digests; then c copies the link that others fetch it by";
     lines.push((Tone::Fact, once.to_owned()));
     lines
+}
+
+/// The strategy as rows call it.
+fn via(preview: &Preview) -> String {
+    TransferRow { strategy: preview.strategy.clone(), ..TransferRow::default() }.via().to_owned()
 }
 
 fn sent(form: &Form, node: &NodeRow) -> Vec<Line> {
@@ -80,7 +84,7 @@ fn sent(form: &Form, node: &NodeRow) -> Vec<Line> {
         lines.push((Tone::Warning, format!("transfer #{id} sends it there already: that one goes on")));
     }
     lines.extend(paths(preview));
-    let (via, why, segment) = (short_strategy(&preview.strategy), &preview.why, Binary(preview.segment));
+    let (via, why, segment) = (via(preview), &preview.why, Binary(preview.segment));
     lines.push((Tone::Fact, format!("via {via}: {why}; segments of {segment}")));
     if !preview.refusal.is_empty() {
         let text = format!("the receiver would refuse it now: {}", preview.refusal);
@@ -137,7 +141,7 @@ fn added(form: &Form, node: &NodeRow) -> Vec<Line> {
             let text = "the name is taken there: used if it is this content already, else refused";
             lines.push((Tone::Warning, text.to_owned()));
         }
-        lines.push((Tone::Fact, format!("via {}: {}", short_strategy(&first.strategy), first.why)));
+        lines.push((Tone::Fact, format!("via {}: {}", via(first), first.why)));
     }
     let asked = form.seen.iter().filter(|(_, seen)| *seen == Seen::Asked).count();
     match asked {

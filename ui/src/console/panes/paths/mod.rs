@@ -20,7 +20,6 @@ use ratatui::layout::Rect;
 use skep_engine::control::{PathState, TransferRow};
 
 use super::{Context, Pane, PaneId};
-use crate::console::derive::status::short_strategy;
 use crate::console::model::Model;
 use crate::console::model::paths::short_names;
 use crate::console::widgets::{Canvas, frame};
@@ -102,8 +101,8 @@ impl fmt::Display for Why<'_> {
         let row = self.0;
         match (row.strategy.as_str(), row.strategy_reason.as_str()) {
             ("", _) => Ok(()),
-            (id, "") => f.write_str(short_strategy(id)),
-            (id, why) => write!(f, "{}: {why}", short_strategy(id)),
+            (_, "") => f.write_str(row.via()),
+            (_, why) => write!(f, "{}: {why}", row.via()),
         }
     }
 }
