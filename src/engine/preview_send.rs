@@ -52,7 +52,9 @@ impl Core {
             answering: Some(answering),
             ..SendRecord::default()
         };
-        let segment = send.request.segment_length.unwrap_or_else(|| segment_for(size, answering.max(1).into()));
+        let nearest = latencies.iter().flatten().min().copied().unwrap_or_default();
+        let segment =
+            send.request.segment_length.unwrap_or_else(|| segment_for(size, answering.max(1).into(), nearest));
         let best = (0..wires.len()).filter(|n| latencies[*n].is_ok()).min_by_key(|n| latencies[*n].clone().ok());
         let checked = match best.and_then(|n| wires[n].as_ref().ok()) {
             Some(wire) => {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -16,10 +16,10 @@ use super::plan::{Change, Failure, PathId, PathView, Plan, PlanConfig, Verdict};
 use super::retry::Pace;
 use super::score::Weights;
 use super::send::{Common, Moved, Outcome, Reporter, send};
+use super::steering::Steering;
 use super::ways::Ways;
 use super::wire::{Assembled, Opened, Wire, WireError};
 use crate::content::{Bitmap, Digest};
-use crate::control::PathChoices;
 
 /// How often figures are reported and acknowledged segments recorded.
 const TICK: Duration = Duration::from_millis(250);
@@ -82,7 +82,7 @@ pub(crate) struct PathNews {
 pub(crate) struct Drive {
     common: Arc<Common>,
     wires: Vec<Arc<Wire>>,
-    plan: Plan,
+    pub(super) plan: Plan,
     digests: Vec<Option<Digest>>,
     ledger: Arc<dyn Ledger>,
     stop: CancellationToken,
@@ -100,27 +100,9 @@ pub(crate) struct Drive {
     requests: u64,
     gives_up: bool,
     pace: Pace,
-    steering: Option<Steering>,
+    pub(super) steering: Option<Steering>,
     /// Paths whose probe is still to be made, although they work already.
     late: Vec<PathId>,
-}
-
-/// What the operator wants of the paths.
-struct Steering {
-    names: Vec<String>,
-    choices: watch::Receiver<PathChoices>,
-}
-
-impl Steering {
-    /// Waits until something else is wanted; for ever if that cannot be any more.
-    async fn changed(steering: &mut Option<Self>) {
-        if let Some(steering) = steering
-            && steering.choices.changed().await.is_ok()
-        {
-            return;
-        }
-        std::future::pending().await
-    }
 }
 
 enum Event {
@@ -191,23 +173,6 @@ impl Drive {
             pace,
             steering: None,
             late: ways.late.clone(),
-        }
-    }
-
-    /// Lets paths work as is chosen for them. `names`: what they are called, parallel to the wires.
-    pub(crate) fn steered(mut self, names: Vec<String>, choices: watch::Receiver<PathChoices>) -> Self {
-        self.steering = Some(Steering { names, choices });
-        self.steer();
-        self
-    }
-
-    fn steer(&mut self) {
-        let Some(Steering { names, choices }) = &mut self.steering else { return };
-        let (now, choices) = (Instant::now(), choices.borrow_and_update());
-        for (path, name) in names.iter().enumerate() {
-            let choice = choices.get(name).copied().unwrap_or_default();
-            self.plan.set_weight(path, choice.weight, now);
-            self.plan.set_enabled(path, choice.enabled, now);
         }
     }
 

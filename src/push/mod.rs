@@ -27,6 +27,7 @@ pub mod retry;
 pub mod runs;
 pub mod score;
 pub(crate) mod send;
+mod steering;
 pub(crate) mod ways;
 pub(crate) mod wire;
 
