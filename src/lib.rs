@@ -12,6 +12,7 @@ pub mod content;
 pub mod control;
 pub mod delta;
 pub mod engine;
+mod failpoint;
 pub mod log;
 pub mod node;
 pub mod push;

@@ -16,6 +16,7 @@ use super::strategy::{Job, JobEnd, JobError};
 use crate::content::name::printable;
 use crate::content::{self, Digest, FileEntry, Place, Reader, Scan, first_difference, scan};
 use crate::control::{OnTaken, SendRequest, TransferState};
+use crate::failpoint;
 use crate::push::drive::{Drive, SendEnd};
 use crate::push::paths::{Destination, PathSpec, resolve};
 use crate::push::ways::Ways;
@@ -93,6 +94,9 @@ pub(super) async fn run(job: Job, all_paths: bool) -> Result<JobEnd, JobError> {
         blocking(move || scan(&path).map_err(|e| JobError::Other(e.to_string()))).await?
     };
     let destination = destination(&send.request, &found.name).map_err(JobError::Other)?;
+    if is_over(&job).await? {
+        return Ok(JobEnd::Complete);
+    }
     let push = Arc::new(recorded(&job, &send, (&mut found, began_ns), &destination).await?);
     let (mut paths, mut ways) = (destination.paths, job.ways.as_ref().clone());
     if ways.wires.len() != paths.len() {
@@ -119,6 +123,7 @@ pub(super) async fn run(job: Job, all_paths: bool) -> Result<JobEnd, JobError> {
         let Some(opened) = open(&job, &push, &paths, &ways, all_paths).await? else {
             return Ok(JobEnd::Stopped);
         };
+        failpoint::step("push:opened");
         if opened.segment_length != push.segment {
             return Err(JobError::Other(
                 "the receiver knows this upload with other segments: cancel it and send again".into(),
@@ -156,8 +161,10 @@ pub(super) async fn run(job: Job, all_paths: bool) -> Result<JobEnd, JobError> {
                     return Ok(JobEnd::Stopped);
                 }
             }
+            failpoint::step("push:all-there");
             job.shared.update(|row| row.reason = "the receiver verifies what it got".into());
             let Some(assembled) = drive.assemble().await? else { return Ok(JobEnd::Stopped) };
+            failpoint::step("push:assembled");
             tracing::info!(transfer = job.shared.id.0, path = %printable(&assembled.path), "pushed");
             Ok(JobEnd::Complete)
         };
@@ -167,12 +174,27 @@ pub(super) async fn run(job: Job, all_paths: bool) -> Result<JobEnd, JobError> {
             Ok(JobEnd::Complete) => {
                 shown.took();
                 finish(&job, &push).await?;
+                failpoint::step("push:finished");
                 return Ok(JobEnd::Complete);
             }
             other => return other,
         }
     }
     Err(JobError::Other("the receiver forgets the upload again and again".into()))
+}
+
+/// Whether the receiver has published it, and only the transfer's own end was not recorded any more.
+async fn is_over(job: &Job) -> Result<bool, JobError> {
+    let (state, id) = (job.services.state.clone(), job.shared.id);
+    let Some(push) = blocking(move || Ok(state.push(id)?)).await?.filter(|push| push.upload.is_empty()) else {
+        return Ok(false);
+    };
+    let pieces = push.bytes.div_ceil(push.segment.max(1)) as u32;
+    job.shared.update(|row| {
+        (row.size, row.files, row.pieces) = (push.bytes, push.count, pieces);
+        (row.done, row.pieces_done, row.verified) = (push.bytes, pieces, true);
+    });
+    Ok(true)
 }
 
 /// What the push sends, as it was recorded when it began; recorded now, with what was `found`, if it begins.
@@ -224,6 +246,7 @@ async fn recorded(
     };
     let (state, kept) = (job.services.state.clone(), push.clone());
     blocking(move || Ok(state.put_push(id, &kept)?)).await?;
+    failpoint::step("push:recorded");
     let begun = job.shared.change_record(|record| {
         if let JobRecord::Send(send) = &mut record.job {
             send.begun = true;

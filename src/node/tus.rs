@@ -1,7 +1,7 @@
 //! The words of tus 1.0 (<https://tus.io/protocols/resumable-upload>): its headers, read and written.
 //! Pure.
 
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::{HeaderMap, HeaderName, header};
 use data_encoding::{BASE64, BASE64_NOPAD};
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
@@ -12,7 +12,7 @@ use crate::upload::{Description, Policy};
 /// The version spoken here.
 pub const VERSION: &str = "1.0.0";
 /// What is understood beyond the core.
-pub const EXTENSIONS: &str = "creation,expiration,checksum,termination,concatenation";
+pub const EXTENSIONS: &str = "creation,creation-with-upload,creation-defer-length,expiration,checksum,checksum-trailer,termination,concatenation";
 /// Digests of a request's body that are understood; tus wants the first.
 pub const ALGORITHMS: &str = "sha1,sha256";
 /// Media type of a request's body.
@@ -27,6 +27,7 @@ pub const TUS_MAX_SIZE: HeaderName = HeaderName::from_static("tus-max-size");
 pub const TUS_CHECKSUM_ALGORITHM: HeaderName = HeaderName::from_static("tus-checksum-algorithm");
 pub const OFFSET: HeaderName = HeaderName::from_static("upload-offset");
 pub const LENGTH: HeaderName = HeaderName::from_static("upload-length");
+pub const DEFER_LENGTH: HeaderName = HeaderName::from_static("upload-defer-length");
 pub const METADATA: HeaderName = HeaderName::from_static("upload-metadata");
 pub const CHECKSUM: HeaderName = HeaderName::from_static("upload-checksum");
 pub const CONCAT: HeaderName = HeaderName::from_static("upload-concat");
@@ -37,6 +38,8 @@ pub const METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-o
 const SEGMENTS: u64 = 1 << 20;
 /// ... and their length unless there would be more.
 const SEGMENT_LENGTH: u64 = 4 << 20;
+/// Most bytes of an upload whose length is not known from the start: the most segments of the usual kind.
+pub const MAX_DEFERRED: u64 = SEGMENTS * SEGMENT_LENGTH;
 /// Most parts of one upload.
 const MAX_PARTS: usize = 256;
 
@@ -97,9 +100,9 @@ pub fn description(id: &str, size: u64, metadata: Option<&str>) -> Result<Descri
         Some(_) => return Err("policy is refuse, overwrite or keep-both".into()),
     };
     let segment_length = size.div_ceil(SEGMENTS).next_power_of_two().max(SEGMENT_LENGTH);
-    let (files, mode, mtime) = (None, None, None);
+    let (files, mode, mtime, part, deferred) = (None, None, None, false, false);
     let metadata = metadata.map(str::to_owned);
-    Ok(Description { version: 1, path, policy, size, segment_length, files, mode, mtime, metadata, part: false })
+    Ok(Description { version: 1, path, policy, size, segment_length, files, mode, mtime, metadata, part, deferred })
 }
 
 fn pairs(metadata: &str) -> Option<Vec<(&str, Vec<u8>)>> {
@@ -153,6 +156,37 @@ impl Checksum {
             Hash::Sha1(hash) => sha1::Digest::finalize(hash).as_slice() == self.wanted,
             Hash::Sha256(hash) => hash.finalize().as_slice() == self.wanted,
         }
+    }
+}
+
+/// A digest that a request announces behind its body: which one is known only then.
+#[derive(Debug, Clone, Default)]
+pub struct LateChecksum {
+    sha1: Sha1,
+    sha256: Sha256,
+}
+
+impl LateChecksum {
+    /// Whether a request says that its `Upload-Checksum` follows in its trailer.
+    pub fn is_announced(headers: &HeaderMap) -> bool {
+        let names = text(headers, &header::TRAILER).unwrap_or_default().split(',');
+        names.into_iter().any(|name| name.trim().eq_ignore_ascii_case(CHECKSUM.as_str()))
+    }
+
+    /// Bytes of the body.
+    pub fn update(&mut self, data: &[u8]) {
+        sha1::Digest::update(&mut self.sha1, data);
+        self.sha256.update(data);
+    }
+
+    /// The digest that came, with the bytes that it is about; none: not one of [`ALGORITHMS`].
+    pub fn checked(self, trailer: &str) -> Option<Checksum> {
+        let mut checksum = Checksum::parse(trailer)?;
+        checksum.hash = match checksum.hash {
+            Hash::Sha1(_) => Hash::Sha1(self.sha1),
+            Hash::Sha256(_) => Hash::Sha256(self.sha256),
+        };
+        Some(checksum)
     }
 }
 
@@ -212,6 +246,23 @@ mod tests {
         {
             assert_eq!(of(bad), None, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_checksum_behind_the_body_is_of_the_kind_that_came() {
+        let of = |trailer: &str| {
+            let mut late = LateChecksum::default();
+            late.update(b"hello ");
+            late.update(b"world");
+            late.checked(trailer).map(Checksum::matches)
+        };
+        assert_eq!(of("sha1 Kq5sNclPz7QV2+lfQIuc6R7oRu0="), Some(true));
+        assert_eq!(of("sha256 uU0nuZNNPgilLlLX2n2r+sSE7+N6U4DukIj3rOLvzek="), Some(true));
+        assert_eq!((of("sha1 AAAAAAAAAAAAAAAAAAAAAAAAAAA="), of("md5 AAAA")), (Some(false), None));
+        let mut headers = HeaderMap::new();
+        assert!(!LateChecksum::is_announced(&headers));
+        headers.insert("trailer", "Expires, upload-Checksum".parse().unwrap());
+        assert!(LateChecksum::is_announced(&headers));
     }
 
     #[test]

@@ -20,6 +20,7 @@ use super::steering::Steering;
 use super::ways::Ways;
 use super::wire::{Assembled, Opened, Wire, WireError};
 use crate::content::{Bitmap, Digest};
+use crate::failpoint;
 
 /// How often figures are reported and acknowledged segments recorded.
 const TICK: Duration = Duration::from_millis(250);
@@ -281,6 +282,7 @@ impl Drive {
                 }
                 match outcome {
                     Outcome::Held(digest, took) => {
+                        failpoint::step("push:acknowledged");
                         let bytes = self.common.reader.layout().piece_size(segment);
                         self.digests[segment as usize] = Some(digest);
                         if self.plan.on_held(path, segment, bytes, took, now) {
@@ -336,7 +338,11 @@ impl Drive {
             return;
         }
         let (segments, ledger) = (std::mem::take(&mut self.unrecorded), self.ledger.clone());
-        self.recording = Some(tokio::task::spawn_blocking(move || ledger.record(&segments)));
+        self.recording = Some(tokio::task::spawn_blocking(move || {
+            ledger.record(&segments)?;
+            failpoint::step("push:noted");
+            Ok(())
+        }));
     }
 
     /// Waits for the record that is under way.

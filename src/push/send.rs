@@ -112,6 +112,7 @@ pub(super) async fn send(
             if feed.send(chunk).await.is_err() {
                 break;
             }
+            crate::failpoint::step("push:sending");
             common.sent.fetch_add(length, Ordering::Relaxed);
             *last.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Instant::now();
             moved.some(length);

@@ -312,7 +312,8 @@ async fn checked(response: Response) -> Result<Response, WireError> {
     let problem = serde_json::from_slice::<ProblemBody>(&body).ok();
     let (kind, detail) = problem.as_ref().map_or(("", String::new()), |p| (p.kind.as_str(), excerpt(&p.detail)));
     Err(match status {
-        StatusCode::FORBIDDEN => WireError::Refused(detail),
+        // What the operator there does not want is no question of permission.
+        StatusCode::FORBIDDEN if !kind.ends_with(":cancelled") => WireError::Refused(detail),
         StatusCode::INSUFFICIENT_STORAGE => WireError::Full(detail),
         StatusCode::CONFLICT if kind.ends_with(":incomplete") => {
             WireError::Missing(problem.map(|p| p.missing.into_iter().map(|(a, b)| a..b).collect()).unwrap_or_default())

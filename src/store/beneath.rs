@@ -83,6 +83,30 @@ pub(super) fn open_folder(base: impl AsFd, path: &Path) -> io::Result<OwnedFd> {
     folder.map_err(told)
 }
 
+/// What a folder is mounted on: its device, and where the system tells, its mount. No rename goes from one to another,
+/// also not between two mounts of one device.
+///
+/// # Errors
+/// The system refuses to tell.
+pub(super) fn mount_of(folder: &OwnedFd) -> io::Result<(u64, u64)> {
+    #[allow(clippy::unnecessary_cast, clippy::useless_conversion)] // its type differs between systems
+    let device = rustix::fs::fstat(folder)?.st_dev as u64;
+    Ok((device, mount_number(folder)))
+}
+
+/// 0: the kernel is too old to tell (before 5.8).
+#[cfg(target_os = "linux")]
+fn mount_number(folder: &OwnedFd) -> u64 {
+    use rustix::fs::{AtFlags, StatxFlags, statx};
+    let found = statx(folder, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID);
+    found.ok().filter(|stat| stat.stx_mask & StatxFlags::MNT_ID.bits() != 0).map_or(0, |stat| stat.stx_mnt_id)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn mount_number(_folder: &OwnedFd) -> u64 {
+    0
+}
+
 /// The folder at `path`; none if that is `base` itself.
 fn walk(base: impl AsFd, path: &Path, make: bool) -> io::Result<Option<OwnedFd>> {
     let mut at: Option<OwnedFd> = None;

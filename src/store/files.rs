@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
+use super::beneath;
 use super::error::{FilesError, FilesErrorKind};
 use super::folders::Folders;
 use super::handles::Handles;
@@ -61,6 +62,33 @@ impl Base {
     pub fn open(path: &Path) -> Result<Self, FilesError> {
         let dir = Dir::open_ambient_dir(path, ambient_authority()).map_err(|e| FilesError::new("open", path, e))?;
         Ok(Self { dir: Arc::new(dir), path: path.into() })
+    }
+
+    /// The folder, relative to this one, from which a rename to `path` stays on one mount: the uppermost such
+    /// folder on the way that is there. Empty: this one itself.
+    ///
+    /// # Errors
+    /// A link or a file stands where a folder should; else what the disk says.
+    pub fn staging(&self, path: &Path) -> Result<PathBuf, FilesError> {
+        let failed = |path: &Path, e| FilesError::new("look at", path, e);
+        let top = beneath::open_folder(&self.dir, Path::new("")).map_err(|e| failed(path, e))?;
+        let mut found = (PathBuf::new(), beneath::mount_of(&top).map_err(|e| failed(path, e))?);
+        let parent = path.parent().unwrap_or(Path::new(""));
+        let mut folders: Vec<&Path> = parent.ancestors().filter(|folder| !folder.as_os_str().is_empty()).collect();
+        folders.reverse();
+        for folder in folders {
+            match beneath::open_folder(&self.dir, folder) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => break,
+                Err(e) => return Err(failed(folder, e)),
+                Ok(open) => {
+                    let mount = beneath::mount_of(&open).map_err(|e| failed(folder, e))?;
+                    if mount != found.1 {
+                        found = (folder.to_path_buf(), mount);
+                    }
+                }
+            }
+        }
+        Ok(found.0)
     }
 }
 
@@ -253,12 +281,10 @@ impl ContentFiles {
         self.base.open(&path).map(cap_std::fs::File::into_std).map_err(|e| FilesError::new("open", path, e))
     }
 
-    /// The base folder, opened so that it can be synced (a [`Dir`] may be a mere O_PATH handle).
+    /// The folder that the content lies in, opened so that it can be synced (a [`Dir`] may be a mere O_PATH handle).
     pub(super) fn folder_handle(&self) -> Result<rustix::fd::OwnedFd, FilesError> {
-        use rustix::fs::{Mode, OFlags};
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        rustix::fs::openat(&self.base, ".", flags, Mode::empty())
-            .map_err(|e| FilesError::new("open", &self.base_path, e.into()))
+        let folder = Path::new(&*self.top()).parent().unwrap_or(Path::new("")).to_path_buf();
+        beneath::open_folder(&self.base, &folder).map_err(|e| FilesError::new("open", self.base_path.join(&folder), e))
     }
 
     /// Closes every file; those that are needed again are opened again.
@@ -267,12 +293,13 @@ impl ContentFiles {
         self.folders.clear();
     }
 
-    /// Bytes free on the file system.
+    /// Bytes free on the file system that the content lies on.
     ///
     /// # Errors
     /// The file system cannot be asked.
-    pub fn free_space(&self) -> io::Result<u64> {
-        let stat = rustix::fs::fstatvfs(&self.base)?;
+    pub fn free_space(&self) -> Result<u64, FilesError> {
+        let stat = rustix::fs::fstatvfs(self.folder_handle()?)
+            .map_err(|e| FilesError::new("look at", &self.base_path, e.into()))?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 

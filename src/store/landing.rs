@@ -85,7 +85,11 @@ impl ContentFiles {
         let mut top = self.top.write().unwrap_or_else(PoisonError::into_inner);
         self.make_folder(parent)?;
         let folder = beneath::open_folder(&self.base, parent).map_err(failed)?;
-        let rename = |flags| rustix::fs::renameat_with(&self.base, &*top, &folder, name, flags);
+        let (Some(stage), Some(own)) = (Path::new(&*top).parent(), Path::new(&*top).file_name()) else {
+            return Err(failed(io::ErrorKind::InvalidInput.into()));
+        };
+        let stage = beneath::open_folder(&self.base, stage).map_err(failed)?;
+        let rename = |flags| rustix::fs::renameat_with(&stage, own, &folder, name, flags);
         let renamed = match rename(RenameFlags::NOREPLACE) {
             Err(Errno::EXIST) if replace == Replace::Same => {
                 let is_folder = |path: &Path| self.base.symlink_metadata(path).map(|there| there.is_dir());
@@ -100,6 +104,7 @@ impl ContentFiles {
             other => other,
         };
         renamed.map_err(|e| failed(e.into()))?;
+        crate::failpoint::step("upload:renamed");
         path.as_os_str().clone_into(&mut top);
         drop(top);
         for ancestor in parent.ancestors() {

@@ -148,6 +148,7 @@ impl ContentFiles {
             renamed.map_err(|e| FilesError::new("publish", self.base_path.join(name), e.into()))?;
             name.clone_into(&mut top);
         }
+        drop(top);
         rustix::fs::fsync(self.folder_handle()?).map_err(|e| FilesError::new("sync", &self.base_path, e.into()))?;
         Ok(self.base_path.join(name))
     }

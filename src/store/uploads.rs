@@ -110,6 +110,23 @@ impl State {
         Ok(())
     }
 
+    /// Records what became known of an upload, with what it is.
+    ///
+    /// # Errors
+    /// The disk refused.
+    pub fn describe_upload(
+        &self,
+        id: &str,
+        record: &impl Serialize,
+        description: &impl Serialize,
+    ) -> Result<(), StateError> {
+        let tx = self.db.begin_write()?;
+        tx.open_table(UPLOADS)?.insert(id, json(record).as_slice())?;
+        documents::put(&tx, &description_of(id), description)?;
+        tx.commit()?;
+        Ok(())
+    }
+
     /// Records that an upload is over. Its segments are forgotten; `brief` takes the place of its description
     /// until [`Self::remove_upload`].
     ///

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::description::Policy;
 use super::error::UploadError;
-use crate::content::Manifest;
 use crate::content::manifest::MAX_FILES;
 
 /// What unfinished uploads may take.
@@ -42,19 +41,18 @@ pub struct Claim {
     pub entries: usize,
 }
 
-/// Lets an upload of `manifest` to `path` begin beside those under way, with `free` bytes on the disk.
+/// Lets an upload of `size` bytes (0: not known yet) and so many entries to `path` begin beside those under way, with `free` bytes on the disk.
 ///
 /// # Errors
 /// Another one writes its name, or it is too much.
 pub fn admit(
     path: &Path,
-    manifest: &Manifest,
+    (size, new): (u64, usize),
     policy: Policy,
     others: &[Claim],
     limits: &UploadLimits,
     free: u64,
 ) -> Result<(), UploadError> {
-    let size = manifest.size();
     let rival =
         |other: &&Claim| policy != Policy::KeepBoth && other.policy != Policy::KeepBoth && overlaps(&other.path, path);
     if others.iter().any(|other| rival(&other)) {
@@ -64,7 +62,7 @@ pub fn admit(
         return Err(UploadError::Busy(format!("{} uploads are unfinished, the most there may be", others.len())));
     }
     let entries: usize = others.iter().map(|other| other.entries).sum();
-    if entries + manifest.files.len() > limits.entries {
+    if entries + new > limits.entries {
         return Err(UploadError::Quota(format!("unfinished uploads may have {} entries in all", limits.entries)));
     }
     let taken: u64 = others.iter().map(|other| other.size).fold(0, u64::saturating_add);
@@ -109,7 +107,7 @@ mod tests {
         let limits = UploadLimits::default();
         let admit = |path: &str, policy, other: Claim| {
             let new = target(path, 1);
-            admit(&new.path, &new.manifest, policy, &[other], &limits, 1 << 30)
+            admit(&new.path, (new.manifest.size(), 1), policy, &[other], &limits, 1 << 30)
         };
         use Policy::{KeepBoth, Overwrite, Refuse};
         for (path, policy, other) in
@@ -127,7 +125,7 @@ mod tests {
         let others = [claim("a", Policy::Refuse), claim("b", Policy::Refuse)];
         let admit = |size, limits: &UploadLimits, free| {
             let new = target("c", size);
-            admit(&new.path, &new.manifest, Policy::Refuse, &others, limits, free)
+            admit(&new.path, (new.manifest.size(), 1), Policy::Refuse, &others, limits, free)
         };
         let limits = UploadLimits::default();
         assert!(admit(200, &limits, 1_000).is_ok());

@@ -24,9 +24,9 @@ const COPY: usize = 256 << 10;
 #[derive(Debug, Clone)]
 pub(super) struct Tail {
     /// Next byte.
-    offset: u64,
+    pub(super) offset: u64,
     /// Of the bytes of the segment that it lies in.
-    hash: Sha256,
+    pub(super) hash: Sha256,
 }
 
 /// Takes the next bytes of the stream; one at a time.
@@ -55,7 +55,7 @@ impl Upload {
     }
 
     /// Bytes of the whole segments at the front.
-    fn prefix(&self) -> u64 {
+    pub(super) fn prefix(&self) -> u64 {
         let front = self.lock().ledger.held_runs().first().filter(|run| run.0 == 0).map_or(0, |run| run.1);
         match self.lock().stage {
             Stage::Done(_) => self.size(),

@@ -11,14 +11,16 @@ use tokio::sync::watch;
 
 use super::description::Policy;
 use super::error::UploadError;
-use super::job::{Outcome, Published, Record, Stage, StageRecord, Upload, partial_name};
+use super::job::{Outcome, Published, Record, Stage, StageRecord, Upload};
 use super::ledger::Gap;
 use crate::clock::unix_ms;
 use crate::content::{Digest, name};
+use crate::failpoint;
 use crate::store::{ContentFiles, FilesErrorKind, Replace, numbered};
 
-/// How long an upload that is done, or was cancelled here, answers whoever asks again.
-pub(super) const REMEMBERED_MS: u64 = 3_600_000;
+/// How long an upload that is done, or was cancelled here, answers whoever asks again: a sender that lost the answer may
+/// rest for days.
+pub(super) const REMEMBERED_MS: u64 = 7 * 24 * 3_600_000;
 /// Numbers tried for the second of a name.
 const MAX_NUMBER: u32 = 10_000;
 
@@ -104,6 +106,7 @@ impl Upload {
             }
             Err(error) => tracing::warn!(target: "upload", transfer = self.number.0, "not published: {error}"),
         }
+        failpoint::step("upload:answering");
         outcome.send_replace(Some(result));
     }
 
@@ -118,6 +121,7 @@ impl Upload {
             let detail = format!("{} segments are not on the disk as they came; send them again", wrong.len());
             return Err(UploadError::Mismatch { detail, segments: wrong });
         }
+        failpoint::step("upload:compared");
         let _one = self.recording.lock().await;
         let upload = self.clone();
         blocking(move || upload.finish_and_land(&files, sums)).await
@@ -144,11 +148,13 @@ impl Upload {
     fn finish_and_land(&self, files: &ContentFiles, sums: Digest) -> Result<Published, UploadError> {
         files.finish()?;
         self.sync(files)?;
+        failpoint::step("upload:finished");
         let replace = if self.brief.policy == Policy::Overwrite { Replace::Same } else { Replace::Nothing };
         let mut path = self.path.clone();
         for number in 2..MAX_NUMBER {
             let landing = StageRecord::Publishing { path: spelled(&path), identity: files.own_identity() };
             self.state.change_upload(&self.id, &self.record_as(landing), &[], &[])?;
+            failpoint::step("upload:landing");
             match files.land(&path, replace) {
                 Err(error) if error.kind == FilesErrorKind::Exists && self.brief.policy == Policy::KeepBoth => {
                     path = with_number(&self.path, number);
@@ -170,7 +176,8 @@ impl Upload {
         };
         self.lock().expires_ms = unix_ms().saturating_add(REMEMBERED_MS);
         self.state.finish_upload(&self.id, &self.record_as(StageRecord::Done(published.clone())), &self.brief)?;
-        if let Err(error) = files.delete_named(&partial_name(&self.id)) {
+        failpoint::step("upload:landed");
+        if let Err(error) = files.delete_named(self.partial().as_os_str()) {
             tracing::warn!(target: "upload", upload = self.id, "what was replaced is still there: {error}");
         }
         self.forget_entries();

@@ -62,6 +62,9 @@ pub struct Description {
     /// A part of another upload (tus: concatenation): never published by itself.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub part: bool,
+    /// Of a stream: its length will be told later, `size` is the most that it can be.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deferred: bool,
 }
 
 /// What a sound description means.
@@ -236,6 +239,7 @@ mod tests {
             mtime: None,
             metadata: None,
             part: false,
+            deferred: false,
         };
         change(&mut description);
         description.check()

@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 use super::error::UploadError;
 use super::job::Upload;
 use crate::content::Digest;
+use crate::failpoint;
 
 impl Upload {
     /// Sees to it that what is here gets durable within the time for a batch.
@@ -40,7 +41,9 @@ impl Upload {
         let (upload, files) = (self.clone(), self.files());
         let written = tokio::task::spawn_blocking(move || {
             upload.sync(&files)?;
+            failpoint::step("upload:synced");
             upload.state.change_upload(&upload.id, &upload.record(), &batch, &[])?;
+            failpoint::step("upload:recorded");
             Ok(())
         });
         let written = written.await.unwrap_or_else(|error| Err(UploadError::Disk(format!("internal: {error}"))));

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ use super::news::News;
 use super::segment::Lease;
 use super::sender::Senders;
 use crate::clock::unix_ms;
-use crate::content::{Digest, Manifest};
+use crate::content::{Digest, Manifest, name};
 use crate::control::TransferId;
 use crate::store::{Base, ContentFiles, Identity, Place, State};
 
@@ -43,6 +43,9 @@ pub struct Published {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Record {
     pub expires_ms: u64,
+    /// The folder that the partial data lies in, relative to the root, spelled as in manifests.
+    #[serde(default)]
+    pub staged_in: String,
     pub stage: StageRecord,
     /// Its number among the node's transfers; none in records of before they had one.
     #[serde(default)]
@@ -142,13 +145,15 @@ pub struct Upload {
     /// Among the node's transfers.
     pub(super) number: TransferId,
     pub(super) began_ms: u64,
-    pub(super) senders: Senders,
+    pub(super) senders: Arc<Senders>,
     pub(super) news: Arc<News>,
     /// Of its whole description.
     pub(super) digest: Digest,
     /// Its description without the entries.
     pub(super) brief: Description,
     pub(super) path: PathBuf,
+    /// The folder that it grows in, relative to the root: on the same mount as its destination.
+    pub(super) staged_in: PathBuf,
     pub(super) root: Base,
     pub(super) state: Arc<State>,
     pub(super) expiry: Duration,
@@ -167,10 +172,15 @@ pub struct Upload {
 
 impl Upload {
     /// A new one, or one that is on record with these segments.
-    pub(super) fn new(id: &str, target: Target, home: &Home, recorded: Vec<(u32, Digest)>) -> Self {
+    pub(super) fn new(
+        (id, staged_in): (&str, PathBuf),
+        target: Target,
+        home: &Home,
+        recorded: Vec<(u32, Digest)>,
+    ) -> Self {
         let Home { root, state, expiry, news } = home.clone();
         let manifest = Arc::new(target.manifest);
-        let files = open_files(&root, id, manifest);
+        let files = open_files(&root, &staged_in.join(partial_name(id)), manifest);
         let mut ledger = Ledger::new(files.layout().piece_count(), recorded);
         if !files.can_hold(ledger.held()) {
             let all: Vec<u32> = ledger.held().ones().collect();
@@ -183,11 +193,12 @@ impl Upload {
             id: id.to_owned(),
             number: TransferId(0),
             began_ms: unix_ms(),
-            senders: Senders::default(),
+            senders: Arc::default(),
             news,
             digest: target.digest,
             brief: target.brief,
             path: target.path,
+            staged_in,
             root,
             state,
             expiry,
@@ -241,6 +252,16 @@ impl Upload {
         self.brief.segment_length
     }
 
+    /// Its sender will tell later how long it is, see [`super::Uploads::set_length`].
+    pub fn is_deferred(&self) -> bool {
+        self.brief.deferred
+    }
+
+    /// Under which it grows, relative to the root.
+    pub(super) fn partial(&self) -> PathBuf {
+        self.staged_in.join(partial_name(&self.id))
+    }
+
     pub(super) fn files(&self) -> Arc<ContentFiles> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -258,7 +279,7 @@ impl Upload {
     }
 
     fn open_as(&self, manifest: Arc<Manifest>) {
-        let files = open_files(&self.root, &self.id, manifest);
+        let files = open_files(&self.root, &self.partial(), manifest);
         *self.files.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(files);
     }
 
@@ -279,7 +300,8 @@ impl Upload {
             Stage::Open | Stage::Assembling(_) | Stage::Gone => StageRecord::Open,
         };
         let (number, began_ms, digest) = (Some(self.number), self.began_ms, Some(self.digest));
-        Record { expires_ms: inner.expires_ms, stage, number, began_ms, digest }
+        let staged_in = name::escape(self.staged_in.as_os_str());
+        Record { expires_ms: inner.expires_ms, staged_in, stage, number, began_ms, digest }
     }
 
     /// Where it stands. `digests`: also those of the segments that are here.
@@ -331,8 +353,8 @@ impl Upload {
         unfinished.then(|| Claim {
             path: self.path.clone(),
             policy: self.brief.policy,
-            size,
-            missing: size - held,
+            size: if self.is_deferred() { held } else { size },
+            missing: if self.is_deferred() { 0 } else { size - held },
             entries: self.files().manifest().files.len(),
         })
     }
@@ -366,12 +388,12 @@ pub(super) fn held_bytes(files: &ContentFiles, ledger: &Ledger) -> u64 {
 }
 
 /// The name under which an upload grows, directly below the root.
-pub(super) fn partial_name(id: &str) -> OsString {
+fn partial_name(id: &str) -> OsString {
     format!(".skep-upload-{id}.part").into()
 }
 
-fn open_files(root: &Base, id: &str, manifest: Arc<Manifest>) -> ContentFiles {
-    ContentFiles::open_in(root, &partial_name(id), manifest, Place::Fetched, Vec::new())
+fn open_files(root: &Base, partial: &Path, manifest: Arc<Manifest>) -> ContentFiles {
+    ContentFiles::open_in(root, partial.as_os_str(), manifest, Place::Fetched, Vec::new())
 }
 
 fn timestamp(unix_ms: u64) -> String {

@@ -106,7 +106,7 @@ impl Upload {
         Some(Look {
             number: self.number,
             path,
-            size: layout.size(),
+            size: if self.is_deferred() { bytes } else { layout.size() },
             segment_length: self.segment_length(),
             segments: layout.piece_count(),
             held,

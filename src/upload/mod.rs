@@ -7,12 +7,12 @@
 //! ```
 //!
 //! The bytes of a content are its files laid end to end, cut into segments of one length; a segment
-//! may lie in many small files. They grow in `.skep-upload-….part` directly below the root and get
-//! their name in one rename.
+//! may lie in many small files. They grow in `.skep-upload-….part` directly below the root (or in
+//! the mount below it that they are for) and get their name in one rename.
 //!
 //! Deciders: `description` (what may be sent at all), `admission` (what else is under way, quota),
 //! `ledger` (which segments are here, what to sync and record next). Drivers: `uploads` (all of
-//! them), `job` (one), `segment` (one body), `append` (a stream, for tus), `flush`, `assembly`. The routes are in
+//! them), `job` (one), `segment` (one body), `append` (a stream, for tus), `defer` (one of unknown length), `flush`, `assembly`. The routes are in
 //! [`crate::node`]. Whoever shows uploads looks at those that changed (`news`, `look`); each has a number of the
 //! node's transfers for that.
 //!
@@ -28,6 +28,7 @@
 mod admission;
 mod append;
 mod assembly;
+mod defer;
 mod description;
 mod error;
 mod flush;

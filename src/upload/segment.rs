@@ -12,10 +12,11 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::error::UploadError;
-use super::job::{Stage, Upload};
+use super::job::{Inner, Stage, Upload};
 use super::ledger::Offer;
 use super::sender::Sending;
 use crate::content::Digest;
+use crate::failpoint;
 use crate::store::{ContentFiles, FilesError};
 
 /// Bytes read at a time where several wrote.
@@ -55,6 +56,14 @@ pub enum Begun {
     Write(Box<SegmentWriter>),
     /// It is here already.
     Held,
+}
+
+/// What came of a body that is whole and right.
+enum Settled {
+    /// It counts.
+    Marked,
+    /// Somebody else wrote too: what lies there has to be read back.
+    Contested,
 }
 
 /// Takes the bytes of one segment.
@@ -159,6 +168,7 @@ impl SegmentWriter {
         }
         self.hash.update(data);
         let written = self.lease.write(|| self.files.write_at(self.at, data))?;
+        failpoint::step("upload:writing");
         self.at += data.len() as u64;
         self.upload.came(self.from.as_ref(), data.len());
         Ok(written)
@@ -184,7 +194,7 @@ impl SegmentWriter {
         if Digest(self.hash.clone().finalize().into()) != self.digest {
             return Err(mismatch("the bytes do not match their Content-Digest"));
         }
-        if self.settle()? {
+        if let Settled::Contested = self.settle()? {
             let (files, digest) = (self.files.clone(), self.digest);
             let same = tokio::task::spawn_blocking(move || digest_of(&files, segment).map(|found| found == digest))
                 .await
@@ -192,32 +202,40 @@ impl SegmentWriter {
             if !same?? {
                 return Err(mismatch("another sender wrote other bytes over it; send it again"));
             }
+            self.mark()?;
         }
-        self.mark()
+        failpoint::step("upload:verified");
+        self.upload.flush_soon();
+        self.upload.tell();
+        Ok(())
     }
 
-    /// Takes the pen from everybody else. `true`: somebody else wrote too, so that what lies there has
-    /// to be read back.
-    fn settle(&mut self) -> Result<bool, UploadError> {
+    /// If nobody else wrote here, the segment counts, in the same step: nobody can begin to write over it in
+    /// between. Else takes the pen from everybody else.
+    fn settle(&mut self) -> Result<Settled, UploadError> {
+        let files = self.upload.files();
         let mut inner = self.upload.lock();
+        if self.lease.is_revoked() || !self.lease.contested.load(Ordering::Relaxed) {
+            return self.mark_in(&mut inner, &files).map(|()| Settled::Marked);
+        }
         match inner.stage {
             Stage::Gone => return Err(UploadError::Unknown),
             Stage::Cancelled => return Err(UploadError::Cancelled),
             Stage::Open | Stage::Assembling(_) | Stage::Done(_) => {}
         }
-        if self.lease.is_revoked() || !self.lease.contested.load(Ordering::Relaxed) {
-            return Ok(false);
-        }
         let writers = inner.writers.entry(self.segment).or_default();
         writers.leases.iter().filter(|other| !Arc::ptr_eq(other, &self.lease)).for_each(|other| other.revoke());
         writers.settling = true;
         self.settling = true;
-        Ok(true)
+        Ok(Settled::Contested)
     }
 
     fn mark(&self) -> Result<(), UploadError> {
         let files = self.upload.files();
-        let mut inner = self.upload.lock();
+        self.mark_in(&mut self.upload.lock(), &files)
+    }
+
+    fn mark_in(&self, inner: &mut Inner, files: &Arc<ContentFiles>) -> Result<(), UploadError> {
         match (&inner.stage, inner.ledger.offer(self.segment, &self.digest)) {
             (Stage::Gone, _) => return Err(UploadError::Unknown),
             (Stage::Cancelled, _) => return Err(UploadError::Cancelled),
@@ -228,15 +246,12 @@ impl SegmentWriter {
             _ => {}
         }
         // Written through files whose sync failed since: nobody knows what became of it.
-        if !Arc::ptr_eq(&files, &self.files) {
+        if !Arc::ptr_eq(files, &self.files) {
             return Err(UploadError::Busy("the disk refused what came before; send it again".into()));
         }
         let bytes = files.layout().piece_size(self.segment);
         inner.ledger.on_verified(self.segment, self.digest, bytes, Instant::now());
-        self.upload.touch(&mut inner);
-        drop(inner);
-        self.upload.flush_soon();
-        self.upload.tell();
+        self.upload.touch(inner);
         Ok(())
     }
 }

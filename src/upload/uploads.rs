@@ -12,12 +12,13 @@ use super::admission::{self, Claim, UploadLimits};
 use super::assembly;
 use super::description::{Description, Policy, Target};
 use super::error::UploadError;
-use super::job::{Home, Record, Stage, StageRecord, Upload, partial_name};
+use super::job::{Home, Record, Stage, StageRecord, Upload};
 use super::ledger::Ledger;
 use super::news::News;
 use crate::clock::unix_ms;
 use crate::content::{Digest, name};
 use crate::control::TransferId;
+use crate::failpoint;
 use crate::store::{Base, State};
 use crate::throttle::Throttle;
 
@@ -41,11 +42,11 @@ pub struct Opened {
 #[derive(Debug)]
 pub struct Uploads {
     pub(super) home: Home,
-    limits: UploadLimits,
+    pub(super) limits: UploadLimits,
     down: [Arc<Throttle>; 1],
     all: Mutex<BTreeMap<String, Arc<Upload>>>,
     /// One at a time begins, so that each knows of the others.
-    opening: tokio::sync::Mutex<()>,
+    pub(super) opening: tokio::sync::Mutex<()>,
     changed: Notify,
 }
 
@@ -82,7 +83,12 @@ impl Uploads {
         target.digest = record.digest.unwrap_or(target.digest);
         let segments = self.home.state.segments(id)?;
         let digests: Vec<Digest> = segments.iter().map(|(_, digest)| *digest).collect();
-        let mut upload = self.make(id, target, segments);
+        let bad = |e: name::NameError| UploadError::Bad(e.to_string());
+        let staged_in = match record.staged_in.as_str() {
+            "" => PathBuf::new(),
+            folder => PathBuf::from(name::checked_path(folder).map_err(bad)?),
+        };
+        let mut upload = self.make((id, staged_in), target, segments);
         upload.lock().expires_ms = record.expires_ms;
         // Records of before they had one keep the number only as long as the node runs, unless something comes.
         upload.number = match record.number {
@@ -93,11 +99,17 @@ impl Uploads {
         match record.stage {
             StageRecord::Open => {}
             StageRecord::Cancelled => upload.lock().stage = Stage::Cancelled,
-            StageRecord::Done(published) => upload.lock().stage = Stage::Done(published),
+            StageRecord::Done(published) => {
+                // The node died between the record and this: what was replaced is still there.
+                if let Err(error) = upload.files().delete_named(upload.partial().as_os_str()) {
+                    tracing::warn!(target: "upload", upload = id, "what was replaced is still there: {error}");
+                }
+                upload.lock().stage = Stage::Done(published);
+            }
             // The node died around the rename: which side of it?
             StageRecord::Publishing { path, identity } => {
                 let files = upload.files();
-                let path = PathBuf::from(name::checked_path(&path).map_err(|e| UploadError::Bad(e.to_string()))?);
+                let path = PathBuf::from(name::checked_path(&path).map_err(bad)?);
                 if identity.is_some() && files.identity(&path) == identity {
                     let published = upload.landed(&files, &path, assembly::digest_of(&digests))?;
                     upload.lock().stage = Stage::Done(published);
@@ -107,11 +119,11 @@ impl Uploads {
         Ok(upload)
     }
 
-    fn make(&self, id: &str, target: Target, recorded: Vec<(u32, Digest)>) -> Upload {
-        Upload::new(id, target, &self.home, recorded)
+    pub(super) fn make(&self, named: (&str, PathBuf), target: Target, recorded: Vec<(u32, Digest)>) -> Upload {
+        Upload::new(named, target, &self.home, recorded)
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Upload>>> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Upload>>> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -184,10 +196,11 @@ impl Uploads {
         let (mut upload, _) = self.admitted(id, description)?;
         // Left by a record that is lost: nothing of it counts.
         let files = upload.files();
-        files.delete_named(&partial_name(id))?;
+        files.delete_named(upload.partial().as_os_str())?;
         let record = |number| Record { number: Some(number), ..upload.record() };
         let number = self.home.state.put_upload(id, record, &upload.brief.with_entries(files.manifest()))?;
         upload.number = number;
+        failpoint::step("upload:opened");
         let upload = Arc::new(upload);
         self.forget_some()?;
         self.lock().insert(id.to_owned(), upload.clone());
@@ -198,10 +211,13 @@ impl Uploads {
     fn admitted(&self, id: &str, description: Description) -> Result<(Upload, u64), UploadError> {
         let target = description.check()?;
         let others: Vec<Claim> = self.lock().values().filter_map(|upload| upload.claim()).collect();
-        let upload = self.make(id, target, Vec::new());
+        let staged_in = self.home.root.staging(&target.path)?;
+        let upload = self.make((id, staged_in), target, Vec::new());
         let (files, brief) = (upload.files(), &upload.brief);
-        let free = files.free_space().map_err(|error| UploadError::Disk(error.to_string()))?;
-        admission::admit(&upload.path, files.manifest(), brief.policy, &others, &self.limits, free)?;
+        let free = files.free_space()?;
+        let size = if upload.is_deferred() { 0 } else { upload.size() };
+        let entries = files.manifest().files.len();
+        admission::admit(&upload.path, (size, entries), brief.policy, &others, &self.limits, free)?;
         files.check_landing(&upload.path)?;
         if brief.policy == Policy::Refuse && files.identity(&upload.path).is_some() {
             return Err(UploadError::Taken(format!("{:?} is taken", name::excerpt(&brief.path))));
@@ -276,7 +292,7 @@ impl Uploads {
         }
         let cancelled = upload.clone();
         let dropped = tokio::task::spawn_blocking(move || {
-            cancelled.files().delete_named(&partial_name(&cancelled.id))?;
+            cancelled.files().delete_named(cancelled.partial().as_os_str())?;
             cancelled.state.finish_upload(&cancelled.id, &cancelled.record(), &cancelled.brief)?;
             cancelled.forget_entries();
             Ok::<(), UploadError>(())
@@ -313,7 +329,7 @@ impl Uploads {
         let removed = upload.clone();
         let gone = tokio::task::spawn_blocking(move || {
             if unfinished {
-                removed.files().delete_named(&partial_name(&removed.id))?;
+                removed.files().delete_named(removed.partial().as_os_str())?;
             }
             removed.state.remove_upload(&removed.id)?;
             Ok::<(), UploadError>(())
@@ -364,3 +380,7 @@ impl Uploads {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "uploads/tests.rs"]
+mod tests;

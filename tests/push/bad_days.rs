@@ -66,6 +66,25 @@ async fn what_a_receiver_lost_or_never_had_is_sent_again() {
 }
 
 #[tokio::test]
+async fn a_receiver_that_claims_what_it_does_not_have_is_not_believed_for_long() {
+    let (node, dir) = (hasty().await, tempfile::tempdir().unwrap());
+    let file = noise_file(dir.path(), "a", 5 * SEGMENT as usize);
+    let boaster = Receiver::default();
+    let address = boaster.serve().await;
+    boaster.with(|r| r.boasts = true);
+    let id = send(&node, &file, &format!("http://{address}/"), |_| ()).await;
+    node.done(id).await;
+    boaster.got(&file);
+    let forgetful = Receiver::default();
+    let address = forgetful.serve().await;
+    forgetful.with(|r| r.always_forgets = Some(2));
+    let id = send(&node, &file, &format!("http://{address}/"), |_| ()).await;
+    let row = node.wait(id, is(TransferState::Failed)).await;
+    assert!(row.integrity_failure && row.error.as_ref().unwrap().contains("says again and again"), "{row:#?}");
+    forgetful.with(|r| assert!(r.published.is_none()));
+}
+
+#[tokio::test]
 async fn a_receiver_that_published_something_else_is_found_out() {
     let (node, receiver, dir) = (hasty().await, Receiver::default(), tempfile::tempdir().unwrap());
     let address = receiver.serve().await;

@@ -63,6 +63,10 @@ pub struct Inner {
     pub loses_answers: u32,
     /// Does not know the upload any more, once.
     pub expires: bool,
+    /// Loses this one whenever it is asked to assemble.
+    pub always_forgets: Option<u32>,
+    /// Says at once that it holds everything.
+    pub boasts: bool,
     /// Says that it published other bytes than it got.
     pub lies: bool,
 }
@@ -140,7 +144,8 @@ async fn open(State(r): State<Receiver>, Path(transfer): Path<String>, Json(body
             return problem(StatusCode::CONFLICT, "conflict", json!({}));
         }
         let state = if inner.published.is_some() { "done" } else { "open" };
-        let answer = json!({"transfer": transfer, "size": body["size"], "segment_length": body["segment_length"], "held": ranges(&inner.held), "state": state});
+        let held = if inner.boasts { vec![(0, u32::MAX)] } else { ranges(&inner.held) };
+        let answer = json!({"transfer": transfer, "size": body["size"], "segment_length": body["segment_length"], "held": held, "state": state});
         (inner.description, inner.transfer) = (Some(body), transfer);
         (if is_new { StatusCode::CREATED } else { StatusCode::OK }, Json(answer)).into_response()
     })
@@ -201,7 +206,7 @@ async fn segment(
 async fn assemble(State(r): State<Receiver>, Json(body): Json<Value>) -> Response {
     let digests: Vec<String> = serde_json::from_value(body["segments"].clone()).unwrap();
     r.with(|inner| {
-        for forgotten in std::mem::take(&mut inner.forgets) {
+        for forgotten in std::mem::take(&mut inner.forgets).into_iter().chain(inner.always_forgets) {
             inner.held.remove(&forgotten);
         }
         let missing: Vec<_> =

@@ -219,3 +219,48 @@ async fn whether_it_would_be_taken_can_be_asked_and_nothing_is_begun() {
     let left: Vec<_> = fs::read_dir(node.root()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(left, ["taken"], "nothing else was made");
 }
+
+/// Until everything that came is on the disk and the files are closed.
+async fn at_rest(sender: &Sender) {
+    patiently(async {
+        while sender.status().await.1["durable"] != json!(true) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn links_planted_in_what_is_on_its_way_lead_nowhere() {
+    let node = TestNode::start().await;
+    let outside = tempfile::tempdir().unwrap();
+    let victim = outside.path().join("b");
+    fs::write(&victim, "precious").unwrap();
+    let entry = |path: &str| json!({"path": path, "size": SEGMENT * 2, "mode": 0o600});
+    let plain = Sender::file(&node, "plain", "f", noise(4 * SEGMENT as usize, 10));
+    let files = json!([entry("a/a"), entry("b/b")]);
+    let tree = Sender::of(&node, "tree", json!({"path": "t", "files": files}), noise(4 * SEGMENT as usize, 11));
+    let part = |id: &str| node.root().join(format!(".skep-upload-{id}.part"));
+    for (sender, harmed, target) in
+        [(&plain, part("plain"), victim.clone()), (&tree, part("tree").join("b"), outside.path().into())]
+    {
+        sender.open().await;
+        for index in [0, 2] {
+            assert_eq!(sender.put(index).await.0, 200);
+        }
+        at_rest(sender).await;
+        let aside = harmed.with_extension("aside");
+        fs::rename(&harmed, &aside).unwrap();
+        symlink(target, &harmed).unwrap();
+        let (status, body) = sender.put(3).await;
+        assert_eq!((status, &body["type"]), (409, &json!("urn:skep:problem:conflict")), "{body}");
+        assert_eq!(fs::read(&victim).unwrap(), b"precious");
+        assert_eq!(names(outside.path()), ["b"]);
+        // Mended, it goes on.
+        fs::remove_file(&harmed).unwrap();
+        fs::rename(&aside, &harmed).unwrap();
+        sender.put_all().await;
+        assert_eq!(sender.assemble().await.0, 201);
+    }
+    assert!(fs::read(node.root().join("f")).unwrap() == plain.bytes);
+}

@@ -208,3 +208,114 @@ async fn the_operator_sees_it_and_can_cancel_it() {
     assert_eq!(tus.ask("HEAD", &path, &[], b"").await.status(), 403);
     assert_eq!(tus.ask("DELETE", &path, &[], b"").await.status(), 403, "the row is the operator's to remove");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_bytes_may_come_with_the_creation() {
+    let node = TestNode::start().await;
+    let tus = Tus::new(&node);
+    let options = tus.ask("OPTIONS", "/tus/", &[], b"").await;
+    assert!(field(&options, "tus-extension").split(',').any(|extension| extension == "creation-with-upload"));
+    let bytes = noise(SEGMENT + 1_000, 5);
+    let (size, named) = (bytes.len().to_string(), |name: &[u8]| format!("filename {}", BASE64.encode(name)));
+    let create = async |name: &[u8], body: &[u8], more: &[(&str, &str)]| {
+        let metadata = named(name);
+        let mut fields = vec![("upload-length", size.as_str()), ("upload-metadata", metadata.as_str())];
+        fields.push(("content-type", "application/offset+octet-stream"));
+        fields.extend(more);
+        tus.ask("POST", "/tus/", &fields, body).await
+    };
+    let begun = create(b"half", &bytes[..SEGMENT + 7], &[]).await;
+    assert_eq!((begun.status().as_u16(), field(&begun, "upload-offset")), (201, (SEGMENT + 7).to_string()));
+    let path = field(&begun, "location");
+    assert_eq!(tus.patch(&path, SEGMENT + 7, &bytes[SEGMENT + 7..], &[]).await.status(), 204);
+    let all = create(b"all", &bytes, &[]).await;
+    assert_eq!((all.status().as_u16(), field(&all, "upload-offset")), (201, bytes.len().to_string()));
+    for name in ["half", "all"] {
+        assert!(fs::read(node.root().join(name)).unwrap() == bytes, "{name}");
+    }
+    let wrong = [("upload-checksum", "sha1 AAAAAAAAAAAAAAAAAAAAAAAAAAA=")];
+    assert_eq!(create(b"wrong", &bytes[..10], &wrong).await.status().as_u16(), 460);
+    assert_eq!(create(b"long", &[&bytes[..], b"x"].concat(), &[]).await.status(), 413);
+    assert_eq!(names(&node.root()), ["all", "half"], "nothing is left of what nobody can find");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_checksum_may_follow_the_body() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let node = TestNode::start().await;
+    let tus = Tus::new(&node);
+    let path = tus.create("f", 11, &[]).await;
+    let patch = async |trailer: &str| {
+        let address = node.url();
+        let address = address.strip_prefix("http://").unwrap();
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let request = format!(
+            "PATCH {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ntus-resumable: 1.0.0\r\nupload-offset: 0\r\n\
+             content-type: application/offset+octet-stream\r\ntransfer-encoding: chunked\r\ntrailer: Upload-Checksum\r\n\r\n\
+             6\r\nhello \r\n5\r\nworld\r\n0\r\n{trailer}\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        patiently(stream.read_to_string(&mut answer)).await.unwrap();
+        answer.split(' ').nth(1).unwrap().parse::<u16>().unwrap()
+    };
+    assert_eq!(patch("").await, 400, "announced, and not there");
+    assert_eq!(patch("Upload-Checksum: md5 AAAA\r\n").await, 400);
+    assert_eq!(patch("Upload-Checksum: sha1 AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n").await, 460);
+    assert_eq!(tus.offset(&path).await, 0, "none of it counts");
+    assert_eq!(patch("Upload-Checksum: sha1 Kq5sNclPz7QV2+lfQIuc6R7oRu0=\r\n").await, 204);
+    assert_eq!(fs::read(node.root().join("f")).unwrap(), b"hello world");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_length_may_be_told_when_it_is_known() {
+    let node = TestNode::start_with(|config| config.limits.uploads.quota = Some(20_000_000)).await;
+    let tus = Tus::new(&node);
+    let bytes = noise(2 * SEGMENT + 1_000, 6);
+    let begin = async |tus: &Tus, name: &[u8]| {
+        let metadata = format!("filename {}", BASE64.encode(name));
+        let fields = [("upload-defer-length", "1"), ("upload-metadata", metadata.as_str())];
+        let response = tus.ask("POST", "/tus/", &fields, b"").await;
+        assert_eq!(response.status(), 201, "{response:?}");
+        field(&response, "location")
+    };
+    let size = bytes.len().to_string();
+    let length = [("upload-length", size.as_str())];
+    // With the last bytes; behind them, with none; before the first.
+    let path = begin(&tus, b"with").await;
+    let head = tus.ask("HEAD", &path, &[], b"").await;
+    assert_eq!((field(&head, "upload-defer-length"), field(&head, "upload-length")), ("1".into(), String::new()));
+    assert_eq!(tus.patch(&path, 0, &bytes[..SEGMENT + 5], &[]).await.status(), 204);
+    assert_eq!(tus.patch(&path, SEGMENT + 5, b"", &[("upload-length", "17")]).await.status(), 400, "it has more");
+    assert_eq!(tus.patch(&path, SEGMENT + 5, b"", &[("upload-length", "30000000")]).await.status(), 413, "the quota");
+    assert_eq!(tus.patch(&path, SEGMENT + 5, &bytes[SEGMENT + 5..], &length).await.status(), 204);
+    let behind = begin(&tus, b"behind").await;
+    assert_eq!(tus.patch(&behind, 0, &bytes, &[]).await.status(), 204);
+    assert!(!node.root().join("behind").exists());
+    assert_eq!(tus.patch(&behind, bytes.len(), b"", &length).await.status(), 204);
+    let before = begin(&tus, b"before").await;
+    assert_eq!(tus.patch(&before, 0, &bytes[..10], &length).await.status(), 204);
+    let head = tus.ask("HEAD", &before, &[], b"").await;
+    assert_eq!((field(&head, "upload-defer-length"), field(&head, "upload-length")), (String::new(), size.clone()));
+    assert_eq!(tus.patch(&before, 10, &bytes[10..], &[("upload-length", "99")]).await.status(), 400, "another one");
+    assert_eq!(tus.patch(&before, 10, &bytes[10..], &[]).await.status(), 204);
+    // Across a restart, on either side of which it is told.
+    let late = begin(&tus, b"late").await;
+    assert_eq!(tus.patch(&late, 0, &bytes[..SEGMENT + 5], &[]).await.status(), 204);
+    let node = node.restart().await;
+    let tus = Tus::new(&node);
+    assert_eq!(tus.offset(&late).await, SEGMENT);
+    assert_eq!(tus.patch(&late, SEGMENT, &bytes[SEGMENT..2 * SEGMENT], &length).await.status(), 204);
+    let node = node.restart().await;
+    let tus = Tus::new(&node);
+    assert_eq!(tus.patch(&late, 2 * SEGMENT, &bytes[2 * SEGMENT..], &[]).await.status(), 204);
+    for name in ["with", "behind", "before", "late"] {
+        assert!(fs::read(node.root().join(name)).unwrap() == bytes, "{name}");
+    }
+    assert_eq!(names(&node.root()), ["before", "behind", "late", "with"]);
+    // A way of tus only: others must say what they send, or they could fill the disk unasked.
+    let mut native = Sender::file(&node, "native", "n", Vec::new());
+    (native.description["deferred"], native.description["size"]) = (true.into(), (1u64 << 39).into());
+    native.description["segment_length"] = (1 << 20).into();
+    assert_eq!(native.open().await.0, 507);
+}

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use super::upload::{Incoming, problem, sender};
 use crate::node::problem::Problem;
 use crate::node::server::Shared;
-use crate::node::tus::{self, Checksum, Concat, text};
+use crate::node::tus::{self, Checksum, Concat, LateChecksum, text};
 use crate::upload::{Opened, STREAM, Upload, UploadError, Uploads};
 
 /// `OPTIONS` and `POST /tus/`: what is understood here, and creation.
@@ -19,7 +19,7 @@ pub async fn creation(State(shared): State<Arc<Shared>>, request: Request) -> Re
     let result = match method(&request) {
         Ok(Method::OPTIONS) => return with_version(options()),
         Ok(Method::POST) => match speaks(request.headers()) {
-            Ok(()) => create(&shared, request.headers()).await,
+            Ok(()) => create(&shared, request).await,
             Err(problem) => Err(problem),
         },
         Ok(other) => Err(not_allowed(&other)),
@@ -80,34 +80,52 @@ fn options() -> Response {
     (StatusCode::NO_CONTENT, fields).into_response()
 }
 
-async fn create(shared: &Shared, headers: &HeaderMap) -> Result<Response, Problem> {
+async fn create(shared: &Shared, request: Request) -> Result<Response, Problem> {
     let uploads = shared.uploads()?;
+    let (head, body) = request.into_parts();
+    let headers = &head.headers;
     let kind = tus::concat(text(headers, &tus::CONCAT));
     let kind = kind.ok_or_else(|| Problem::bad_request("Upload-Concat is partial, or final; with URLs"))?;
+    let deferred = text(headers, &tus::DEFER_LENGTH) == Some("1");
     let parts = match &kind {
         Concat::Final(names) => whole_parts(uploads, names).await?,
         Concat::Whole | Concat::Part => Vec::new(),
     };
     let size = match &kind {
         Concat::Final(_) => parts.iter().map(|part| part.size()).sum(),
-        Concat::Whole | Concat::Part => tus::number(headers, &tus::LENGTH)
-            .ok_or_else(|| Problem::bad_request("an upload needs its Upload-Length from the start"))?,
+        Concat::Whole | Concat::Part => match (tus::number(headers, &tus::LENGTH), deferred) {
+            (Some(size), false) => size,
+            (None, true) => tus::MAX_DEFERRED,
+            _ => return Err(Problem::bad_request("an upload needs its Upload-Length, or Upload-Defer-Length: 1")),
+        },
     };
     if size > tus::MAX_SIZE {
         return Err(Problem::too_large(format!("an upload has at most {} bytes", tus::MAX_SIZE)));
     }
     let id = format!("{STREAM}{:032x}", u128::from_ne_bytes(random()?));
     let mut description = tus::description(&id, size, text(headers, &tus::METADATA)).map_err(Problem::bad_request)?;
+    description.deferred = deferred && !matches!(kind, Concat::Final(_));
     if kind == Concat::Part {
         (description.part, description.path) = (true, id.clone());
     }
     let Opened { upload, .. } = uploads.open(&id, description).await.map_err(problem)?;
     if let Concat::Final(_) = kind {
         finish_parts(uploads, &upload, parts).await?;
+    } else if text(headers, &header::CONTENT_TYPE) == Some(tus::OFFSET_STREAM) {
+        let begun = receive(shared, uploads, &upload, &head, (body, 0)).await;
+        if begun.is_err() {
+            // The client does not hear where it could go on.
+            let _ = uploads.remove(&id).await;
+        }
+        begun?;
     } else if size == 0 && kind == Concat::Whole {
         upload.complete().await.map_err(problem)?;
     }
-    let fields = [(header::LOCATION, format!("/tus/{id}")), (tus::EXPIRES, tus::http_date(upload.expires_ms()))];
+    let fields = [
+        (header::LOCATION, format!("/tus/{id}")),
+        (tus::OFFSET, upload.offset().await.to_string()),
+        (tus::EXPIRES, tus::http_date(upload.expires_ms())),
+    ];
     Ok((StatusCode::CREATED, fields).into_response())
 }
 
@@ -170,7 +188,11 @@ async fn head(upload: &Upload) -> Response {
         }
     };
     set(tus::OFFSET, &upload.offset().await.to_string());
-    set(tus::LENGTH, &upload.size().to_string());
+    if upload.is_deferred() {
+        set(tus::DEFER_LENGTH, "1");
+    } else {
+        set(tus::LENGTH, &upload.size().to_string());
+    }
     set(tus::EXPIRES, &tus::http_date(upload.expires_ms()));
     set(header::CACHE_CONTROL, "no-store");
     if let Some(metadata) = upload.metadata() {
@@ -188,10 +210,34 @@ async fn patch(
     upload: &Arc<Upload>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let _slot = shared.slot(&shared.bodies)?;
     let (head, body) = request.into_parts();
+    if text(&head.headers, &header::CONTENT_TYPE) != Some(tus::OFFSET_STREAM) {
+        let detail = format!("the body's type is {}", tus::OFFSET_STREAM);
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", "Unsupported media type", detail));
+    }
+    let offset = tus::number(&head.headers, &tus::OFFSET);
+    let offset = offset.ok_or_else(|| Problem::bad_request("Upload-Offset is missing"))?;
+    let upload = &match tus::number(&head.headers, &tus::LENGTH) {
+        Some(size) => uploads.set_length(upload, size).await.map_err(problem)?,
+        None => upload.clone(),
+    };
+    let offset = receive(shared, uploads, upload, &head, (body, offset)).await?;
+    let fields = [(tus::OFFSET, offset.to_string()), (tus::EXPIRES, tus::http_date(upload.expires_ms()))];
+    Ok((StatusCode::NO_CONTENT, fields, Body::empty()).into_response())
+}
+
+/// Takes a body whose first byte belongs at this offset, and publishes what is complete with it; where the stream
+/// stands then.
+async fn receive(
+    shared: &Shared,
+    uploads: &Arc<Uploads>,
+    upload: &Arc<Upload>,
+    head: &Parts,
+    (body, offset): (Body, u64),
+) -> Result<u64, Problem> {
+    let _slot = shared.slot(&shared.bodies)?;
     let mut body = Incoming::new(body, shared, uploads.clone());
-    let result = append(upload, &head, &mut body).await;
+    let result = append(upload, head, offset, &mut body).await;
     if result.is_err() && !head.headers.contains_key(header::EXPECT) {
         // So that the answer reaches a client that is still sending.
         body.discard().await;
@@ -200,27 +246,21 @@ async fn patch(
     if offset == upload.size() && !upload.is_part() {
         upload.complete().await.map_err(problem)?;
     }
-    let fields = [(tus::OFFSET, offset.to_string()), (tus::EXPIRES, tus::http_date(upload.expires_ms()))];
-    Ok((StatusCode::NO_CONTENT, fields, Body::empty()).into_response())
+    Ok(offset)
 }
 
 /// Takes the body; where the stream stands behind it.
-async fn append(upload: &Arc<Upload>, head: &Parts, body: &mut Incoming) -> Result<u64, Problem> {
+async fn append(upload: &Arc<Upload>, head: &Parts, offset: u64, body: &mut Incoming) -> Result<u64, Problem> {
     let headers = &head.headers;
-    if text(headers, &header::CONTENT_TYPE) != Some(tus::OFFSET_STREAM) {
-        let detail = format!("the body's type is {}", tus::OFFSET_STREAM);
-        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", "Unsupported media type", detail));
-    }
-    let offset = tus::number(headers, &tus::OFFSET).ok_or_else(|| Problem::bad_request("Upload-Offset is missing"))?;
+    let bad = || Problem::bad_request(format!("Upload-Checksum is one of {}", tus::ALGORITHMS));
     let mut checksum = match headers.get(tus::CHECKSUM) {
         None => None,
-        Some(value) => {
-            let checksum = value.to_str().ok().and_then(Checksum::parse);
-            let bad = || Problem::bad_request(format!("Upload-Checksum is one of {}", tus::ALGORITHMS));
-            Some(checksum.ok_or_else(bad)?)
-        }
+        Some(value) => Some(value.to_str().ok().and_then(Checksum::parse).ok_or_else(bad)?),
     };
-    let mut appender = upload.append(offset, checksum.is_some(), Some(&sender(head))).map_err(problem)?;
+    let is_late = checksum.is_none() && LateChecksum::is_announced(headers);
+    let mut late = is_late.then(LateChecksum::default);
+    let whole = is_late || checksum.is_some();
+    let mut appender = upload.append(offset, whole, Some(&sender(head))).map_err(problem)?;
     let length = tus::number(headers, &header::CONTENT_LENGTH).unwrap_or(0);
     if length > upload.size() - offset {
         return Err(Problem::too_large("these are more bytes than Upload-Length says"));
@@ -229,7 +269,14 @@ async fn append(upload: &Arc<Upload>, head: &Parts, body: &mut Incoming) -> Resu
         if let Some(checksum) = &mut checksum {
             checksum.update(&chunk);
         }
+        if let Some(late) = &mut late {
+            late.update(&chunk);
+        }
         appender.feed(&chunk).map_err(problem)?;
+    }
+    if let Some(late) = late {
+        let trailer = body.trailers().and_then(|trailers| text(trailers, &tus::CHECKSUM));
+        checksum = Some(trailer.and_then(|trailer| late.checked(trailer)).ok_or_else(bad)?);
     }
     if checksum.is_some_and(|checksum| !checksum.matches()) {
         let status = StatusCode::from_u16(460).unwrap_or(StatusCode::BAD_REQUEST);

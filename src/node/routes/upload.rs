@@ -8,9 +8,10 @@ use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderName, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use futures_util::StreamExt as _;
+use http_body::Frame;
+use http_body_util::BodyExt as _;
 use serde::{Deserialize, Serialize};
 
 use crate::chunks::Chunks;
@@ -55,7 +56,7 @@ pub async fn open(
         return Err(Problem::bad_request(format!("names that begin with {STREAM:?} are given by this node")));
     }
     let mut description = shared.document(request.into_body(), Description::from_reader).await?;
-    (description.metadata, description.part) = (None, false);
+    (description.metadata, description.part, description.deferred) = (None, false, false);
     let Opened { upload, new } = uploads.open(&id, description).await.map_err(problem)?;
     let status = if new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(upload.status(false))).into_response())
@@ -65,7 +66,7 @@ pub async fn open(
 pub async fn check(State(shared): State<Arc<Shared>>, request: Request) -> Result<Response, Problem> {
     let uploads = shared.uploads()?;
     let mut description = shared.document(request.into_body(), Description::from_reader).await?;
-    (description.metadata, description.part) = (None, false);
+    (description.metadata, description.part, description.deferred) = (None, false, false);
     let free = uploads.check(description).await.map_err(problem)?;
     let no_store = [(header::CACHE_CONTROL, "no-store")];
     Ok((no_store, Json(serde_json::json!({ "free": free }))).into_response())
@@ -156,19 +157,30 @@ pub(super) struct Incoming {
     body: Body,
     stall: Duration,
     uploads: Arc<Uploads>,
+    trailers: Option<HeaderMap>,
 }
 
 impl Incoming {
     pub(super) fn new(body: Body, shared: &Shared, uploads: Arc<Uploads>) -> Self {
-        Self { body, stall: shared.config.limits.stall_timeout, uploads }
+        Self { body, stall: shared.config.limits.stall_timeout, uploads, trailers: None }
     }
 
     pub(super) async fn next(&mut self) -> Result<Option<bytes::Bytes>, Problem> {
-        let chunk = next(&mut self.body, self.stall).await?;
-        if let Some(chunk) = &chunk {
-            throttle::acquire(self.uploads.down(), chunk.len() as u64).await;
+        while let Some(frame) = frame(&mut self.body, self.stall).await? {
+            match frame.into_data() {
+                Ok(chunk) => {
+                    throttle::acquire(self.uploads.down(), chunk.len() as u64).await;
+                    return Ok(Some(chunk));
+                }
+                Err(frame) => self.trailers = frame.into_trailers().ok(),
+            }
         }
-        Ok(chunk)
+        Ok(None)
+    }
+
+    /// The fields that came behind it.
+    pub(super) fn trailers(&self) -> Option<&HeaderMap> {
+        self.trailers.as_ref()
     }
 
     /// Reads on to the end, so far as a segment can be long.
@@ -183,11 +195,10 @@ impl Incoming {
     }
 }
 
-/// The next chunk of a body; none at its end.
-async fn next(body: &mut Body, stall: Duration) -> Result<Option<bytes::Bytes>, Problem> {
-    let mut frames = http_body_util::BodyDataStream::new(body);
-    match tokio::time::timeout(stall, frames.next()).await {
-        Ok(Some(Ok(chunk))) => Ok(Some(chunk)),
+/// The next chunk of a body, or the fields behind it; none at its end.
+async fn frame(body: &mut Body, stall: Duration) -> Result<Option<Frame<bytes::Bytes>>, Problem> {
+    match tokio::time::timeout(stall, body.frame()).await {
+        Ok(Some(Ok(frame))) => Ok(Some(frame)),
         Ok(Some(Err(_))) => Err(Problem::bad_request("the body broke off")),
         Ok(None) => Ok(None),
         Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", "Request timeout", "the body stalled")),
@@ -214,7 +225,8 @@ impl Shared {
         let stall = self.config.limits.stall_timeout;
         let feeding = async {
             // More than the parser wants to see is not read.
-            while let Some(chunk) = next(&mut body, stall).await? {
+            while let Some(frame) = frame(&mut body, stall).await? {
+                let Ok(chunk) = frame.into_data() else { break };
                 if chunks.send(chunk).await.is_err() {
                     break;
                 }

@@ -44,11 +44,7 @@ fn started_by(lab: &Lab, command: &[&str]) -> Process {
         };
     }
     shell.current_dir(lab.dir.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut node = Process::new(shell.spawn().unwrap());
-    let line = node.line();
-    node.url = line.strip_prefix("listening on ").map(str::to_owned);
-    assert!(node.url.is_some(), "{line:?} {}", node.stderr());
-    node
+    Process::new(shell.spawn().unwrap()).listening()
 }
 
 #[test]
@@ -203,4 +199,47 @@ fn memory_stays_small() {
     assert_eq!(to.run(&["--json", "get", &link, "-o", "out"]).expect(0).last()["verified"], true);
     assert!(peak_mib(&leecher) <= 64, "the leecher took {} MiB", peak_mib(&leecher));
     assert!(peak_mib(&seeder) <= 48, "the seeder took {} MiB", peak_mib(&seeder));
+}
+
+/// What is pushed below a mount grows there: one rename publishes it, as everywhere else.
+#[test]
+fn folders_of_the_root_that_are_mounts_of_their_own_are_pushed_to() {
+    let (from, to) = (Lab::new(), Lab::new());
+    fs::create_dir(to.path("small")).unwrap();
+    if let Some(why) = no_tiny_disk(&to) {
+        eprintln!("skipped: this system lets nobody mount a tiny file system: {}", why.trim());
+        return;
+    }
+    fs::create_dir_all(to.path("state/root/disk")).unwrap();
+    fs::create_dir_all(to.path("state/root/bound")).unwrap();
+    let mounts = r#"mount -t tmpfs -o size=8m none state/root/disk && mount --bind small state/root/bound &&
+        exec "$0" "$@""#;
+    let mut node = started_by(&to, &["unshare", "-rm", "bash", "-c", mounts]);
+    let url = node.url.clone().unwrap();
+    // The same folder as the node sees it.
+    let root = format!("/proc/{}/root{}", node.child.id(), to.path("state/root").display());
+    let root = Path::new(&root);
+    let file = from.data("data.bin", MB);
+    for n in 0..50 {
+        from.data(&format!("tree/sub/{n}"), n * 100);
+    }
+    let names = |folder: &Path| {
+        let mut names: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    for mount in ["disk", "bound"] {
+        let dest = format!("{url}/{mount}/in/");
+        from.run(&["send", "data.bin", &dest]).expect(0);
+        from.run(&["send", "tree", &dest]).expect(0);
+        from.run(&["send", "tree", &dest, "--if-taken", "overwrite"]).expect(0);
+        assert!(fs::read(&file).unwrap() == fs::read(root.join(mount).join("in/data.bin")).unwrap());
+        assert_eq!(fs::read(root.join(mount).join("in/tree/sub/49")).unwrap().len(), 4900);
+        assert_eq!((names(&root.join(mount)), names(&root.join(mount).join("in")).len()), (vec!["in".into()], 2));
+    }
+    assert_eq!(names(root), ["bound", "disk"], "nothing is left beside them");
+    // What does not fit there is told before a byte is sent, however much fits elsewhere.
+    from.data("large.bin", 9 * MB);
+    says(&from.run(&["send", "large.bin", &format!("{url}/disk/")]), &["large.bin", "no space for it"]);
+    assert_eq!(node.stop(), 0);
 }

@@ -8,7 +8,9 @@ mod disk;
 mod kills;
 mod manifests;
 mod pushes;
+mod sender;
 mod state;
+mod steps;
 mod uploads;
 
 use common::{Ended, Process};

@@ -65,8 +65,16 @@ impl Lab {
 
     /// Starts a command that goes on until it is told to stop.
     pub fn spawn(&self, args: &[&str]) -> Process {
-        let child = self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        Process::new(child)
+        Self::spawned(&mut self.command(args))
+    }
+
+    /// The same, killed by itself at a step of its work (`failpoint` in the engine).
+    pub fn spawn_to_die_at(&self, step: &str, args: &[&str]) -> Process {
+        Self::spawned(self.command(args).env("SKEP_DIE_AT", step))
+    }
+
+    fn spawned(command: &mut Command) -> Process {
+        Process::new(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
     }
 
     /// Starts `skep serve` on any port and waits until it listens.
@@ -78,11 +86,7 @@ impl Lab {
     pub fn serve_at(&self, address: &str, args: &[&str]) -> Process {
         let mut all = vec!["serve", "--listen", address];
         all.extend(args);
-        let mut process = self.spawn(&all);
-        let line = process.line();
-        process.url = line.strip_prefix("listening on ").map(str::to_owned);
-        assert!(process.url.is_some(), "{line:?}, stderr {:?}", process.stderr());
-        process
+        self.spawn(&all).listening()
     }
 
     /// Shares a path through the running node.
@@ -154,6 +158,14 @@ impl Process {
         let out = BufReader::new(child.stdout.take().unwrap());
         let _watchdog = watchdog(child.id());
         Self { child, out, url: None, _watchdog }
+    }
+
+    /// Waits until it listens.
+    pub fn listening(mut self) -> Self {
+        let line = self.line();
+        self.url = line.strip_prefix("listening on ").map(str::to_owned);
+        assert!(self.url.is_some(), "{line:?}, stderr {:?}", self.stderr());
+        self
     }
 
     /// The next line of stdout, empty at its end.

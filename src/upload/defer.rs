@@ -1,0 +1,75 @@
+//! A stream whose length its sender tells later (tus: creation-defer-length). Until then it has the longest that it can
+//! have in segments of the usual length, and lays claim to what is here of it only.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use sha2::Digest as _;
+
+use super::admission::{self, Claim};
+use super::append::Tail;
+use super::description::Description;
+use super::error::UploadError;
+use super::job::{Stage, Upload};
+use super::uploads::Uploads;
+use crate::content::Digest;
+
+impl Uploads {
+    /// The stream has `size` bytes: from now on the upload that this gives stands in its place. One that had a length
+    /// from the start must have been told the same.
+    ///
+    /// # Errors
+    /// More bytes are here already, another request is at it, or so much cannot be taken.
+    pub async fn set_length(self: &Arc<Self>, upload: &Arc<Upload>, size: u64) -> Result<Arc<Upload>, UploadError> {
+        if !upload.is_deferred() {
+            let same = size == upload.size();
+            return if same { Ok(upload.clone()) } else { Err(UploadError::Bad("it has another length".into())) };
+        }
+        let _one = self.opening.lock().await;
+        let busy = || UploadError::Locked("another request is sending to this upload".into());
+        let tail = upload.tail.clone().try_lock_owned().map_err(|_| busy())?.clone();
+        upload.flush().await?;
+        let (uploads, old) = (self.clone(), upload.clone());
+        let known = tokio::task::spawn_blocking(move || uploads.replace_deferred(&old, tail, size)).await;
+        let known = known.unwrap_or_else(|error| Err(UploadError::Disk(format!("internal: {error}"))))?;
+        known.flush_soon();
+        Ok(known)
+    }
+
+    fn replace_deferred(&self, old: &Arc<Upload>, tail: Option<Tail>, size: u64) -> Result<Arc<Upload>, UploadError> {
+        let here = tail.as_ref().map_or_else(|| old.prefix(), |tail| tail.offset);
+        if size < here {
+            return Err(UploadError::Bad(format!("{here} bytes are here already, more than {size}")));
+        }
+        // Whatever was written through the old files counts in the new ones.
+        old.files().sync()?;
+        let description = Description { size, deferred: false, ..old.brief.clone() };
+        let target = description.clone().check()?;
+        let is_other = |upload: &&Arc<Upload>| !Arc::ptr_eq(upload, old);
+        let others: Vec<Claim> = self.all().iter().filter(is_other).filter_map(|upload| upload.claim()).collect();
+        let free = old.files().free_space()?.saturating_add(here);
+        admission::admit(&old.path, (size, 1), old.brief.policy, &others, &self.limits, free)?;
+        let held = old.lock().ledger.digests().collect();
+        let mut new = self.make((&old.id, old.staged_in.clone()), target, held);
+        (new.number, new.began_ms, new.senders) = (old.number, old.began_ms, old.senders.clone());
+        new.tail = Arc::new(tokio::sync::Mutex::new(tail.clone()));
+        if let Some(Tail { hash, .. }) = tail.filter(|tail| tail.offset == size && size % new.segment_length() > 0) {
+            // The short segment at the end turns out to be complete.
+            let last = new.files().layout().piece_count().saturating_sub(1);
+            let (digest, bytes) = (Digest(hash.finalize().into()), size % new.segment_length());
+            new.lock().ledger.on_verified(last, digest, bytes, Instant::now());
+        }
+        let mut inner = old.lock();
+        if !matches!(inner.stage, Stage::Open) {
+            return Err(UploadError::Unknown);
+        }
+        self.home.state.describe_upload(&old.id, &new.record(), &description)?;
+        Upload::revoke_all(&mut inner);
+        inner.stage = Stage::Gone;
+        drop(inner);
+        let new = Arc::new(new);
+        self.lock().insert(new.id.clone(), new.clone());
+        new.tell();
+        Ok(new)
+    }
+}
