@@ -53,7 +53,9 @@ impl Uploads {
         let mut new = self.make((&old.id, old.staged_in.clone()), target, held);
         (new.number, new.began_ms, new.senders) = (old.number, old.began_ms, old.senders.clone());
         new.tail = Arc::new(tokio::sync::Mutex::new(tail.clone()));
-        if let Some(Tail { hash, .. }) = tail.filter(|tail| tail.offset == size && size % new.segment_length() > 0) {
+        if let Some(Tail { hash, .. }) =
+            tail.filter(|tail| tail.offset == size && !size.is_multiple_of(new.segment_length()))
+        {
             // The short segment at the end turns out to be complete.
             let last = new.files().layout().piece_count().saturating_sub(1);
             let (digest, bytes) = (Digest(hash.finalize().into()), size % new.segment_length());
