@@ -19,5 +19,6 @@ pub mod push;
 pub mod rpc;
 pub mod store;
 pub mod swarm;
+pub mod sync;
 pub mod throttle;
 pub mod upload;

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{InterfaceRow, Preview};
+use super::{InterfaceRow, Preview, SyncPlan, SyncRequest};
 use crate::content::ContentId;
 
 /// Names a transfer on its node; small numbers, never reused.
@@ -221,6 +221,10 @@ pub enum Command {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         weight: Option<f64>,
     },
+    /// Make a tree at another node equal to one here → [`Reply::Added`].
+    Sync(SyncRequest),
+    /// Say what [`Command::Sync`] would do, and do nothing → [`Reply::SyncPlan`].
+    PreviewSync(SyncRequest),
     /// Stop moving bytes, keep everything.
     Pause {
         /// Which.
@@ -321,6 +325,8 @@ pub enum Reply {
         /// Those with an address, loopback last.
         interfaces: Vec<InterfaceRow>,
     },
+    /// What a sync would do.
+    SyncPlan(Box<SyncPlan>),
 }
 
 /// What was left where a content's data was to be deleted.

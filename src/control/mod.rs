@@ -13,6 +13,7 @@ mod path;
 mod preview;
 mod push;
 mod snapshot;
+pub mod sync;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -30,6 +31,8 @@ pub use snapshot::{
     BanRow, Direction, LogLevel, LogLine, NodeInfo, NodeRow, Snapshot, StrategyRow, TransferKind, TransferRow,
     TransferState,
 };
+
+pub use sync::{SyncPlan, SyncRequest};
 
 /// What a viewer looks at: details are published only for this.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

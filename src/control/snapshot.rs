@@ -163,6 +163,8 @@ pub struct TransferRow {
     pub bytes_per_peer: Vec<(String, u64)>,
     /// Paths of a push.
     pub paths: Vec<PathRow>,
+    /// What a sync does, once it is planned.
+    pub sync: Option<super::sync::Totals>,
     /// The last changes of its plan, the newest first; a handful.
     pub path_changes: Vec<PathChange>,
     /// Where a push goes, as it was asked for; empty for others.

@@ -80,6 +80,8 @@ impl Core {
             Command::Send(request) => self.send(request).await,
             Command::PreviewSend(request) => self.preview_send(request).await.map(Reply::Preview),
             Command::Interfaces => super::interfaces::list().await,
+            Command::Sync(request) => self.sync(request).await,
+            Command::PreviewSync(request) => self.preview_sync(request).await,
             Command::SetPath { id, path, enabled, weight } => self.set_path(id, &path, enabled, weight).await,
             Command::Preview(request) => self.preview_add(&request).await.map(Reply::Preview),
             Command::PreviewShare(request) => self.preview_share(&request).await.map(Reply::Preview),
@@ -381,9 +383,11 @@ fn row_of(record: &TransferRecord) -> TransferRow {
         JobRecord::Fetch(fetch) => (Direction::Down, (fetch.request.up, fetch.request.down), fetch.request.order),
         JobRecord::Share(share) => (Direction::Up, (share.up, share.down), Default::default()),
         JobRecord::Send(send) => (Direction::Up, (send.request.up, send.request.down), Default::default()),
+        JobRecord::Sync(sync) => (Direction::Up, (sync.up, sync.down), Default::default()),
     };
     let (paths, dest) = match &record.job {
         JobRecord::Send(send) => (paths_at_rest(send, &record.name), printable(&send.request.dest)),
+        JobRecord::Sync(sync) => (Vec::new(), printable(&sync.dest)),
         JobRecord::Fetch(_) | JobRecord::Share(_) => (Vec::new(), String::new()),
     };
     let kind = match &record.job {

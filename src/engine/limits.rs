@@ -57,5 +57,6 @@ pub(super) fn limits_of(job: &mut JobRecord) -> (&mut Rate, &mut Rate) {
         JobRecord::Fetch(fetch) => (&mut fetch.request.up, &mut fetch.request.down),
         JobRecord::Share(share) => (&mut share.up, &mut share.down),
         JobRecord::Send(send) => (&mut send.request.up, &mut send.request.down),
+        JobRecord::Sync(sync) => (&mut sync.up, &mut sync.down),
     }
 }

@@ -35,6 +35,7 @@ mod shared;
 mod steer;
 mod strategy;
 mod swarm_strategy;
+mod sync_job;
 #[cfg(test)]
 mod tests;
 mod transfer;

@@ -14,7 +14,7 @@ pub(super) struct ChunkedStrategy;
 fn push_of(job: &JobRecord) -> Result<&SendRecord, String> {
     match job {
         JobRecord::Send(send) => Ok(send),
-        JobRecord::Fetch(_) | JobRecord::Share(_) => Err("it pushes, this is none".into()),
+        JobRecord::Fetch(_) | JobRecord::Share(_) | JobRecord::Sync(_) => Err("it pushes, this is none".into()),
     }
 }
 

@@ -134,7 +134,7 @@ pub(super) async fn run(job: Job, all_paths: bool) -> Result<JobEnd, JobError> {
             None => look_again(&send, &push).await?.0,
         };
         let reader = Reader::new(place, push.files.clone(), push.stamps.clone(), push.segment);
-        let digests = digests(&job, reader.layout().piece_count()).await?;
+        let digests = digests_of(&job, reader.layout().piece_count()).await?;
         let opened = if opened.state == "done" { all_of(&reader, opened) } else { opened };
         let common = common(push.upload.clone(), reader, job.shared.limits.up.clone());
         let mut drive = Drive::new(
@@ -300,7 +300,7 @@ async fn is_as_sent(job: &Job, reader: Reader, digests: Vec<Digest>) -> Result<b
 }
 
 /// The digests of what was acknowledged before.
-async fn digests(job: &Job, segments: u32) -> Result<Vec<Option<Digest>>, JobError> {
+pub(super) async fn digests_of(job: &Job, segments: u32) -> Result<Vec<Option<Digest>>, JobError> {
     let (state, id) = (job.services.state.clone(), job.shared.id);
     let sent = blocking(move || Ok(state.sent(id)?)).await?;
     let mut digests = vec![None; segments as usize];
@@ -313,7 +313,7 @@ async fn digests(job: &Job, segments: u32) -> Result<Vec<Option<Digest>>, JobErr
 }
 
 /// An upload that is published holds everything, whatever it lists.
-fn all_of(reader: &Reader, opened: Opened) -> Opened {
+pub(super) fn all_of(reader: &Reader, opened: Opened) -> Opened {
     Opened { held: vec![(0, reader.layout().piece_count())], ..opened }
 }
 

@@ -19,6 +19,7 @@ use super::services::Services;
 use super::shared::Bell;
 use super::strategy::Strategies;
 use super::swarm_strategy::SwarmStrategy;
+use super::sync_job::SyncStrategy;
 use super::turns::Gate;
 use super::{Engine, EngineControl};
 use crate::clock::unix_ms;
@@ -27,6 +28,7 @@ use crate::node::{self, Node, NodeConfig, Token};
 use crate::store::instance::{self, Instance};
 use crate::store::{Chosen, JobRecord, Phase, PushRecord, State, StateError};
 use crate::swarm::{Bans, Catalog, ChokerConfig, Client, LeechConfig, Swarm};
+use crate::sync::receive::Trees;
 use crate::throttle::Throttle;
 use crate::upload::Uploads;
 
@@ -43,6 +45,8 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
     let scraped = Arc::new(Scraped::default());
     let uploads = Uploads::load(&config.root, state.clone(), config.limits.uploads, throttle_down.clone())?;
     let uploads = Arc::new(uploads);
+    let root_failed = |source| StartError::Folder { what: "root", path: config.root.clone(), source };
+    let trees = Arc::new(Trees::open(&config.root).map_err(root_failed)?);
     let (bans_changed, bans_bell) = mpsc::channel(1);
     let bans = Arc::new(Bans::new(state.bans()?, bans_changed));
     let services = node::Services {
@@ -51,6 +55,7 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
         up: throttle_up.clone(),
         figures: scraped.clone(),
         uploads: Some(uploads.clone()),
+        trees: Some(trees),
     };
     let node = bind(&config, &token, services).await?;
     let url = config.advertise.clone().unwrap_or_else(|| format!("http://{}", reachable(node.local_addr())));
@@ -107,6 +112,7 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
             Arc::new(SwarmStrategy),
             Arc::new(MultipathStrategy),
             Arc::new(ChunkedStrategy),
+            Arc::new(SyncStrategy),
         ])),
         logs: config.logs.clone(),
         span: span.clone(),

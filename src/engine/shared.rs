@@ -50,7 +50,7 @@ impl Shared {
     ) -> Self {
         let choices = match &record.job {
             JobRecord::Send(send) => send.choices.clone(),
-            JobRecord::Fetch(_) | JobRecord::Share(_) => PathChoices::new(),
+            JobRecord::Fetch(_) | JobRecord::Share(_) | JobRecord::Sync(_) => PathChoices::new(),
         };
         Self {
             id: record.id,

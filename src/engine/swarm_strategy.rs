@@ -24,14 +24,14 @@ impl Strategy for SwarmStrategy {
     fn availability(&self, job: &JobRecord) -> Result<(), String> {
         match job {
             JobRecord::Fetch(_) | JobRecord::Share(_) => Ok(()),
-            JobRecord::Send(_) => Err("it fetches and shares, this is a push".into()),
+            JobRecord::Send(_) | JobRecord::Sync(_) => Err("it fetches and shares, this is a push".into()),
         }
     }
 
     fn why(&self, job: &JobRecord) -> String {
         let many = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
         match job {
-            JobRecord::Send(_) => String::new(),
+            JobRecord::Send(_) | JobRecord::Sync(_) => String::new(),
             JobRecord::Share(_) => "whoever fetches it serves the others too".to_owned(),
             JobRecord::Fetch(fetch) => match (fetch.peers.len(), fetch.mirrors.len()) {
                 (0, 0) => "from the peers that trackers name".to_owned(),
@@ -45,7 +45,7 @@ impl Strategy for SwarmStrategy {
     fn start(&self, job: Job) -> BoxFuture<'static, Result<JobEnd, JobError>> {
         match job.shared.record().job {
             JobRecord::Fetch(_) => Box::pin(fetch_job::run(job)),
-            JobRecord::Share(_) | JobRecord::Send(_) => Box::pin(share_job::run(job)),
+            JobRecord::Share(_) | JobRecord::Send(_) | JobRecord::Sync(_) => Box::pin(share_job::run(job)),
         }
     }
 

@@ -311,6 +311,12 @@ impl TransferTask {
             let job = Job { shared, services, stop, place: Arc::default(), ways: Arc::default() };
             return send_job::abandon(&job).await.map_err(|e| e.to_string());
         }
+        if matches!(self.shared.record().job, JobRecord::Sync(_)) {
+            // What the receiver holds of an upload it drops by itself.
+            let (state, id) = (self.services.state.clone(), self.shared.id);
+            let forgotten = tokio::task::spawn_blocking(move || state.forget_push(id)).await;
+            return forgotten.map_err(|e| e.to_string())?.map_err(|e| e.to_string());
+        }
         let Some(id) = self.shared.record().content else { return Ok(()) };
         self.delete(partial_name(&id), |files, _| files.delete()).await.map(|_| ())
     }

@@ -98,7 +98,7 @@ fn area(path: &str) -> Area {
 }
 
 fn is_upload(path: &str) -> bool {
-    path == "/upload" || ["/upload/", "/assemble/", "/tus"].iter().any(|prefix| path.starts_with(prefix))
+    path == "/upload" || ["/upload/", "/assemble/", "/tus", "/sync/"].iter().any(|prefix| path.starts_with(prefix))
 }
 
 /// Decides about every request of a node. Pure.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::swarm::{Bans, Catalog};
+use crate::sync::receive::Trees;
 use crate::throttle::Throttle;
 use crate::upload::{Counts, Uploads};
 
@@ -51,6 +52,8 @@ pub struct Services {
     pub figures: Arc<dyn Figures>,
     /// What others push here; none: nothing is taken.
     pub uploads: Option<Arc<Uploads>>,
+    /// Trees that others keep equal to theirs; none: no syncs.
+    pub trees: Option<Arc<Trees>>,
 }
 
 impl Default for Services {
@@ -61,6 +64,7 @@ impl Default for Services {
             up: Arc::default(),
             figures: Arc::new(NoFigures),
             uploads: None,
+            trees: None,
         }
     }
 }

@@ -263,6 +263,16 @@ impl Wire {
         parse(&read_capped(checked(request.send().await?).await?).await?)
     }
 
+    /// Posts a JSON document to a route; the answer has `most` bytes at most.
+    ///
+    /// # Errors
+    /// No answer in time, or a refusal.
+    pub async fn exchange(&self, route: &str, body: Bytes, time: Duration, most: usize) -> Result<Vec<u8>, WireError> {
+        let request = self.client.post(self.url(route)?).headers(self.headers.clone());
+        let request = request.header(CONTENT_TYPE, "application/json").timeout(time).body(body);
+        read_up_to(checked(request.send().await?).await?, most).await
+    }
+
     /// Drops the upload; that it is unknown is fine.
     ///
     /// # Errors
@@ -327,10 +337,14 @@ async fn checked(response: Response) -> Result<Response, WireError> {
     })
 }
 
-async fn read_capped(mut response: Response) -> Result<Vec<u8>, WireError> {
+async fn read_capped(response: Response) -> Result<Vec<u8>, WireError> {
+    read_up_to(response, MAX_ANSWER).await
+}
+
+async fn read_up_to(mut response: Response, most: usize) -> Result<Vec<u8>, WireError> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > MAX_ANSWER {
+        if body.len() + chunk.len() > most {
             return Err(WireError::Malformed("an answer that is too long".into()));
         }
         body.extend_from_slice(&chunk);

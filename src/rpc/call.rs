@@ -23,6 +23,7 @@ const ADD: &[&str] =
 const SHARE: &[&str] = &["path", "piece_length", "trackers", "ratio", "seconds", "up", "down"];
 const SEND: &[&str] =
     &["path", "dest", "paths", "via", "strategy", "on_taken", "segment_length", "priority", "up", "down"];
+const SYNC: &[&str] = &["path", "dest", "delete", "checksum", "force", "max_delete", "rules", "up", "down"];
 
 /// All of them.
 pub(super) const COMMANDS: &[CommandMethod] = &[
@@ -34,6 +35,8 @@ pub(super) const COMMANDS: &[CommandMethod] = &[
     CommandMethod { name: "transport.preview", tag: "preview_send", known: SEND },
     CommandMethod { name: "node.interfaces", tag: "interfaces", known: &[] },
     CommandMethod { name: "transport.path", tag: "set_path", known: &["id", "path", "enabled", "weight"] },
+    CommandMethod { name: "transport.sync", tag: "sync", known: SYNC },
+    CommandMethod { name: "transport.preview_sync", tag: "preview_sync", known: SYNC },
     CommandMethod { name: "transfer.pause", tag: "pause", known: IDS },
     CommandMethod { name: "transfer.resume", tag: "resume", known: IDS },
     CommandMethod { name: "transfer.cancel", tag: "cancel", known: IDS },
@@ -114,6 +117,10 @@ impl CommandMethod {
                 Err("`path` is missing".into())
             }
             Command::Send(send) | Command::PreviewSend(send) if send.dest.is_empty() => Err("`dest` is missing".into()),
+            Command::Sync(sync) | Command::PreviewSync(sync) if sync.path.as_os_str().is_empty() => {
+                Err("`path` is missing".into())
+            }
+            Command::Sync(sync) | Command::PreviewSync(sync) if sync.dest.is_empty() => Err("`dest` is missing".into()),
             Command::SetPath { enabled: None, weight: None, .. } => {
                 Err("nothing to change: give `enabled`, `weight` (0.1 to 10) or both".into())
             }

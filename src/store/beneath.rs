@@ -66,7 +66,7 @@ pub(super) fn split(path: &Path) -> io::Result<(&Path, &OsStr)> {
 ///
 /// # Errors
 /// As [`reach`].
-pub(super) fn make_folders(base: impl AsFd, path: &Path) -> io::Result<()> {
+pub(crate) fn make_folders(base: impl AsFd, path: &Path) -> io::Result<()> {
     walk(&base, path, true).map(drop)
 }
 
@@ -74,7 +74,7 @@ pub(super) fn make_folders(base: impl AsFd, path: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// As [`reach`].
-pub(super) fn open_folder(base: impl AsFd, path: &Path) -> io::Result<OwnedFd> {
+pub(crate) fn open_folder(base: impl AsFd, path: &Path) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | FOLDER;
     let folder = match walk(&base, path, false)? {
         Some(folder) => openat(folder, ".", flags, Mode::empty()),

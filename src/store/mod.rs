@@ -5,7 +5,7 @@
 //! then recorded ([`State`]). So a record never claims what the disk does not hold, whatever
 //! moment the power fails at. A name appears by rename, after every piece has been verified.
 
-mod beneath;
+pub(crate) mod beneath;
 mod delete;
 mod documents;
 mod error;

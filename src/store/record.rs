@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::content::{ContentId, FileEntry, FileStamp};
-use crate::control::{AddTransfer, PathChoices, Rate, SendRequest, ShareRequest, TransferId};
+use crate::control::{AddTransfer, PathChoices, Rate, SendRequest, ShareRequest, SyncRequest, TransferId};
 
 /// A fetch, with what its link was found to mean.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +31,8 @@ pub enum JobRecord {
     Share(ShareRequest),
     /// Push a path to another node.
     Send(SendRecord),
+    /// Keep a tree at another node equal to one here.
+    Sync(SyncRequest),
 }
 
 /// A push.
@@ -150,7 +152,7 @@ impl TransferRecord {
     pub(super) fn shared_path(&self) -> Option<&[u8]> {
         match &self.job {
             JobRecord::Share(share) => Some(share.path.as_os_str().as_encoded_bytes()),
-            JobRecord::Fetch(_) | JobRecord::Send(_) => None,
+            JobRecord::Fetch(_) | JobRecord::Send(_) | JobRecord::Sync(_) => None,
         }
     }
 }

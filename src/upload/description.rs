@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::error::UploadError;
+use super::stage::is_staged;
 use crate::content::manifest::{self, MAX_FILES, MAX_JSON, MAX_SIZE};
 use crate::content::{Digest, FileEntry, Manifest, name};
 
@@ -102,7 +103,9 @@ impl Description {
             Ok(path) => PathBuf::from(path),
             Err(error) => return bad(format!("bad path {:?}: {error}", name::excerpt(&self.path))),
         };
-        if path.components().any(|part| part.as_os_str().as_encoded_bytes().starts_with(RESERVED)) {
+        let is_ours = |part: std::path::Component<'_>| part.as_os_str().as_encoded_bytes().starts_with(RESERVED);
+        // What is sent for a sync is put in its places by that.
+        if path.components().any(is_ours) && !is_staged(&self.path) {
             return bad("names that begin with \".skep-\" are this node's own".into());
         }
         if self.size > MAX_SIZE {
@@ -264,7 +267,22 @@ mod tests {
 
     #[test]
     fn what_leads_astray_or_does_not_add_up_is_refused() {
-        let paths = ["", "/etc/passwd", "../x", "a/../b", "a//b", "a/", "a\0b", ".skep-x.part", "a/.skep-b/c", "\\x61"];
+        assert!(file(|d| d.path = format!(".skep-sync-{}/new", "0a".repeat(16))).is_ok());
+        let near = format!(".skep-sync-{}/new/x", "0a".repeat(16));
+        let paths = [
+            &*near,
+            ".skep-sync-00/new",
+            "",
+            "/etc/passwd",
+            "../x",
+            "a/../b",
+            "a//b",
+            "a/",
+            "a\0b",
+            ".skep-x.part",
+            "a/.skep-b/c",
+            "\\x61",
+        ];
         for path in paths {
             assert!(matches!(file(|d| d.path = path.into()), Err(UploadError::Bad(_))), "{path:?}");
         }

@@ -38,6 +38,7 @@ mod look;
 mod news;
 mod segment;
 mod sender;
+mod stage;
 mod uploads;
 
 pub use admission::UploadLimits;
@@ -49,6 +50,7 @@ pub use ledger::Run;
 pub use look::{Look, SenderLook, Standing};
 pub use news::Counts;
 pub use segment::{Begun, SegmentWriter};
+pub use stage::{STAGE, is_key, is_staged, stage_of, staged};
 pub use uploads::{Opened, Uploads};
 
 /// The names of uploads that come in one stream begin with this: they are given by the receiver.

@@ -8,6 +8,7 @@ mod info;
 mod manifest;
 mod piece;
 mod probe;
+mod sync;
 mod tus;
 mod upload;
 
@@ -53,6 +54,10 @@ pub fn router(shared: Arc<Shared>, rpc: Option<Router>) -> Router {
         .route("/upload/{transfer}", get(upload::status).post(upload::open).delete(upload::remove))
         .route("/upload/{transfer}/{segment}", put(upload::segment))
         .route("/assemble/{transfer}", post(assemble::assemble))
+        .route("/sync/compare", post(sync::compare))
+        .route("/sync/list", post(sync::list))
+        .route("/sync/digests", post(sync::digests))
+        .route("/sync/apply", post(sync::apply))
         .route("/tus", any(tus::creation))
         .route("/tus/", any(tus::creation))
         .route("/tus/{id}", any(tus::upload))
@@ -75,10 +80,12 @@ pub fn router(shared: Arc<Shared>, rpc: Option<Router>) -> Router {
 /// Around every request: the gate, the clock, the counters.
 async fn watched(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().cloned();
-    // How long a watcher of a bitmap waits, or how much there is to assemble, says nothing about how fast we are.
-    let counts = route
-        .as_ref()
-        .is_some_and(|route| !matches!(route.as_str(), "/swarm/bitmap/{id}" | "/rpc" | "/assemble/{transfer}"));
+    // How long a watcher of a bitmap waits, or how much there is to assemble or compare, says nothing about how fast
+    // we are.
+    let takes_time = |route: &str| {
+        matches!(route, "/swarm/bitmap/{id}" | "/rpc" | "/assemble/{transfer}") || route.starts_with("/sync/")
+    };
+    let counts = route.as_ref().is_some_and(|route| !takes_time(route.as_str()));
     let start = Instant::now();
     let response = match shared.gate.check(request.method(), request.uri(), request.headers()) {
         Ok(()) => {

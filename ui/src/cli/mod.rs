@@ -28,6 +28,7 @@ mod send;
 mod serve;
 mod settle;
 mod share;
+mod sync;
 mod themes;
 mod verify;
 
@@ -77,6 +78,7 @@ enum Command {
     Share(share::Args),
     Get(get::Args),
     Send(send::Args),
+    Sync(sync::Args),
     Ls(ls::Args),
     Pause(pause::Args),
     Resume(resume::Args),
@@ -150,6 +152,7 @@ fn dispatch(matches: &ArgMatches, cx: &Context) -> Result<Exit, Failure> {
         Some(Command::Share(args)) => share::run(cx, &args),
         Some(Command::Get(args)) => get::run(cx, &args),
         Some(Command::Send(args)) => send::run(cx, &args),
+        Some(Command::Sync(args)) => sync::run(cx, &args, matches.subcommand_matches("sync").unwrap_or(matches)),
         Some(Command::Ls(args)) => ls::run(cx, &args),
         Some(Command::Pause(args)) => pause::run(cx, &args),
         Some(Command::Resume(args)) => resume::run(cx, &args),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use skep_engine::content::name::printable;
+use skep_engine::control::sync::Totals;
 use skep_engine::control::{Direction, PathRow, PathState, TransferRow, TransferState};
 
 use super::human;
@@ -101,6 +102,9 @@ pub fn result_event(row: &TransferRow, error: Option<&str>) -> Value {
         } else {
             object.insert("paths".into(), row.paths.iter().map(path_object).collect());
         }
+        if let Some(totals) = &row.sync {
+            object.insert("totals".into(), json!(totals));
+        }
     }
     if let (Some(error), Some(object)) = (error.or(row.error.as_deref()), result.as_object_mut()) {
         object.insert("error".into(), error.into());
@@ -148,7 +152,10 @@ pub fn path_line(path: &PathRow) -> String {
 pub fn result_line(row: &TransferRow) -> String {
     let took = Duration::try_from_secs_f64(row.duration_s).unwrap_or_default();
     let mut words = vec![human::bytes(row.size)];
-    if row.direction == Direction::Up {
+    if let Some(totals) = &row.sync {
+        words = vec![totals_line(totals), format!("in {}", human::took(took))];
+        words.push(format!("{} on the network", human::bytes(row.wire_bytes)));
+    } else if row.direction == Direction::Up {
         words.push(format!("in {}", human::took(took)));
         words.push(human::rate(mean_rate(row)));
         let used = row.paths.iter().filter(|path| path.bytes > 0).count();
@@ -162,6 +169,32 @@ pub fn result_line(row: &TransferRow) -> String {
     }
     words.push(if row.verified { "verified" } else { "NOT VERIFIED" }.into());
     format!("{}  {}", printable(&row.path), words.join(", "))
+}
+
+/// What a sync comes to, in one line.
+pub fn totals_line(totals: &Totals) -> String {
+    let counts = [
+        (totals.new, "new"),
+        (totals.changed, "changed"),
+        (totals.moved, "moved"),
+        (totals.copied + totals.linked, "copied or linked there"),
+        (totals.symlinks, "symbolic links"),
+        (totals.folders, "folders made"),
+        (totals.touched, "touched"),
+        (totals.deleted, "deleted"),
+        (totals.left, "left as they are"),
+        (totals.extra, "only there and kept"),
+    ];
+    let some: Vec<String> = counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+    let of = format!("of {}", entries(totals.entries));
+    if some.is_empty() {
+        return format!("nothing to do: all {} are equal", entries(totals.entries));
+    }
+    format!("{}; {} to send, {of}", some.join(", "), human::bytes(totals.send_bytes))
+}
+
+fn entries(count: u64) -> String {
+    if count == 1 { "1 entry".to_owned() } else { format!("{count} entries") }
 }
 
 #[cfg(test)]

@@ -133,6 +133,8 @@ fn step(command: &Command, told: Told, snapshot: &Snapshot) -> Option<Step> {
         | Command::Add(_)
         | Command::Share(_)
         | Command::Send(_)
+        | Command::Sync(_)
+        | Command::PreviewSync(_)
         | Command::Preview(_)
         | Command::PreviewShare(_)
         | Command::PreviewSend(_)

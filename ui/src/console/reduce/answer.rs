@@ -24,7 +24,7 @@ pub fn take(model: &mut Model, told: &'static str, ids: &[TransferId], result: R
         Ok(Reply::Kept(kept)) => say(model, ToastLevel::Warn, format!("{told}: {kept}")),
         Ok(Reply::Interfaces { interfaces }) => super::forms::interfaces(model, &interfaces),
         // Previews come another way.
-        Ok(Reply::Preview(_)) => {}
+        Ok(Reply::Preview(_) | Reply::SyncPlan(_)) => {}
         Ok(Reply::Done) => {
             if told == "lift the ban" {
                 say(model, ToastLevel::Info, "the ban is lifted");

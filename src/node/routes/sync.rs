@@ -1,0 +1,72 @@
+//! `/sync/…`: others keep a tree under this node's root equal to one of theirs.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::node::problem::Problem;
+use crate::node::server::Shared;
+use crate::sync::client::StopOnDrop;
+use crate::sync::receive::{SyncError, Trees};
+use crate::sync::wire::{self, WireError};
+use crate::upload::UploadError;
+
+pub async fn compare(shared: State<Arc<Shared>>, request: Request) -> Result<Response, Problem> {
+    let stop = StopOnDrop::default();
+    let stopped = stop.0.clone();
+    answer(shared, request, move |trees, request| trees.compare(request, &stopped)).await
+}
+
+pub async fn list(shared: State<Arc<Shared>>, request: Request) -> Result<Response, Problem> {
+    answer(shared, request, |trees, request| trees.list(&request)).await
+}
+
+pub async fn digests(shared: State<Arc<Shared>>, request: Request) -> Result<Response, Problem> {
+    let stop = StopOnDrop::default();
+    let stopped = stop.0.clone();
+    answer(shared, request, move |trees, request| trees.digests(&request, &stopped)).await
+}
+
+/// Goes on to its end, whether or not somebody waits for it.
+pub async fn apply(shared: State<Arc<Shared>>, request: Request) -> Result<Response, Problem> {
+    answer(shared, request, |trees, request| trees.apply(&request)).await
+}
+
+/// Reads a document, works on it off the async threads, answers with another.
+async fn answer<Q: DeserializeOwned + Send + 'static, A: Serialize + Send + 'static>(
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+    work: impl FnOnce(&Trees, Q) -> Result<A, SyncError> + Send + 'static,
+) -> Result<Response, Problem> {
+    let trees = shared.services.trees.clone().ok_or_else(|| Problem::not_found("this node takes no syncs"))?;
+    let read = |body: crate::chunks::Chunks| {
+        wire::read::<Q>(body).map_err(|error| match error {
+            WireError::Bad(why) => UploadError::Bad(why),
+            WireError::TooLarge => UploadError::TooLarge(error.to_string()),
+        })
+    };
+    let question = shared.document(request.into_body(), read).await?;
+    // Each may take a tree's memory, or all cores.
+    let permit = shared.slot(&shared.documents)?;
+    let worked = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        work(&trees, question)
+    });
+    let answer = worked.await.map_err(|_| Problem::internal("the work broke off"))?.map_err(problem)?;
+    Ok(Json(answer).into_response())
+}
+
+fn problem(error: SyncError) -> Problem {
+    let detail = error.to_string();
+    match error {
+        SyncError::Bad(_) => Problem::bad_request(detail),
+        SyncError::Stale => Problem::new(StatusCode::GONE, "stale", "Not kept any more", detail),
+        SyncError::InTheWay(_) => Problem::conflict(detail),
+        SyncError::Disk(_) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "disk", "Disk error", detail),
+    }
+}
