@@ -9,7 +9,6 @@ mod relay;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
 
 use common::{TestNode, noise_file};
 use relay::Relay;
@@ -118,8 +117,9 @@ async fn a_plan_tells_all_and_does_nothing() {
     let asks = SyncRequest { rules: vec!["*.o".into()], ..request(&tree, &receiver.url()) };
     let Reply::SyncPlan(plan) = node.control.command(Command::PreviewSync(asks)).await.unwrap() else { panic!() };
     let told: Vec<Value> = plan.items.iter().map(|item| json!(item)).collect();
-    assert_eq!(told[1], json!({ "path": "a", "act": "send", "size": 1, "was": "nothing" }));
-    assert_eq!(told[2], json!({ "path": "gone", "act": "delete", "size": 1, "was": "file" }));
+    assert!(told.contains(&json!({ "path": "a", "act": "send", "size": 1, "was": "nothing" })), "{told:?}");
+    assert!(told.contains(&json!({ "path": "gone", "act": "delete", "size": 1, "was": "file" })), "{told:?}");
+    assert!(!told.iter().any(|item| item["path"] == "b.o"), "{told:?}");
     assert_eq!((plan.to.as_str(), plan.totals.new, plan.totals.deleted), ("in/tree", 1, 1));
     assert_eq!(listing(&receiver.root()), before);
     for (change, kind) in [
@@ -151,10 +151,10 @@ async fn what_was_acknowledged_before_a_restart_is_not_sent_again() {
     node.control.command(Command::Pause { ids: vec![id] }).await.unwrap();
     let paused = node.wait(id, |row| row.state == TransferState::Paused).await;
     let node = node.restart().await;
-    let before = relay.carried.load(Ordering::SeqCst);
+    let before = relay.carried();
     let row = sync(&node, request(&tree, &relay.url())).await;
     assert_eq!(row.id, id, "the same one goes on");
-    let sent = relay.carried.load(Ordering::SeqCst) - before;
+    let sent = relay.carried() - before;
     assert!(sent < SIZE - paused.done + (1 << 20), "{sent} of {SIZE}, {} were there", paused.done);
     assert_eq!(listing(&tree), listing(&receiver.root().join("in/tree")));
     assert!(is_tidy(&receiver));

@@ -32,6 +32,8 @@ pub enum TransferKind {
     Send,
     /// Another node, or a tus client, pushes to this one.
     Receive,
+    /// This node keeps a tree at another equal to one here.
+    Sync,
 }
 
 impl TransferKind {
@@ -42,6 +44,7 @@ impl TransferKind {
             Self::Share => "share",
             Self::Send => "send",
             Self::Receive => "receive",
+            Self::Sync => "sync",
         }
     }
 }

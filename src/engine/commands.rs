@@ -394,6 +394,7 @@ fn row_of(record: &TransferRecord) -> TransferRow {
         JobRecord::Fetch(_) => TransferKind::Fetch,
         JobRecord::Share(_) => TransferKind::Share,
         JobRecord::Send(_) => TransferKind::Send,
+        JobRecord::Sync(_) => TransferKind::Sync,
     };
     let name = match (&record.job, record.name.is_empty(), &record.content) {
         (_, true, Some(content)) => content.short(),

@@ -35,7 +35,9 @@ mod shared;
 mod steer;
 mod strategy;
 mod swarm_strategy;
+mod sync;
 mod sync_job;
+mod sync_shown;
 #[cfg(test)]
 mod tests;
 mod transfer;

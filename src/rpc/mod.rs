@@ -25,6 +25,8 @@
 //! | `node.drain` | `on`: begin nothing more, or begin again | `{"reply":"done"}` |
 //! | `node.interfaces` | | `{"reply":"interfaces","interfaces":[{"name":…,"addresses":[…]}…]}`: what a push can leave by |
 //! | `node.log_level` | `filter` | `{"reply":"done"}` |
+//! | `transport.sync` | the fields of [`SyncRequest`](crate::control::SyncRequest) | `{"reply":"added",…}` |
+//! | `transport.preview_sync` | the same | `{"reply":"sync_plan",…}`: [`SyncPlan`](crate::control::SyncPlan); nothing is changed |
 //! | `transport.send` | the fields of [`SendRequest`](crate::control::SendRequest) | `{"reply":"added",…}` |
 //! | `transport.preview` | those of `transport.send` | `{"reply":"preview",…}`: the ways are probed, nothing is sent |
 //! | `transport.path` | `id`, `path` (as the row calls it), `enabled?`, `weight?`: 0.1 to 10 | `{"reply":"done"}` |

@@ -117,7 +117,7 @@ impl Client {
         };
         let mut descent = Descent::new(tree, &compared, everything);
         loop {
-            let folders = descent.next();
+            let folders = descent.ask();
             if folders.is_empty() {
                 return Ok(descent.finish());
             }

@@ -76,7 +76,7 @@ impl<'a> Descent<'a> {
     }
 
     /// Folders to ask for now; none: the comparison is complete.
-    pub fn next(&mut self) -> Vec<String> {
+    pub fn ask(&mut self) -> Vec<String> {
         let rest = self.wanted.split_off(self.wanted.len().min(MAX_FOLDERS));
         std::mem::replace(&mut self.wanted, rest)
     }
@@ -143,7 +143,7 @@ mod tests {
         let mut descent = Descent::new(here, &compared(here, there), everything);
         let mut rounds = Vec::new();
         loop {
-            let asked = descent.next();
+            let asked = descent.ask();
             if asked.is_empty() {
                 return rounds;
             }
@@ -179,7 +179,7 @@ mod tests {
         let empty = Tree::default();
         let mut descent = Descent::new(&empty, &compared(&empty, &tree(dir.path())), false);
         let end = loop {
-            let asked = descent.next();
+            let asked = descent.ask();
             assert_eq!(asked.len(), 1);
             if let Err(error) = descent.take(asked[0].clone(), Some(endless.clone())) {
                 break error;

@@ -67,7 +67,7 @@ impl Pair {
         let compared = self.trees.compare(request, &AtomicBool::new(false)).unwrap();
         let mut descent = Descent::new(&scanned.tree, &compared, everything);
         loop {
-            let folders = descent.next();
+            let folders = descent.ask();
             if folders.is_empty() {
                 return descent.finish();
             }
@@ -236,7 +236,7 @@ fn contents(dir: &Path, tree: &Tree) -> BTreeMap<String, Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(192))]
+    #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
     fn a_sync_makes_the_other_tree_this_one(here in made(), there in made(), checksum: bool) {

@@ -206,7 +206,7 @@ fn about(canvas: &mut Canvas<'_>, inner: Rect, row: &TransferRow, page: usize, r
 /// The other side of a push, and the word for it.
 fn other_side(row: &TransferRow) -> Option<(&'static str, &str)> {
     match row.kind {
-        TransferKind::Send if !row.dest.is_empty() => Some(("to", &row.dest)),
+        TransferKind::Send | TransferKind::Sync if !row.dest.is_empty() => Some(("to", &row.dest)),
         TransferKind::Receive if !row.from.is_empty() => Some(("from", &row.from)),
         _ => None,
     }

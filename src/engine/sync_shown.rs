@@ -1,0 +1,155 @@
+//! What a viewer sees of a sync, and what is kept of it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use super::strategy::Job;
+use crate::content::Digest;
+use crate::content::name::printable;
+use crate::control::{PathRow, PathState, TransferId};
+use crate::push::drive::{Ledger, Progress};
+use crate::push::plan::Standing;
+use crate::store::{PushRecord, State};
+use crate::swarm::Flow;
+use crate::sync::plan::Plan;
+
+/// Shows what a sync does, and keeps what it achieves.
+pub(super) struct Shown {
+    id: TransferId,
+    state: Arc<State>,
+    shared: Arc<super::shared::Shared>,
+    paths: Vec<String>,
+    before: (u64, u64, f64),
+    started: Instant,
+    flow: Mutex<Flow>,
+    sums: Mutex<Sums>,
+}
+
+/// Bytes of uploads that are over, of the one that runs, and of everything else.
+#[derive(Default)]
+struct Sums {
+    done: u64,
+    sent: u64,
+    wire: u64,
+    now: (u64, u64),
+    asked: u64,
+}
+
+impl Shown {
+    pub(super) fn new(job: &Job, paths: Vec<String>) -> Self {
+        let (row, started) = (job.shared.row(), Instant::now());
+        Self {
+            id: job.shared.id,
+            state: job.services.state.clone(),
+            shared: job.shared.clone(),
+            paths,
+            before: (row.bytes_up, row.wire_bytes, row.duration_s),
+            started,
+            flow: Mutex::new(Flow::new(started)),
+            sums: Mutex::default(),
+        }
+    }
+
+    fn sums(&self) -> std::sync::MutexGuard<'_, Sums> {
+        self.sums.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn planned(&self, plan: &Plan, asked: u64) {
+        let (mut sums, totals) = (self.sums(), plan.totals);
+        (sums.done, sums.asked) = (0, asked);
+        drop(sums);
+        self.shared.update(|row| {
+            (row.size, row.done) = (totals.send_bytes, 0);
+            row.files = totals.entries;
+            // What a later pass finds is on top of what the first one did.
+            row.sync = Some(row.sync.filter(|_| totals.is_nothing()).unwrap_or(totals));
+        });
+        self.compared(asked);
+    }
+
+    pub(super) fn compared(&self, asked: u64) {
+        let mut sums = self.sums();
+        sums.asked = asked;
+        let wire = self.before.1 + sums.wire + sums.asked;
+        drop(sums);
+        self.shared.update(|row| {
+            row.wire_bytes = wire;
+            row.duration_s = self.before.2 + self.started.elapsed().as_secs_f64();
+        });
+    }
+
+    pub(super) fn begins(&self, push: &PushRecord) {
+        self.sums().now = (0, 0);
+        self.shared.update(|row| row.pieces = push.bytes.div_ceil(push.segment) as u32);
+    }
+
+    pub(super) fn ends(&self, push: &PushRecord) {
+        let mut sums = self.sums();
+        let (sent, wire) = std::mem::take(&mut sums.now);
+        sums.done += push.bytes;
+        (sums.sent, sums.wire) = (sums.sent + sent, sums.wire + wire);
+        let done = sums.done;
+        drop(sums);
+        self.shared.update(|row| row.done = done);
+    }
+
+    pub(super) fn over(&self) {
+        self.shared.update(|row| {
+            row.done = row.size;
+            row.pieces_done = row.pieces;
+            row.verified = true;
+            row.duration_s = self.before.2 + self.started.elapsed().as_secs_f64();
+        });
+    }
+}
+
+impl Ledger for Shown {
+    fn record(&self, segments: &[(u32, Digest)]) -> Result<(), String> {
+        self.state.put_sent(self.id, segments).map_err(|e| e.to_string())
+    }
+
+    fn wants_pieces(&self) -> bool {
+        false
+    }
+
+    fn show(&self, p: Progress) {
+        let mut sums = self.sums();
+        sums.now = (p.sent, p.wire);
+        let (done, sent, wire) = (sums.done + p.held, sums.sent + p.sent, sums.wire + p.wire + sums.asked);
+        drop(sums);
+        let now = Instant::now();
+        let (rate, smooth) = {
+            let mut flow = self.flow.lock().unwrap_or_else(PoisonError::into_inner);
+            let news = sent.saturating_sub(flow.total());
+            flow.add(news, now);
+            (flow.now(now), flow.smooth(now))
+        };
+        let paths = self.paths.iter().zip(&p.paths).map(|(name, path)| PathRow {
+            path: name.clone(),
+            state: match path.view.standing {
+                Standing::Healthy => PathState::Healthy,
+                Standing::Degraded => PathState::Degraded,
+                Standing::Dead { .. } => PathState::Dead,
+                _ => PathState::Probing,
+            },
+            latency_ms: path.view.latency_ms,
+            rate: path.view.rate as u64,
+            share: path.view.share,
+            bytes: path.bytes,
+            active: path.view.active,
+            note: printable(&path.note),
+            ..PathRow::default()
+        });
+        let paths: Vec<PathRow> = paths.collect();
+        self.shared.update(|row| {
+            (row.done, row.pieces_done) = (done, p.segments);
+            (row.rate_up, row.smooth_up) = (rate, smooth);
+            row.bytes_up = self.before.0 + sent;
+            row.wire_bytes = self.before.1 + wire;
+            row.duration_s = self.before.2 + self.started.elapsed().as_secs_f64();
+            let left = row.size.saturating_sub(done);
+            row.eta_s = (smooth > 0 && left > 0).then(|| left / smooth);
+            row.paths = paths;
+        });
+    }
+}
