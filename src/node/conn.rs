@@ -34,6 +34,10 @@ const BUFFER: usize = 256 << 10;
 /// Longest frame of a body that comes by HTTP/2: the least that its rules allow, 16 KiB, would cost a write
 /// for so little.
 const MAX_FRAME: u32 = 256 << 10;
+/// Bytes of one body, and of all bodies of a connection, that may come by HTTP/2 before they are read: the
+/// bandwidth-delay product of 600 Mbit/s and 100 ms.
+const STREAM_WINDOW: u32 = 4 << 20;
+const CONNECTION_WINDOW: u32 = 8 << 20;
 /// Most headers of a request.
 const MAX_HEADERS: usize = 64;
 /// Most bytes of headers (HTTP/2).
@@ -108,10 +112,11 @@ impl Serving {
             .max_concurrent_streams(MAX_STREAMS)
             .max_header_list_size(MAX_HEADER_BYTES)
             .max_send_buf_size(BUFFER)
-            // What others push comes in frames that are worth hashing and writing, and in a window that grows
-            // with the connection's bandwidth-delay product, measured by pings.
+            // What others push comes in frames that are worth hashing and writing, and in a window of a fixed
+            // size: one that grows with the pings' round trips lags behind a connection that opens up.
             .max_frame_size(MAX_FRAME)
-            .adaptive_window(true)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
             .keep_alive_interval(Some(self.limits.stall_timeout))
             .keep_alive_timeout(self.limits.stall_timeout);
         let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(io), service));

@@ -21,6 +21,7 @@
 
 mod buffers;
 pub(crate) mod drive;
+mod lanes;
 pub mod paths;
 pub mod plan;
 pub mod retry;

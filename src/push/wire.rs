@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use reqwest::{Body, Response, StatusCode, Url};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
+use super::lanes::Lanes;
 use super::paths::PathSpec;
 use crate::content::Digest;
 use crate::content::name::excerpt;
@@ -22,7 +24,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 const SAMPLES: usize = 3;
 /// A probe that has a figure takes no further samples after this long: where the round trip is long,
 /// waiting costs more than the last digit is worth.
-const PROBE_BUDGET: Duration = Duration::from_millis(100);
+const PROBE_BUDGET: Duration = Duration::from_millis(40);
 /// A silent connection is asked whether it still stands after the first time, and then again and again; it
 /// is over when this many questions had no answer.
 const KEEPALIVE: Duration = Duration::from_secs(10);
@@ -140,6 +142,8 @@ struct ProblemBody {
 #[derive(Debug)]
 pub struct Wire {
     client: reqwest::Client,
+    /// Carry segments where the round trip is long; none: HTTP/2 was asked for, or TLS is.
+    lanes: Option<Arc<Lanes>>,
     endpoint: String,
     headers: HeaderMap,
 }
@@ -150,32 +154,12 @@ impl Wire {
     /// # Errors
     /// The client cannot be built.
     pub fn new(spec: &PathSpec, headers: HeaderMap) -> Result<Self, WireError> {
-        let mut client = base_client()
-            .redirect(reqwest::redirect::Policy::none())
-            .tcp_keepalive(KEEPALIVE)
-            .tcp_keepalive_interval(KEEPALIVE_INTERVAL)
-            .tcp_keepalive_retries(KEEPALIVE_RETRIES);
-        #[cfg(target_os = "linux")]
-        {
-            client = client.tcp_user_timeout(UNACKNOWLEDGED);
-        }
         let (endpoint, is_http2) = spec.base();
-        if is_http2 {
-            client =
-                client.http2_prior_knowledge().http2_keep_alive_interval(KEEPALIVE).http2_keep_alive_timeout(KEEPALIVE);
-        }
-        if !endpoint.starts_with("https:") {
-            // Reading the system's certificates takes time and memory.
-            client = client.tls_certs_only([]);
-        }
-        if let Some(via) = &spec.via {
-            client = match via.parse::<IpAddr>() {
-                Ok(address) => client.local_address(address),
-                Err(_) => bound(client, via)?,
-            };
-        }
-        let client = client.build().map_err(|e| WireError::Path(cause_of(&e)))?;
-        Ok(Self { client, endpoint, headers })
+        let is_plain = !endpoint.starts_with("https:");
+        let build = |is_http2| client(spec, is_plain, is_http2);
+        let lanes = if is_plain && !is_http2 { Some(Lanes::new(|| build(true))?) } else { None };
+        let client = build(is_http2)?;
+        Ok(Self { client, lanes, endpoint, headers })
     }
 
     fn url(&self, path: &str) -> Result<Url, WireError> {
@@ -190,6 +174,9 @@ impl Wire {
     pub async fn probe(&self, upload: Option<&str>) -> Result<Duration, WireError> {
         let url = self.url(&upload.map_or_else(|| "/probe".to_owned(), |upload| format!("/upload/{upload}")))?;
         let begun = Instant::now();
+        if let Some(lanes) = &self.lanes {
+            lanes.open(&url, &self.headers, PROBE_TIMEOUT);
+        }
         let mut times = Vec::with_capacity(SAMPLES);
         for sample in 0..=SAMPLES {
             let start = Instant::now();
@@ -206,7 +193,11 @@ impl Wire {
             }
         }
         times.sort_unstable();
-        Ok(times[times.len() / 2])
+        let latency = times[times.len() / 2];
+        if let Some(lanes) = &self.lanes {
+            lanes.settle(latency);
+        }
+        Ok(latency)
     }
 
     /// Opens the upload, or finds it open.
@@ -241,15 +232,20 @@ impl Wire {
         digest: &Digest,
         body: Body,
     ) -> Result<(), WireError> {
-        let request = self.client.put(self.url(&format!("/upload/{upload}/{segment}"))?).headers(self.headers.clone());
+        let lane = self.lanes.as_ref().and_then(Lanes::take);
+        let client = lane.as_ref().map_or(&self.client, |lane| lane.client());
+        let request = client.put(self.url(&format!("/upload/{upload}/{segment}"))?).headers(self.headers.clone());
         let request = request
             .header(CONTENT_LENGTH, range.end - range.start)
             .header(CONTENT_RANGE, format!("bytes {}-{}/{size}", range.start, range.end - 1))
             .header(&CONTENT_DIGEST, format!("sha-256=:{}:", BASE64.encode(&digest.0)))
             .body(body);
         // The answer is read to its end: only then can the connection be used again.
-        read_capped(checked(request.send().await?).await?).await?;
-        Ok(())
+        let answer = async { read_capped(checked(request.send().await?).await?).await }.await;
+        if let (Some(lane), Err(WireError::Broken(_))) = (&lane, &answer) {
+            lane.broke();
+        }
+        answer.map(drop)
     }
 
     /// Asks the receiver to verify and publish.
@@ -284,6 +280,34 @@ impl Wire {
             Err(error) => Err(error),
         }
     }
+}
+
+/// A client that leaves by where the path does.
+fn client(spec: &PathSpec, is_plain: bool, is_http2: bool) -> Result<reqwest::Client, WireError> {
+    let mut client = base_client()
+        .redirect(reqwest::redirect::Policy::none())
+        .tcp_keepalive(KEEPALIVE)
+        .tcp_keepalive_interval(KEEPALIVE_INTERVAL)
+        .tcp_keepalive_retries(KEEPALIVE_RETRIES);
+    #[cfg(target_os = "linux")]
+    {
+        client = client.tcp_user_timeout(UNACKNOWLEDGED);
+    }
+    if is_http2 {
+        client =
+            client.http2_prior_knowledge().http2_keep_alive_interval(KEEPALIVE).http2_keep_alive_timeout(KEEPALIVE);
+    }
+    if is_plain {
+        // Reading the system's certificates takes time and memory.
+        client = client.tls_certs_only([]);
+    }
+    if let Some(via) = &spec.via {
+        client = match via.parse::<IpAddr>() {
+            Ok(address) => client.local_address(address),
+            Err(_) => bound(client, via)?,
+        };
+    }
+    client.build().map_err(|e| WireError::Path(cause_of(&e)))
 }
 
 #[cfg(target_os = "linux")]

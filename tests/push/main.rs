@@ -122,6 +122,24 @@ async fn the_destination_chooses_the_version_of_http() {
 }
 
 #[tokio::test]
+async fn far_away_segments_go_by_lanes_unless_something_in_between_knows_none() {
+    let (node, dir) = (TestNode::start().await, tempfile::tempdir().unwrap());
+    let file = noise_file(dir.path(), "a", 3_000_000);
+    for (only_http1, version) in [(false, "HTTP/2.0"), (true, "HTTP/1.1")] {
+        let receiver = Receiver::default();
+        let relay = Relay::far(receiver.serve().await, only_http1).await;
+        let id = send(&node, &file, &relay.url(), |_| ()).await;
+        let row = node.done(id).await;
+        receiver.got(&file);
+        assert!(relay.http2() > 0, "both are asked");
+        receiver.with(|r| assert!(r.versions.contains(version), "{:?} {row:#?}", r.versions));
+        if only_http1 {
+            receiver.with(|r| assert_eq!(r.versions.len(), 1));
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_tree_is_laid_end_to_end() {
     let (node, receiver, dir) = (TestNode::start().await, Receiver::default(), tempfile::tempdir().unwrap());
     let address = receiver.serve().await;

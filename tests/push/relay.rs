@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -38,6 +39,12 @@ pub struct Relay {
 struct Inner {
     /// Bytes towards the receiver.
     carried: u64,
+    /// What every chunk waits on its way, as on a long line.
+    delay: Duration,
+    /// Breaks connections that begin as HTTP/2.
+    only_http1: bool,
+    /// How many did.
+    http2: u32,
     /// Answers that are lost: to requests that begin so, this many.
     loses: Vec<(&'static str, u32)>,
 }
@@ -61,6 +68,20 @@ impl Relay {
 
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// A long line; with `only_http1` it ends at a proxy that knows nothing else.
+    pub async fn far(target: SocketAddr, only_http1: bool) -> Self {
+        let relay = Self::to(target).await;
+        let mut inner = relay.inner.lock().unwrap();
+        (inner.delay, inner.only_http1) = (Duration::from_millis(5), only_http1);
+        drop(inner);
+        relay
+    }
+
+    /// Connections that began as HTTP/2 (RFC 9113, 3.4).
+    pub fn http2(&self) -> u32 {
+        self.inner.lock().unwrap().http2
     }
 
     pub fn carried(&self) -> u64 {
@@ -130,7 +151,20 @@ async fn carry(
 async fn up(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, request: &Mutex<Vec<u8>>, inner: &Mutex<Inner>) {
     let mut buffer = vec![0; 64 << 10];
     while let Ok(n @ 1..) = from.read(&mut buffer).await {
-        inner.lock().unwrap().carried += n as u64;
+        let delay = {
+            let mut inner = inner.lock().unwrap();
+            inner.carried += n as u64;
+            if buffer.starts_with(b"PRI * HTTP/2.0") && n < buffer.len() {
+                inner.http2 += 1;
+                if inner.only_http1 {
+                    return;
+                }
+            }
+            inner.delay
+        };
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
         if [&b"PUT "[..], b"POST ", b"HEAD ", b"GET ", b"DELETE "].iter().any(|method| buffer.starts_with(method)) {
             *request.lock().unwrap() = buffer[..n.min(64)].to_vec();
         }
