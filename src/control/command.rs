@@ -108,9 +108,11 @@ pub struct ShareRequest {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SendStrategy {
-    /// One path that answers: chunked; more: multipath.
+    /// What changed of a file that may be replaced, where that pays; else one path that answers: chunked; more: multipath.
     #[default]
     Auto,
+    /// What changed of a file, if an older version of it is there; else as [`Self::Auto`].
+    Delta,
     /// Over one path.
     Chunked,
     /// Over all paths at once.
@@ -181,6 +183,8 @@ pub struct SendRequest {
     pub on_taken: OnTaken,
     /// Bytes per segment; chosen by size if none.
     pub segment_length: Option<u64>,
+    /// Compress what a delta sends; where the link is slow if none.
+    pub compress: Option<bool>,
     /// How much it matters; as it was, or normal, if none.
     pub priority: Option<PriorityClass>,
     /// Limits for this transfer alone.

@@ -26,7 +26,9 @@ pub use command::{
 };
 pub use detail::{Bits, PeerRow, PeerState, TrackerRow, TransferDetail};
 pub use preview::Preview;
-pub use push::{InterfaceRow, PathChange, PathChoice, PathChoices, PathPreview, PathRow, PathState};
+pub use push::{
+    DeltaPhase, DeltaRow, InterfaceRow, PathChange, PathChoice, PathChoices, PathPreview, PathRow, PathState,
+};
 pub use snapshot::{
     BanRow, Direction, LogLevel, LogLine, NodeInfo, NodeRow, Snapshot, StrategyRow, TransferKind, TransferRow,
     TransferState,

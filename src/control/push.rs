@@ -86,6 +86,37 @@ impl PathRow {
     }
 }
 
+/// What a delta is about.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeltaPhase {
+    /// Asks what is there.
+    #[default]
+    Signatures,
+    /// Looks for it in the new file.
+    Matching,
+    /// Sends what was not found.
+    Sending,
+    /// The receiver finishes the new file.
+    Patching,
+}
+
+/// A push that sends what changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DeltaRow {
+    /// What it does now.
+    pub phase: DeltaPhase,
+    /// Rounds of signatures so far.
+    pub rounds: u32,
+    /// Bytes of the new file that are in the old one.
+    pub matched: u64,
+    /// Bytes of the new file that are to be sent.
+    pub literal: u64,
+    /// Of the file's bytes, how many percent did not go over the wire, everything counted both ways; once it is done.
+    pub savings_percent: Option<f64>,
+}
+
 /// A change of a push's plan. Paths are places in the row's list.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

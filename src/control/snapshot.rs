@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{PathChange, PathRow, PieceOrder, Rate, TransferDetail, TransferId};
+use super::{DeltaRow, PathChange, PathRow, PieceOrder, Rate, TransferDetail, TransferId};
 use crate::content::ContentId;
 
 /// Which way bytes go.
@@ -170,6 +170,8 @@ pub struct TransferRow {
     pub sync: Option<super::sync::Totals>,
     /// The last changes of its plan, the newest first; a handful.
     pub path_changes: Vec<PathChange>,
+    /// What a push found there, if it sends what changed.
+    pub delta: Option<DeltaRow>,
     /// Where a push goes, as it was asked for; empty for others.
     pub dest: String,
     /// Bytes per segment of a push, once known.

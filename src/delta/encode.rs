@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use sha2::{Digest as _, Sha256};
@@ -15,14 +16,17 @@ use crate::content::Digest;
 /// Bytes per read while hashing.
 const STEP: usize = 256 << 10;
 
-/// SHA-256 of the first `size` bytes of a file, on this thread.
+/// SHA-256 of the first `size` bytes of a file, on this thread, unless `stop` is set.
 ///
 /// # Errors
-/// It cannot be read, or is shorter (`UnexpectedEof`).
-pub fn digest_of(file: &File, size: u64) -> io::Result<Digest> {
+/// It cannot be read, is shorter (`UnexpectedEof`), or nobody wants to know any more (`Interrupted`).
+pub fn digest_of(file: &File, size: u64, stop: &AtomicBool) -> io::Result<Digest> {
     let (mut hash, mut at) = (Sha256::new(), 0);
     let mut buffer = vec![0; STEP];
     while at < size {
+        if stop.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
         let want = (size - at).min(STEP as u64) as usize;
         file.read_exact_at(&mut buffer[..want], at)?;
         hash.update(&buffer[..want]);
@@ -31,32 +35,41 @@ pub fn digest_of(file: &File, size: u64) -> io::Result<Digest> {
     Ok(Digest(hash.finalize().into()))
 }
 
-/// Runs `work` while the digest of `source` is computed on another core.
+/// Runs `work` while the digest of `source` is computed on another core. The work gets a function that waits for it; behind the
+/// work nobody does: it ends then.
 ///
 /// # Errors
-/// Those of either, the work's first.
-pub fn with_digest<T, E: From<io::Error>>(
+/// The work's.
+pub fn with_digest<T, E>(
     source: &File,
     size: u64,
-    work: impl FnOnce() -> Result<T, E>,
-) -> Result<(T, Digest), E> {
+    stop: &AtomicBool,
+    work: impl FnOnce(&mut dyn FnMut() -> io::Result<Digest>) -> Result<T, E>,
+) -> Result<T, E> {
     thread::scope(|scope| {
-        let hashing = thread::Builder::new().name("digest".into()).spawn_scoped(scope, || digest_of(source, size));
-        let done = work()?;
-        let digest = match hashing {
-            Ok(hashing) => hashing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?,
+        let hashing = thread::Builder::new().name("digest".into());
+        let mut hashing = hashing.spawn_scoped(scope, || digest_of(source, size, stop)).ok();
+        let mut digest = || match hashing.take() {
+            Some(hashing) => hashing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
             // No thread to be had: it is this one's turn.
-            Err(_) => digest_of(source, size)?,
+            None => digest_of(source, size, stop),
         };
-        Ok((done, digest))
+        let done = work(&mut digest);
+        stop.store(true, Ordering::Relaxed);
+        done
     })
 }
 
-/// Writes the instructions that make `source` of the old file. Gives `out` back.
+/// Writes the instructions that make `source` of the old file, whose digest is wanted at their end only. Gives `out` back.
 ///
 /// # Errors
 /// The source cannot be read or became shorter; what `out` says.
-pub fn write_instructions<W: Write>(source: &File, matched: &Matched, digest: &Digest, out: W) -> io::Result<W> {
+pub fn write_instructions<W: Write>(
+    source: &File,
+    matched: &Matched,
+    digest: impl FnOnce() -> io::Result<Digest>,
+    out: W,
+) -> io::Result<W> {
     let (new, old) = (matched.source_size(), matched.destination_size());
     let mut writer = Writer::new(out, Header::for_runs(matched.runs(), old, new))?;
     let mut buffer = vec![0; MAX_LITERAL];
@@ -74,5 +87,5 @@ pub fn write_instructions<W: Write>(source: &File, matched: &Matched, digest: &D
             at = run.source_end();
         }
     }
-    writer.finish(digest)
+    writer.finish(&digest()?)
 }

@@ -9,7 +9,7 @@
 //!  encode: runs and literals ── instructions (packed: zstd) ──▶ patch: new file beside the old one, SHA-256
 //! ```
 //!
-//! [`rounds`] drives the left side, [`patch`] the right one; both block. Deciders ([`refine`], [`matcher`], [`matched`]) know
+//! [`rounds`] drives the left side, [`patch`] the right one; both block. Deciders ([`pays`], [`refine`], [`matcher`], [`matched`]) know
 //! neither network nor clock. [`librsync`] reads and writes the formats of `rdiff`.
 //!
 //! Invariants:
@@ -19,6 +19,7 @@
 //!   (hashes cut short) and files that changed meanwhile end there.
 //! - Memory does not grow with the file: tables of at most 2^21 blocks, a window per core, runs.
 
+pub mod asks;
 pub mod blocks;
 pub mod encode;
 pub mod hashes;
@@ -29,6 +30,7 @@ pub mod matcher;
 mod ordered;
 pub mod packed;
 pub mod patch;
+pub mod pays;
 pub mod refine;
 pub mod rolling;
 pub mod rounds;

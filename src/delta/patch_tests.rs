@@ -1,5 +1,7 @@
 use proptest::prelude::*;
 
+use std::sync::atomic::AtomicBool;
+
 use super::super::encode::{with_digest, write_instructions};
 use super::super::matched::Matched;
 use super::super::packed::{pack, unpack};
@@ -17,10 +19,10 @@ struct Cost {
     instructions: Vec<u8>,
 }
 
-fn made(old: &[u8], new: &[u8], options: &MatchOptions) -> Cost {
+fn made(old: &[u8], new: &[u8], options: &MatchOptions<'_>) -> Cost {
     let (old_file, new_file) = (file(old), file(new));
     let mut signatures = 0;
-    let find = || {
+    let mut find = || {
         find_matches(
             &new_file,
             new.len() as u64,
@@ -40,8 +42,12 @@ fn made(old: &[u8], new: &[u8], options: &MatchOptions) -> Cost {
             |_| {},
         )
     };
-    let (matched, digest): (Matched, Digest) = with_digest::<_, MatchError>(&new_file, new.len() as u64, find).unwrap();
-    Cost { signatures, instructions: write_instructions(&new_file, &matched, &digest, Vec::new()).unwrap() }
+    let work = |digest: &mut dyn FnMut() -> io::Result<Digest>| {
+        let matched: Matched = find()?;
+        Ok::<_, MatchError>(write_instructions(&new_file, &matched, digest, Vec::new())?)
+    };
+    let instructions = with_digest(&new_file, new.len() as u64, &AtomicBool::new(false), work).unwrap();
+    Cost { signatures, instructions }
 }
 
 fn applied(old: &[u8], instructions: &[u8]) -> Result<Vec<u8>, PatchError> {
@@ -194,7 +200,7 @@ proptest! {
         let old: Vec<u8> = pattern.iter().copied().cycle().take(size).collect();
         let new = edited(&old, &edits, seed);
         let prices = Prices { round: if free { 0 } else { 16 << 10 }, literal: 1.0 };
-        let options = MatchOptions { block_length: block, prices, threads: 2 };
+        let options = MatchOptions { block_length: block, prices, threads: 2, stop: None };
         let made = made(&old, &new, &options);
         prop_assert!(applied(&old, &made.instructions).unwrap() == new);
     }

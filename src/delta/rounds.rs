@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::blocks::BlocksError;
 use super::hashes::{AdlerSha, Hashes};
@@ -18,13 +19,15 @@ const AROUND: u64 = 256 << 10;
 
 /// How to match.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct MatchOptions {
+pub struct MatchOptions<'a> {
     /// Bytes of first-round blocks; none: from the old file's size.
     pub block_length: Option<u32>,
     /// What bytes and rounds cost.
     pub prices: Prices,
     /// Threads; 0: one per core.
     pub threads: usize,
+    /// Ends it soon, with an error (`Interrupted`), once it is set.
+    pub stop: Option<&'a AtomicBool>,
 }
 
 /// Why matching failed.
@@ -60,7 +63,7 @@ pub fn find_matches(
     source: &File,
     source_size: u64,
     destination_size: u64,
-    options: &MatchOptions,
+    options: &MatchOptions<'_>,
     mut fetch: impl FnMut(&[Ask]) -> io::Result<Vec<Signature>>,
     mut report: impl FnMut(Round),
 ) -> Result<Matched, MatchError> {
@@ -75,10 +78,10 @@ pub fn find_matches(
         let signatures = fetch(&asks)?;
         for (ask, signature) in asks.iter().zip(&signatures) {
             if ask.sample {
-                let found = search(source, signature, &samples(&matched, signature), options.threads)?;
+                let found = search(source, signature, &samples(&matched, signature), options)?;
                 refiner.on_sampled(ask, covered_bytes(&found), found.len() as u64);
             } else {
-                let found = search(source, signature, &matched.searches(), options.threads)?;
+                let found = search(source, signature, &matched.searches(), options)?;
                 matched.add(found, ask.blocks.length());
                 refiner.on_matched(ask, &matched.covered());
             }
@@ -95,8 +98,14 @@ pub fn find_matches(
     Ok(matched)
 }
 
-fn search(source: &File, signature: &Signature, searches: &[Search], threads: usize) -> io::Result<Vec<Run>> {
-    search_with(source, signature, &AdlerSha::new(signature.blocks.length()), searches, threads)
+fn search(
+    source: &File,
+    signature: &Signature,
+    searches: &[Search],
+    options: &MatchOptions<'_>,
+) -> io::Result<Vec<Run>> {
+    let hashes = AdlerSha::new(signature.blocks.length());
+    search_until(source, signature, &hashes, searches, options.threads, options.stop)
 }
 
 /// Searches for a signature's blocks on all cores, results in the searches' order.
@@ -110,10 +119,26 @@ pub fn search_with(
     searches: &[Search],
     threads: usize,
 ) -> io::Result<Vec<Run>> {
+    search_until(source, signature, hashes, searches, threads, None)
+}
+
+fn search_until(
+    source: &File,
+    signature: &Signature,
+    hashes: &impl Hashes,
+    searches: &[Search],
+    threads: usize,
+    stop: Option<&AtomicBool>,
+) -> io::Result<Vec<Run>> {
     let matcher = Matcher::new(signature, hashes);
     let mut all = Vec::new();
     let window = || Window::new(source, 0);
-    let work = |window: &mut Window<'_>, item: usize| matcher.search(&searches[item], window);
+    let work = |window: &mut Window<'_>, item: usize| {
+        if stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        matcher.search(&searches[item], window)
+    };
     in_order(searches.len(), threads, window, work, |runs| {
         all.extend(runs);
         Ok(())

@@ -13,6 +13,9 @@
 mod add;
 mod commands;
 mod config;
+mod delta_job;
+mod delta_show;
+mod delta_strategy;
 mod fetch_job;
 mod figures;
 mod interfaces;

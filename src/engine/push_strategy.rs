@@ -5,20 +5,23 @@ use super::strategy::{Job, JobEnd, JobError, Strategy};
 use crate::control::{BoxFuture, SendStrategy};
 use crate::store::{JobRecord, SendRecord};
 
+pub(super) const MULTIPATH: &str = "transit-multipath-parallel";
+pub(super) const CHUNKED: &str = "transit-chunked-resumable";
+
 /// `transit-multipath-parallel`: needs at least two paths that answer.
 pub(super) struct MultipathStrategy;
 
 /// `transit-chunked-resumable`: one path.
 pub(super) struct ChunkedStrategy;
 
-fn push_of(job: &JobRecord) -> Result<&SendRecord, String> {
+pub(super) fn push_of(job: &JobRecord) -> Result<&SendRecord, String> {
     match job {
         JobRecord::Send(send) => Ok(send),
         JobRecord::Fetch(_) | JobRecord::Share(_) | JobRecord::Sync(_) => Err("it pushes, this is none".into()),
     }
 }
 
-fn answering(send: &SendRecord) -> String {
+pub(super) fn answering(send: &SendRecord) -> String {
     match (send.paths, send.answering) {
         (0 | 1, _) => "there is one path".into(),
         (all, None) => format!("{all} paths, not probed yet"),
@@ -30,7 +33,7 @@ fn answering(send: &SendRecord) -> String {
 
 impl Strategy for MultipathStrategy {
     fn id(&self) -> &'static str {
-        "transit-multipath-parallel"
+        MULTIPATH
     }
 
     fn name(&self) -> &'static str {
@@ -68,7 +71,7 @@ impl Strategy for MultipathStrategy {
 
 impl Strategy for ChunkedStrategy {
     fn id(&self) -> &'static str {
-        "transit-chunked-resumable"
+        CHUNKED
     }
 
     fn name(&self) -> &'static str {
@@ -87,7 +90,7 @@ impl Strategy for ChunkedStrategy {
         let Ok(send) = push_of(job) else { return String::new() };
         match send.request.strategy {
             SendStrategy::Chunked => "asked for".into(),
-            SendStrategy::Auto => answering(send),
+            SendStrategy::Auto | SendStrategy::Delta => answering(send),
             SendStrategy::Multipath => format!("{}: an ordinary transfer over one", answering(send)),
         }
     }

@@ -31,7 +31,7 @@ const GOODBYE: Duration = Duration::from_secs(5);
 /// What changes within one tick of a file system's clock (10 ms on the slowest) may leave no trace at all.
 const TICK_NS: i64 = 20_000_000;
 
-fn request_of(record: &TransferRecord) -> Result<SendRecord, JobError> {
+pub(super) fn request_of(record: &TransferRecord) -> Result<SendRecord, JobError> {
     match &record.job {
         JobRecord::Send(send) => Ok(send.clone()),
         _ => Err(JobError::Other("internal: not a push".into())),
@@ -48,7 +48,7 @@ pub(super) fn wires_of(path: &PathSpec, headers: HeaderMap) -> Result<Arc<Wire>,
     Wire::new(path, headers).map(Arc::new)
 }
 
-fn wires(job: &Job, paths: &[PathSpec]) -> Result<Vec<Arc<Wire>>, JobError> {
+pub(super) fn wires(job: &Job, paths: &[PathSpec]) -> Result<Vec<Arc<Wire>>, JobError> {
     let headers = job.services.swarm.client.node_headers();
     let wire = |path| wires_of(path, headers.clone()).map_err(|e| PushError::from(e).into());
     paths.iter().map(wire).collect()
@@ -256,7 +256,7 @@ async fn recorded(
     Ok(push)
 }
 
-fn changed(what: String) -> JobError {
+pub(super) fn changed(what: String) -> JobError {
     JobError::Other(format!(
         "{what} changed since the transfer began, nothing of it was mixed: cancel this transfer and send again"
     ))
@@ -332,13 +332,18 @@ struct Opening<'a> {
     mtime: Option<Timestamp>,
 }
 
-/// The body that opens an upload.
-pub(super) fn description_of(send: &SendRecord, push: &PushRecord) -> Bytes {
-    let policy = match send.request.on_taken {
+/// As the receiver calls it.
+pub(super) fn policy(on_taken: OnTaken) -> &'static str {
+    match on_taken {
         OnTaken::Refuse => "refuse",
         OnTaken::Overwrite => "overwrite",
         OnTaken::KeepBoth => "keep-both",
-    };
+    }
+}
+
+/// The body that opens an upload.
+pub(super) fn description_of(send: &SendRecord, push: &PushRecord) -> Bytes {
+    let policy = policy(send.request.on_taken);
     let file = push.files.first().filter(|_| !push.tree);
     let opening = Opening {
         version: 1,

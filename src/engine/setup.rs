@@ -11,6 +11,7 @@ use tracing::Instrument as _;
 
 use super::commands::Core;
 use super::config::{EngineConfig, StartError};
+use super::delta_strategy::DeltaStrategy;
 use super::figures::{Figures, Scraped};
 use super::publisher::Publisher;
 use super::push_strategy::{ChunkedStrategy, MultipathStrategy};
@@ -110,6 +111,7 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
         publisher: Arc::new(Publisher::new(bell, ring, Box::new(figures))),
         strategies: Arc::new(Strategies::new(vec![
             Arc::new(SwarmStrategy),
+            Arc::new(DeltaStrategy),
             Arc::new(MultipathStrategy),
             Arc::new(ChunkedStrategy),
             Arc::new(SyncStrategy),

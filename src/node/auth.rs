@@ -98,7 +98,8 @@ fn area(path: &str) -> Area {
 }
 
 fn is_upload(path: &str) -> bool {
-    path == "/upload" || ["/upload/", "/assemble/", "/tus", "/sync/"].iter().any(|prefix| path.starts_with(prefix))
+    path == "/upload"
+        || ["/upload/", "/assemble/", "/tus", "/sync/", "/delta/"].iter().any(|prefix| path.starts_with(prefix))
 }
 
 /// Decides about every request of a node. Pure.
@@ -250,6 +251,7 @@ mod tests {
             ("PUT", "/upload/x/0"),
             ("POST", "/assemble/x"),
             ("HEAD", "/tus/x"),
+            ("GET", "/delta/signatures/x"),
         ];
         let expect = |gate: &Gate, (method, path): (&str, &str), codes: [u16; 4]| {
             let got = [None, Some(key.as_str()), Some(control.as_str()), Some("Bearer wrong-wrong-wrong-wrong")]

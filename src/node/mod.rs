@@ -40,6 +40,7 @@ mod range;
 mod routes;
 mod server;
 mod services;
+mod signatures;
 mod tus;
 
 pub use auth::{Token, TokenError};

@@ -23,12 +23,16 @@ use super::pool::BufferPool;
 use super::problem::Problem;
 use super::routes;
 use super::services::Services;
+use super::signatures::Signatures;
 
 /// Pause after a failed accept that says the process is out of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Large documents (descriptions of uploads) parsed at once: each may take its cap of memory.
 const DOCUMENTS: usize = 4;
+
+/// Deltas at work at once, at either step: each holds up to some 10 MiB, and uses every core while it signs.
+const DELTAS: usize = 4;
 
 /// What every route can see.
 #[derive(Debug)]
@@ -51,6 +55,10 @@ pub struct Shared {
     pub files: Arc<Semaphore>,
     /// One permit per large document being parsed.
     pub documents: Arc<Semaphore>,
+    /// Signatures that were made lately.
+    pub signatures: Arc<Signatures>,
+    /// One permit per delta at work: signing takes all cores.
+    pub deltas: Arc<Semaphore>,
     /// Set when the node stops: who waits, answers.
     pub drain: CancellationToken,
 }
@@ -95,6 +103,8 @@ impl Node {
             bodies: Arc::new(Semaphore::new(config.limits.bodies)),
             files: Arc::new(Semaphore::new(config.limits.files)),
             documents: Arc::new(Semaphore::new(DOCUMENTS)),
+            signatures: Arc::default(),
+            deltas: Arc::new(Semaphore::new(DELTAS)),
             drain: CancellationToken::new(),
             config,
             services,

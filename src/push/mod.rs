@@ -20,6 +20,7 @@
 //! - Memory: [`IN_FLIGHT_BYTES`] of segments, however large the source.
 
 mod buffers;
+pub(crate) mod delta;
 pub(crate) mod drive;
 mod lanes;
 pub mod paths;

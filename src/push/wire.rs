@@ -162,7 +162,15 @@ impl Wire {
         Ok(Self { client, lanes, endpoint, headers })
     }
 
-    fn url(&self, path: &str) -> Result<Url, WireError> {
+    pub(super) fn client(&self) -> &reqwest::Client {
+        &self.client
+    }
+
+    pub(super) fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    pub(super) fn url(&self, path: &str) -> Result<Url, WireError> {
         Url::parse(&format!("{}{path}", self.endpoint)).map_err(|e| WireError::Path(e.to_string()))
     }
 
@@ -320,11 +328,11 @@ fn bound(_: reqwest::ClientBuilder, interface: &str) -> Result<reqwest::ClientBu
     Err(WireError::Path(format!("{interface:?}: this system binds to addresses only")))
 }
 
-fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, WireError> {
+pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, WireError> {
     serde_json::from_slice(body).map_err(|e| WireError::Malformed(format!("not a receiver's answer: {e}")))
 }
 
-async fn checked(response: Response) -> Result<Response, WireError> {
+pub(super) async fn checked(response: Response) -> Result<Response, WireError> {
     let status = response.status();
     if status.is_success() {
         return Ok(response);
@@ -361,7 +369,7 @@ async fn checked(response: Response) -> Result<Response, WireError> {
     })
 }
 
-async fn read_capped(response: Response) -> Result<Vec<u8>, WireError> {
+pub(super) async fn read_capped(response: Response) -> Result<Vec<u8>, WireError> {
     read_up_to(response, MAX_ANSWER).await
 }
 

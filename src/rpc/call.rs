@@ -22,7 +22,7 @@ const ADD: &[&str] =
     &["link", "document", "dir", "peers", "trackers", "order", "seed", "on_existing", "up", "down", "paused"];
 const SHARE: &[&str] = &["path", "piece_length", "trackers", "ratio", "seconds", "up", "down"];
 const SEND: &[&str] =
-    &["path", "dest", "paths", "via", "strategy", "on_taken", "segment_length", "priority", "up", "down"];
+    &["path", "dest", "paths", "via", "strategy", "on_taken", "segment_length", "compress", "priority", "up", "down"];
 const SYNC: &[&str] = &["path", "dest", "delete", "checksum", "force", "max_delete", "rules", "up", "down"];
 
 /// All of them.

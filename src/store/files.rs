@@ -50,8 +50,8 @@ pub fn partial_name(id: &ContentId) -> OsString {
 /// An open folder that contents lie in.
 #[derive(Debug, Clone)]
 pub struct Base {
-    dir: Arc<Dir>,
-    path: PathBuf,
+    pub(super) dir: Arc<Dir>,
+    pub(super) path: PathBuf,
 }
 
 impl Base {

@@ -6,6 +6,7 @@
 //! moment the power fails at. A name appears by rename, after every piece has been verified.
 
 pub(crate) mod beneath;
+mod beside;
 mod delete;
 mod documents;
 mod error;
@@ -25,6 +26,7 @@ mod touched;
 mod uploads;
 mod write;
 
+pub use beside::{Beside, Found, Version};
 pub use error::{FilesError, FilesErrorKind};
 pub use files::{Base, ContentFiles, Place, partial_name};
 pub use landing::{Identity, Replace, numbered};

@@ -160,7 +160,7 @@ impl ContentFiles {
 }
 
 /// Access and modification at this time.
-fn both(time: Timestamp) -> Timestamps {
+pub(super) fn both(time: Timestamp) -> Timestamps {
     // Floored: the nanoseconds of a timespec count upwards, also before 1970.
     let nanos = time.as_nanosecond();
     let time =

@@ -22,7 +22,7 @@ use crate::store::{ContentFiles, FilesErrorKind, Replace, numbered};
 /// rest for days.
 pub(super) const REMEMBERED_MS: u64 = 7 * 24 * 3_600_000;
 /// Numbers tried for the second of a name.
-const MAX_NUMBER: u32 = 10_000;
+pub(super) const MAX_NUMBER: u32 = 10_000;
 
 impl Upload {
     /// Publishes the upload if every segment is here with these digests. Goes on if nobody waits for
@@ -213,7 +213,7 @@ pub(super) fn spelled(path: &Path) -> String {
     name::escape(path.as_os_str())
 }
 
-fn with_number(path: &Path, number: u32) -> PathBuf {
+pub(super) fn with_number(path: &Path, number: u32) -> PathBuf {
     let name: OsString = numbered(path.file_name().unwrap_or_default(), number);
     path.with_file_name(name)
 }

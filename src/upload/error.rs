@@ -16,6 +16,12 @@ pub enum UploadError {
     /// No such upload.
     #[error("there is no upload of that name here: it expired, was removed, or never began")]
     Unknown,
+    /// Nothing of that name is here that a delta could be applied to.
+    #[error("{0}")]
+    Absent(String),
+    /// What a delta was made for is not what is here.
+    #[error("{0}")]
+    Changed(String),
     /// The operator of this node does not want it.
     #[error("the receiver's operator cancelled this upload")]
     Cancelled,

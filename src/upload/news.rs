@@ -85,6 +85,11 @@ impl Uploads {
         changed.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
+    /// Payload came that is no upload's.
+    pub fn came(&self, bytes: usize) {
+        self.home.news.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
     /// Payload that came since the node runs, in bytes, counted or not.
     pub fn bytes(&self) -> u64 {
         self.home.news.bytes.load(Ordering::Relaxed)

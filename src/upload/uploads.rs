@@ -15,6 +15,7 @@ use super::error::UploadError;
 use super::job::{Home, Record, Stage, StageRecord, Upload};
 use super::ledger::Ledger;
 use super::news::News;
+use super::patches::Patches;
 use crate::clock::unix_ms;
 use crate::content::{Digest, name};
 use crate::control::TransferId;
@@ -43,6 +44,8 @@ pub struct Opened {
 pub struct Uploads {
     pub(super) home: Home,
     pub(super) limits: UploadLimits,
+    /// Files that are being changed by deltas.
+    pub(super) patches: Patches,
     down: [Arc<Throttle>; 1],
     all: Mutex<BTreeMap<String, Arc<Upload>>>,
     /// One at a time begins, so that each knows of the others.
@@ -64,11 +67,15 @@ impl Uploads {
         let uploads = Self {
             home: Home { root: Base::open(root)?, state, expiry: limits.expiry, news: Arc::<News>::default() },
             limits,
+            patches: Patches::default(),
             down: [down],
             all: Mutex::default(),
             opening: tokio::sync::Mutex::default(),
             changed: Notify::new(),
         };
+        if let Err(error) = uploads.home.root.sweep() {
+            tracing::warn!(target: "upload", "{error}");
+        }
         for (id, record, description) in uploads.home.state.uploads::<Record, Description>()? {
             match uploads.restore(&id, record, description) {
                 Ok(upload) => drop(uploads.lock().insert(id, Arc::new(upload))),
@@ -210,7 +217,7 @@ impl Uploads {
     /// An upload that could begin now, and the bytes that are free for it.
     fn admitted(&self, id: &str, description: Description) -> Result<(Upload, u64), UploadError> {
         let target = description.check()?;
-        let others: Vec<Claim> = self.lock().values().filter_map(|upload| upload.claim()).collect();
+        let others = self.claims();
         let staged_in = self.home.root.staging(&target.path)?;
         let upload = self.make((id, staged_in), target, Vec::new());
         let (files, brief) = (upload.files(), &upload.brief);
@@ -235,6 +242,13 @@ impl Uploads {
         let checked = tokio::task::spawn_blocking(move || uploads.admitted("check", description)).await;
         let checked = checked.unwrap_or_else(|error| Err(UploadError::Disk(format!("internal: {error}"))));
         checked.map(|(_, free)| free)
+    }
+
+    /// What unfinished uploads, and files that are being changed, lay claim to.
+    pub(super) fn claims(&self) -> Vec<Claim> {
+        let mut claims: Vec<Claim> = self.lock().values().filter_map(|upload| upload.claim()).collect();
+        claims.extend(self.patches.claims());
+        claims
     }
 
     /// Forgets those that ended first where too many are remembered.

@@ -3,6 +3,7 @@
 mod announce;
 mod assemble;
 mod bitmap;
+mod delta;
 mod file;
 mod info;
 mod manifest;
@@ -58,6 +59,8 @@ pub fn router(shared: Arc<Shared>, rpc: Option<Router>) -> Router {
         .route("/sync/list", post(sync::list))
         .route("/sync/digests", post(sync::digests))
         .route("/sync/apply", post(sync::apply))
+        .route("/delta/signatures/{*path}", get(delta::signature).post(delta::signatures))
+        .route("/delta/apply/{*path}", post(delta::apply))
         .route("/tus", any(tus::creation))
         .route("/tus/", any(tus::creation))
         .route("/tus/{id}", any(tus::upload))
@@ -83,7 +86,9 @@ async fn watched(State(shared): State<Arc<Shared>>, request: Request, next: Next
     // How long a watcher of a bitmap waits, or how much there is to assemble or compare, says nothing about how fast
     // we are.
     let takes_time = |route: &str| {
-        matches!(route, "/swarm/bitmap/{id}" | "/rpc" | "/assemble/{transfer}") || route.starts_with("/sync/")
+        matches!(route, "/swarm/bitmap/{id}" | "/rpc" | "/assemble/{transfer}")
+            || route.starts_with("/sync/")
+            || route.starts_with("/delta/")
     };
     let counts = route.as_ref().is_some_and(|route| !takes_time(route.as_str()));
     let start = Instant::now();

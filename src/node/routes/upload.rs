@@ -247,7 +247,8 @@ pub(super) fn problem(error: UploadError) -> Problem {
     match error {
         UploadError::Bad(_) => Problem::bad_request(detail),
         UploadError::TooLarge(_) => Problem::too_large(detail),
-        UploadError::Unknown => Problem::not_found(detail),
+        UploadError::Unknown | UploadError::Absent(_) => Problem::not_found(detail),
+        UploadError::Changed(_) => Problem::new(StatusCode::PRECONDITION_FAILED, "changed", "Changed", detail),
         UploadError::Cancelled => Problem::new(StatusCode::FORBIDDEN, "cancelled", "Cancelled", detail),
         UploadError::Taken(_) => Problem::conflict(detail),
         UploadError::Conflict { status, .. } => Problem::conflict(detail)

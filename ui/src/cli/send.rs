@@ -18,8 +18,10 @@ pub const FLAGS: &[&str] = &["limits.up"];
 /// Which way to push.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Strategy {
-    /// One path that answers: chunked; more: multipath
+    /// What changed of a file that --if-taken lets go; else one path that answers: chunked; more: multipath
     Auto,
+    /// What changed of a file, where an older version of it is there
+    Delta,
     /// Over one path
     Chunked,
     /// Over all paths at once
@@ -62,6 +64,8 @@ enum Class {
 /// With several paths to the receiver (--path for further endpoints, --via for local interfaces or addresses to
 /// leave by) all that answer are used at once. The receiver verifies every segment and publishes the whole
 /// under its name in one step.
+/// Of a file that is there in an older version only the differences are sent (--strategy delta; by itself with
+/// --if-taken overwrite or keep-both), where that pays. The old one stays until the new one is whole and verified.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// File or folder
@@ -79,9 +83,12 @@ pub struct Args {
     /// Which way
     #[arg(long, value_name = "WAY", default_value = "auto")]
     strategy: Strategy,
-    /// What the receiver does if the name is taken there
-    #[arg(long, value_name = "WHAT", default_value = "refuse")]
-    if_taken: IfTaken,
+    /// What the receiver does if the name is taken there; default: refuse, with --strategy delta overwrite
+    #[arg(long, value_name = "WHAT")]
+    if_taken: Option<IfTaken>,
+    /// Compress what a delta sends (zstd); default: where the link is slow
+    #[arg(long, value_name = "WHEN", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    compress: Option<bool>,
     /// How much it matters while it waits for its turn: sets its priority (-9 to 9)
     #[arg(long, value_name = "CLASS")]
     priority: Option<Class>,
@@ -124,14 +131,18 @@ pub(super) fn run(cx: &Context, args: &Args) -> Result<Exit, Failure> {
         via: args.via.clone(),
         strategy: match args.strategy {
             Strategy::Auto => SendStrategy::Auto,
+            Strategy::Delta => SendStrategy::Delta,
             Strategy::Chunked => SendStrategy::Chunked,
             Strategy::Multipath => SendStrategy::Multipath,
         },
         on_taken: match args.if_taken {
-            IfTaken::Refuse => OnTaken::Refuse,
-            IfTaken::Overwrite => OnTaken::Overwrite,
-            IfTaken::KeepBoth => OnTaken::KeepBoth,
+            // Who asks for a delta asks for a change of what is there.
+            None if args.strategy == Strategy::Delta => OnTaken::Overwrite,
+            None | Some(IfTaken::Refuse) => OnTaken::Refuse,
+            Some(IfTaken::Overwrite) => OnTaken::Overwrite,
+            Some(IfTaken::KeepBoth) => OnTaken::KeepBoth,
         },
+        compress: args.compress,
         segment_length: args.segment,
         priority: args.priority.map(|class| match class {
             Class::Critical => PriorityClass::Critical,

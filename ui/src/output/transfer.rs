@@ -67,6 +67,7 @@ pub fn progress_event(kind: &str, row: &TransferRow) -> Value {
         "peers_known": row.peers_known,
         "eta_s": row.eta_s,
         "stalled_s": row.stalled_s,
+        "delta": row.delta,
         "path": row.path,
         "link": row.link,
         "error": row.error,
@@ -105,6 +106,11 @@ pub fn result_event(row: &TransferRow, error: Option<&str>) -> Value {
         if let Some(totals) = &row.sync {
             object.insert("totals".into(), json!(totals));
         }
+    }
+    if let (Some(delta), Some(object)) = (&row.delta, result.as_object_mut()) {
+        object.insert("matched_bytes".into(), delta.matched.into());
+        object.insert("literal_bytes".into(), delta.literal.into());
+        object.insert("delta_savings_percent".into(), delta.savings_percent.into());
     }
     if let (Some(error), Some(object)) = (error.or(row.error.as_deref()), result.as_object_mut()) {
         object.insert("error".into(), error.into());
@@ -157,7 +163,10 @@ pub fn result_line(row: &TransferRow) -> String {
         words.push(format!("{} on the network", human::bytes(row.wire_bytes)));
     } else if row.direction == Direction::Up {
         words.push(format!("in {}", human::took(took)));
-        words.push(human::rate(mean_rate(row)));
+        match row.delta.and_then(|delta| delta.savings_percent) {
+            Some(saved) => words.push(format!("{} over the wire ({saved:.1} % saved)", human::bytes(row.wire_bytes))),
+            None => words.push(human::rate(mean_rate(row))),
+        }
         let used = row.paths.iter().filter(|path| path.bytes > 0).count();
         words.push(format!("over {}", human::counted(used.max(1) as u64, "path")));
     } else if row.bytes_down == 0 {

@@ -1,0 +1,237 @@
+//! The requests of a delta over one path, and what they cost on the wire.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
+use reqwest::header::{CONTENT_ENCODING, ETAG, HeaderMap, IF_MATCH};
+use reqwest::{Body, RequestBuilder, Response, Url};
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use super::wire::{Wire, WireError, checked, parse, read_capped};
+use crate::throttle::{self, Throttle};
+use crate::upload::PatchedFile;
+
+/// A signature comes in pieces while it is made: a receiver that gives no sign for so long is gone.
+const SILENCE: Duration = Duration::from_secs(60);
+/// Behind the last instruction the receiver has its disk to sync, no more.
+const ANSWER: Duration = Duration::from_secs(600);
+/// A request line, a status line, and what the HTTP library adds.
+const LINES: u64 = 120;
+
+/// Bytes that went and came, heads included as far as they are known.
+#[derive(Debug, Default)]
+pub(crate) struct Cost {
+    /// To the receiver.
+    pub sent: AtomicU64,
+    /// From it.
+    pub received: AtomicU64,
+}
+
+impl Cost {
+    pub(crate) fn both(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed) + self.received.load(Ordering::Relaxed)
+    }
+
+    fn head(&self, sent: &HeaderMap, url: &Url, received: &HeaderMap) {
+        let of = |headers: &HeaderMap| {
+            headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum::<usize>() as u64 + LINES
+        };
+        self.sent.fetch_add(of(sent) + url.as_str().len() as u64, Ordering::Relaxed);
+        self.received.fetch_add(of(received), Ordering::Relaxed);
+    }
+}
+
+/// What is there, and the beginning of its signature.
+#[derive(Debug)]
+pub(crate) struct Old {
+    /// Bytes of it.
+    pub size: u64,
+    /// Names its version.
+    pub tag: String,
+    /// The signature is its body.
+    pub response: Response,
+}
+
+/// What a delta makes.
+#[derive(Debug, Clone)]
+pub(crate) struct Making {
+    /// [`Old::tag`].
+    pub tag: String,
+    /// Bytes of the new file.
+    pub size: u64,
+    /// `overwrite`, `keep-both` or `refuse`.
+    pub policy: &'static str,
+    /// Its permission bits.
+    pub mode: u32,
+    /// Its time of modification.
+    pub mtime: Option<jiff::Timestamp>,
+    /// The instructions come in a frame of zstd.
+    pub packed: bool,
+}
+
+impl Wire {
+    fn delta_url(&self, what: &str, target: &str) -> Result<Url, WireError> {
+        let mut url = self.url(&format!("/delta/{what}"))?;
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.extend(target.split('/'));
+        }
+        Ok(url)
+    }
+
+    /// The signature of all of what is there, by the receiver's rule for blocks. None: nothing is.
+    ///
+    /// # Errors
+    /// No answer, or a refusal.
+    pub(crate) async fn old(&self, target: &str, source_size: u64, cost: &Cost) -> Result<Option<Old>, WireError> {
+        let mut url = self.delta_url("signatures", target)?;
+        url.set_query(Some(&format!("source_size={source_size}")));
+        let response = match self.asked(self.client().get(url), cost, 0).await {
+            Err(WireError::Unknown) => return Ok(None),
+            other => other?,
+        };
+        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let size = header("skep-size").and_then(|size| size.parse().ok());
+        let tag = header(ETAG.as_str()).filter(|tag| tag.len() < 200).map(str::to_owned);
+        let (Some(size), Some(tag)) = (size, tag) else {
+            return Err(WireError::Malformed("a signature without size and ETag: is it a skep node?".into()));
+        };
+        Ok(Some(Old { size, tag, response }))
+    }
+
+    /// Signatures of some stretches.
+    ///
+    /// # Errors
+    /// No answer; 412 if what is there has changed.
+    pub(crate) async fn signatures(
+        &self,
+        target: &str,
+        tag: &str,
+        asks: Vec<u8>,
+        cost: &Cost,
+    ) -> Result<Response, WireError> {
+        let request = self.client().post(self.delta_url("signatures", target)?).header(IF_MATCH, tag);
+        let length = asks.len() as u64;
+        self.asked(request.body(asks), cost, length).await
+    }
+
+    async fn asked(&self, request: RequestBuilder, cost: &Cost, body: u64) -> Result<Response, WireError> {
+        let request = request.headers(self.headers().clone()).build()?;
+        let (sent, url) = (request.headers().clone(), request.url().clone());
+        cost.sent.fetch_add(body, Ordering::Relaxed);
+        let response = tokio::time::timeout(SILENCE, self.client().execute(request)).await;
+        let response = response.map_err(|_| WireError::Broken("timed out".into()))??;
+        cost.head(&sent, &url, response.headers());
+        checked(response).await
+    }
+
+    /// Sends instructions. `moved` counts the bytes that went.
+    ///
+    /// # Errors
+    /// They did not get through; 412 if what is there has changed, 422 if the result is not what it should be.
+    pub(crate) async fn apply(
+        &self,
+        target: &str,
+        making: &Making,
+        body: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
+        throttles: Arc<[Arc<Throttle>]>,
+        cost: &Arc<Cost>,
+    ) -> Result<PatchedFile, WireError> {
+        let mut url = self.delta_url("apply", target)?;
+        {
+            let mut query = url.query_pairs_mut();
+            query.append_pair("size", &making.size.to_string()).append_pair("policy", making.policy);
+            query.append_pair("mode", &making.mode.to_string());
+            if let Some(mtime) = making.mtime {
+                query.append_pair("mtime", &mtime.to_string());
+            }
+        }
+        let counted = cost.clone();
+        let paced = body.then(move |chunk| {
+            let (throttles, counted) = (throttles.clone(), counted.clone());
+            async move {
+                let chunk = chunk?;
+                throttle::acquire(&throttles, chunk.len() as u64).await;
+                counted.sent.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+                Ok::<Bytes, io::Error>(chunk)
+            }
+        });
+        let mut request = self.client().post(url).headers(self.headers().clone()).header(IF_MATCH, &making.tag);
+        if making.packed {
+            request = request.header(CONTENT_ENCODING, "zstd");
+        }
+        let request = request.body(Body::wrap_stream(paced)).build()?;
+        let (sent, url) = (request.headers().clone(), request.url().clone());
+        let answer = self.client().execute(request);
+        tokio::pin!(answer);
+        // A receiver may take long to read; as long as it reads, it lives.
+        let mut before = cost.sent.load(Ordering::Relaxed);
+        let response = loop {
+            match tokio::time::timeout(ANSWER, &mut answer).await {
+                Ok(response) => break response?,
+                Err(_) if cost.sent.load(Ordering::Relaxed) != before => before = cost.sent.load(Ordering::Relaxed),
+                Err(_) => return Err(WireError::Broken("timed out".into())),
+            }
+        };
+        cost.head(&sent, &url, response.headers());
+        let answer = read_capped(checked(response).await?).await?;
+        cost.received.fetch_add(answer.len() as u64, Ordering::Relaxed);
+        parse(&answer)
+    }
+}
+
+/// A response's body as a reader, for a thread that may block.
+pub(crate) struct Blocking {
+    handle: Handle,
+    stop: CancellationToken,
+    response: Response,
+    rest: Bytes,
+    cost: Arc<Cost>,
+}
+
+impl Blocking {
+    pub(crate) fn new(handle: Handle, stop: CancellationToken, response: Response, cost: Arc<Cost>) -> Self {
+        Self { handle, stop, response, rest: Bytes::new(), cost }
+    }
+}
+
+impl Read for Blocking {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.rest.is_empty() {
+            let next = async {
+                tokio::select! {
+                    () = self.stop.cancelled() => Err(io::ErrorKind::Interrupted.into()),
+                    next = tokio::time::timeout(SILENCE, self.response.chunk()) => match next {
+                        Ok(Ok(chunk)) => Ok(chunk.unwrap_or_default()),
+                        Ok(Err(error)) => Err(broken(WireError::from(error))),
+                        Err(_) => Err(broken(WireError::Broken("timed out".into()))),
+                    },
+                }
+            };
+            self.rest = self.handle.block_on(next)?;
+            self.cost.received.fetch_add(self.rest.len() as u64, Ordering::Relaxed);
+        }
+        let count = buf.len().min(self.rest.len());
+        buf[..count].copy_from_slice(&self.rest.split_to(count));
+        Ok(count)
+    }
+}
+
+/// A wire's error on its way through something that knows errors of reading only; [`mended`] brings it back.
+pub(crate) fn broken(error: WireError) -> io::Error {
+    io::Error::other(error)
+}
+
+/// See [`broken`]. What was cut off, broke off.
+pub(crate) fn mended(error: io::Error) -> WireError {
+    let text = error.to_string();
+    match error.downcast::<WireError>() {
+        Ok(error) => error,
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => WireError::Malformed(text),
+        Err(_) => WireError::Broken(text),
+    }
+}

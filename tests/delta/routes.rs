@@ -1,0 +1,200 @@
+//! The routes by themselves: what may be asked, and what may be sent.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use reqwest::{Client, RequestBuilder, Response};
+use serde_json::Value;
+use skep_engine::content::Digest;
+use skep_engine::delta::asks;
+use skep_engine::delta::blocks::Blocks;
+use skep_engine::delta::instructions::{Header, Writer};
+use skep_engine::delta::matcher::Run;
+use skep_engine::delta::packed::pack;
+use skep_engine::delta::refine::{Ask, Refiner, first_block_length};
+use skep_engine::delta::signature_wire;
+
+use super::common::{PATIENCE, TestNode, noise};
+use super::left;
+
+struct Raw {
+    node: TestNode,
+    client: Client,
+    old: Vec<u8>,
+}
+
+fn digest(bytes: &[u8]) -> Digest {
+    use sha2::Digest as _;
+    Digest(sha2::Sha256::digest(bytes).into())
+}
+
+async fn sent(request: RequestBuilder) -> Response {
+    tokio::time::timeout(PATIENCE, request.send()).await.expect("it hangs").unwrap()
+}
+
+async fn answer(request: RequestBuilder) -> (u16, Value) {
+    let response = sent(request).await;
+    let status = response.status().as_u16();
+    (status, serde_json::from_slice(&response.bytes().await.unwrap()).unwrap_or(Value::Null))
+}
+
+impl Raw {
+    async fn new() -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let node = TestNode::start().await;
+        let old = noise(200_000, 1);
+        fs::write(node.root().join("f"), &old).unwrap();
+        Self { node, client: Client::builder().tls_certs_only([]).build().unwrap(), old }
+    }
+
+    fn at(&self, what: &str, path: &str) -> String {
+        format!("{}/delta/{what}/{path}", self.node.url())
+    }
+
+    async fn tag(&self) -> String {
+        let response = sent(self.client.get(self.at("signatures", "f"))).await;
+        assert_eq!(response.headers()["skep-size"], self.old.len().to_string());
+        response.headers()["etag"].to_str().unwrap().to_owned()
+    }
+
+    async fn apply(&self, tag: &str, size: usize, body: Vec<u8>) -> (u16, Value) {
+        let url = format!("{}?size={size}", self.at("apply", "f"));
+        answer(self.client.post(url).header("if-match", tag).body(body)).await
+    }
+
+    /// The old file is whole, and nothing else is there.
+    #[track_caller]
+    fn untouched(&self) {
+        assert!(fs::read(self.node.root().join("f")).unwrap() == self.old);
+        assert_eq!(left(&self.node.root()), [""; 0]);
+    }
+
+    /// Instructions for the old file's second half, then its first.
+    fn swapped(&self) -> (Vec<u8>, Vec<u8>) {
+        let half = self.old.len() as u64 / 2;
+        let runs =
+            [Run { source: 0, destination: half, length: half }, Run { source: half, destination: 0, length: half }];
+        let new = [&self.old[half as usize..], &self.old[..half as usize]].concat();
+        let mut writer = Writer::new(Vec::new(), Header::for_runs(&runs, 2 * half, 2 * half)).unwrap();
+        runs.iter().for_each(|run| writer.matched(run).unwrap());
+        (writer.finish(&digest(&new)).unwrap(), new)
+    }
+}
+
+#[tokio::test]
+async fn signatures_are_those_of_the_file_also_from_the_cache_and_in_parts() {
+    let raw = Raw::new().await;
+    let ask = Refiner::new(1 << 20, 200_000).first(first_block_length(200_000)).unwrap();
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        let url = format!("{}?source_size={}", raw.at("signatures", "f"), 1 << 20);
+        let bytes = sent(raw.client.get(url)).await.bytes().await.unwrap();
+        seen.push(signature_wire::read(&bytes[..], &ask).unwrap());
+    }
+    assert_eq!(seen[0], seen[1]);
+    let blocks = Blocks::new(200_000, 128, vec![1280..2560, 199_936..200_000]).unwrap();
+    let part = Ask { blocks, strong_length: 4, sample: false };
+    let request = raw.client.post(raw.at("signatures", "f")).body(asks::write(&[part.clone(), ask.clone()]));
+    let bytes = sent(request.header("if-match", raw.tag().await)).await.bytes().await.unwrap();
+    let mut from = &bytes[..];
+    assert_eq!(signature_wire::read(&mut from, &part).unwrap().len(), 11);
+    assert_eq!(signature_wire::read(&mut from, &ask).unwrap(), seen[0]);
+    assert!(from.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_no_file_below_the_root_has_no_signature() {
+    let raw = Raw::new().await;
+    let outside = tempfile::tempdir().unwrap();
+    fs::write(outside.path().join("f"), "theirs").unwrap();
+    symlink(outside.path(), raw.node.root().join("out")).unwrap();
+    symlink(outside.path().join("f"), raw.node.root().join("link")).unwrap();
+    fs::create_dir(raw.node.root().join("d")).unwrap();
+    let paths = [
+        ("nothing", 404),
+        ("d", 409),
+        ("out/f", 409),
+        ("link", 409),
+        ("d%2f%2e%2e%2ff", 400),
+        (".skep-x.delta", 400),
+        ("%2fetc%2fpasswd", 400),
+    ];
+    for (path, status) in paths {
+        assert_eq!(answer(raw.client.get(raw.at("signatures", path))).await.0, status, "{path}");
+        let apply = raw.client.post(format!("{}?size=1", raw.at("apply", path))).header("if-match", "\"x\"");
+        assert_eq!(answer(apply.body("x")).await.0, status, "apply {path}");
+    }
+    assert_eq!(answer(raw.client.get(raw.at("signatures", "f?block_length=63"))).await.0, 400);
+    assert_eq!(fs::read(outside.path().join("f")).unwrap(), b"theirs");
+}
+
+#[tokio::test]
+async fn lists_of_blocks_that_cannot_be_are_refused() {
+    let raw = Raw::new().await;
+    let tag = raw.tag().await;
+    let ask = |tag: &str, body: &[u8]| {
+        answer(raw.client.post(raw.at("signatures", "f")).header("if-match", tag).body(body.to_vec()))
+    };
+    assert_eq!(ask("\"other\"", b"").await.0, 412);
+    assert_eq!(answer(raw.client.post(raw.at("signatures", "f"))).await.0, 428);
+    // 10^12 blocks; blocks that overlap cannot even be written.
+    let beyond = Ask { blocks: Blocks::whole(1 << 40, 1 << 20).unwrap(), strong_length: 4, sample: false };
+    for body in [&b""[..], b"SKDQ\x01\x00", &asks::write(&[beyond])] {
+        assert_eq!(ask(&tag, body).await.0, 400, "{body:?}");
+    }
+    let long = vec![0; asks::MAX_BYTES + 1];
+    let request = raw.client.post(raw.at("signatures", "f")).header("if-match", &tag).body(long).send().await;
+    assert!(request.is_err() || request.unwrap().status() == 413);
+}
+
+#[tokio::test]
+async fn instructions_are_applied_whole_or_not_at_all() {
+    let raw = Raw::new().await;
+    let (tag, size) = (raw.tag().await, raw.old.len());
+    let (good, new) = raw.swapped();
+    let mut wrong = good.clone();
+    let end = wrong.len() - 1;
+    wrong[end] ^= 1;
+    assert_eq!(raw.apply(&tag, size, wrong).await.0, 422, "another digest");
+    for cut in [0, 5, 28, 40, good.len() - 1] {
+        assert_eq!(raw.apply(&tag, size, good[..cut].to_vec()).await.0, 400, "cut at {cut}");
+        raw.untouched();
+    }
+    assert_eq!(raw.apply(&tag, size, [&good[..], b"x"].concat()).await.0, 400, "more than the end");
+    assert_eq!(raw.apply(&tag, size + 1, good.clone()).await.0, 400, "another size");
+    assert_eq!(raw.apply("\"other\"", size, good.clone()).await.0, 412);
+    // Out of bounds, endless, of another old file.
+    for (at, byte) in [(4, 9), (8, 1), (12, 7), (20, 7), (28, 255), (32, 2), (33, 255)] {
+        let mut bad = good.clone();
+        bad[at] = byte;
+        let (status, _) = raw.apply(&tag, size, bad).await;
+        assert!(matches!(status, 400 | 412), "{at}: {status}");
+        raw.untouched();
+    }
+    let (status, told) = raw.apply(&tag, size, good.clone()).await;
+    assert_eq!((status, told["matched_bytes"].as_u64()), (201, Some(size as u64)), "{told}");
+    assert!(fs::read(raw.node.root().join("f")).unwrap() == new);
+    assert_eq!(left(&raw.node.root()), [""; 0]);
+    assert_eq!(raw.apply(&tag, size, good).await.0, 412, "it is another one now");
+}
+
+#[tokio::test]
+async fn more_than_fits_is_refused_before_a_byte_is_written_and_bombs_gain_nothing() {
+    let raw = Raw::new().await;
+    let tag = raw.tag().await;
+    assert_eq!(raw.apply(&tag, 1 << 45, vec![]).await.0, 507);
+    // A terabyte of zeros in some kilobytes: literals have no room for more than was announced.
+    let mut bomb = pack(Vec::new()).unwrap();
+    let mut head = Writer::new(Vec::new(), Header { block_length: 64, destination_size: 200_000, source_size: 100 });
+    std::io::Write::write_all(&mut bomb, b"SKDI\x01\0\0\0\x40\0\0\0").unwrap();
+    std::io::Write::write_all(&mut bomb, &200_000_u64.to_le_bytes()).unwrap();
+    std::io::Write::write_all(&mut bomb, &100_u64.to_le_bytes()).unwrap();
+    std::io::Write::write_all(&mut bomb, &[0; 64 << 20]).unwrap();
+    assert!(head.as_mut().unwrap().literal(&[0; 100]).is_ok());
+    let url = format!("{}?size=100", raw.at("apply", "f"));
+    let request = raw.client.post(&url).header("if-match", &tag).header("content-encoding", "zstd");
+    assert_eq!(answer(request.body(bomb.finish().unwrap())).await.0, 400);
+    raw.untouched();
+    let request = raw.client.post(&url).header("if-match", &tag).header("content-encoding", "gzip");
+    assert_eq!(answer(request.body("x")).await.0, 415);
+}
