@@ -40,7 +40,7 @@ pub fn write(asks: &[Ask]) -> Vec<u8> {
     out
 }
 
-/// Reads what [`write`] wrote, about a file of `file_size` bytes. Nothing is believed: what comes out are sound blocks.
+/// Reads what [`write()`] wrote, about a file of `file_size` bytes. Nothing is believed: what comes out are sound blocks.
 ///
 /// # Errors
 /// `InvalidData` with what is wrong.

@@ -1,6 +1,6 @@
 //! Where the blocks of the old file lie in the new one.
 //!
-//! A decider over bytes that [`Window`] brings: it knows neither files nor threads. At each position the block that
+//! A decider over bytes that `Window` brings: it knows neither files nor threads. At each position the block that
 //! follows the last match is tried first: where files are alike one weak and one strong hash per block is all there is to do.
 //! Elsewhere the weak hash rolls from byte to byte past a bitmap; a hit is settled by the strong hash.
 //!

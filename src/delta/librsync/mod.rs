@@ -2,7 +2,7 @@
 //! files of the other.
 //!
 //! Numbers are big-endian. A signature: magic, block length, bytes kept of each strong hash (32 bits each); then per block 32 bits of
-//! weak hash and the strong one, up to the end of the file. A delta: magic, then commands, see [`delta`]. Source: librsync 2.3,
+//! weak hash and the strong one, up to the end of the file. A delta: magic, then commands, see `delta.rs`. Source: librsync 2.3,
 //! `doc/format.md`, `librsync.h`, `rollsum.h`, `rabinkarp.h`.
 
 mod delta;
