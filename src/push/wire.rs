@@ -51,7 +51,7 @@ pub enum WireError {
     /// 429 or 503.
     #[error("the receiver is busy")]
     Busy(Option<Duration>),
-    /// 401 or 403.
+    /// 401 or 403: not permitted, or the operator there cancelled it.
     #[error("{0}")]
     Refused(String),
     /// 404: the receiver does not know this upload.
@@ -354,8 +354,7 @@ pub(super) async fn checked(response: Response) -> Result<Response, WireError> {
     let problem = serde_json::from_slice::<ProblemBody>(&body).ok();
     let (kind, detail) = problem.as_ref().map_or(("", String::new()), |p| (p.kind.as_str(), excerpt(&p.detail)));
     Err(match status {
-        // What the operator there does not want is no question of permission.
-        StatusCode::FORBIDDEN if !kind.ends_with(":cancelled") => WireError::Refused(detail),
+        StatusCode::FORBIDDEN => WireError::Refused(detail),
         StatusCode::INSUFFICIENT_STORAGE => WireError::Full(detail),
         StatusCode::CONFLICT if kind.ends_with(":incomplete") => {
             WireError::Missing(problem.map(|p| p.missing.into_iter().map(|(a, b)| a..b).collect()).unwrap_or_default())
