@@ -20,6 +20,13 @@ fn slow(sender: &Sender, index: usize, digest: [u8; 32]) -> (mpsc::Sender<Chunk>
     (chunks, tokio::spawn(async move { answer(request).await.0 }))
 }
 
+/// Until these bytes stand at the front of the file.
+async fn written(partial: &std::path::Path, bytes: &[u8]) {
+    while fs::read(partial).ok().is_none_or(|there| !there.starts_with(bytes)) {
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_first_to_be_complete_wins_and_a_bad_one_spoils_nothing() {
     let node = TestNode::start().await;
@@ -27,11 +34,7 @@ async fn the_first_to_be_complete_wins_and_a_bad_one_spoils_nothing() {
     sender.open().await;
     let (good, half) = (sha256(sender.segment(0)), SEGMENT as usize / 2);
     let partial = node.root().join(".skep-upload-hedged.part");
-    let written = async |bytes: &[u8]| {
-        while fs::read(&partial).ok().is_none_or(|there| !there.starts_with(bytes)) {
-            tokio::task::yield_now().await;
-        }
-    };
+    let written = async |bytes: &[u8]| written(&partial, bytes).await;
     // One begins and stalls; another overtakes it, whose end is of other bytes than it said.
     let (first, first_answer) = slow(&sender, 0, good);
     first.send(Ok(sender.segment(0)[..half].to_vec())).await.unwrap();
@@ -62,6 +65,8 @@ async fn a_stalled_sender_is_overtaken_and_both_are_told_that_it_is_here() {
     let digest = sha256(&sender.bytes);
     let (stalled, stalled_answer) = slow(&sender, 0, digest);
     stalled.send(Ok(sender.bytes[..1000].to_vec())).await.unwrap();
+    // Who comes while the other's bytes are read back is told to come again.
+    patiently(written(&node.root().join(".skep-upload-tail.part"), &sender.bytes[..1000])).await;
     assert_eq!(sender.put(0).await.0, 200);
     stalled.send(Ok(sender.bytes[1000..].to_vec())).await.unwrap();
     drop(stalled);
