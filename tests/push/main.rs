@@ -78,6 +78,33 @@ impl Halfway {
     }
 }
 
+/// A push of two hundred segments over three relays that all have some under way; nothing gets through for now.
+struct Threefold {
+    node: TestNode,
+    receiver: Receiver,
+    relays: [Relay; 3],
+    id: TransferId,
+    file: PathBuf,
+    row: TransferRow,
+    _dir: tempfile::TempDir,
+}
+
+impl Threefold {
+    async fn new() -> Self {
+        let (node, receiver, dir) = (TestNode::start().await, Receiver::default(), tempfile::tempdir().unwrap());
+        let address = receiver.serve().await;
+        let relays = [Relay::to(address).await, Relay::to(address).await, Relay::to(address).await];
+        let file = noise_file(dir.path(), "a", 200 * SEGMENT as usize);
+        receiver.with(|r| r.holds_back_from = Some(0));
+        let id = send(&node, &file, &format!("{}/in/", relays[0].url()), |request| {
+            request.paths = vec![relays[1].url(), relays[2].url()];
+        })
+        .await;
+        let row = node.wait(id, |row| row.paths.len() == 3 && row.paths.iter().all(|p| p.active > 0)).await;
+        Self { node, receiver, relays, id, file, row, _dir: dir }
+    }
+}
+
 fn is(state: TransferState) -> impl Fn(&TransferRow) -> bool {
     move |row| row.state == state
 }
@@ -188,16 +215,7 @@ async fn nothing_acknowledged_is_sent_again_after_a_pause_and_a_restart() {
 
 #[tokio::test]
 async fn three_paths_are_used_at_once_and_one_may_die() {
-    let (node, receiver, dir) = (TestNode::start().await, Receiver::default(), tempfile::tempdir().unwrap());
-    let address = receiver.serve().await;
-    let relays = [Relay::to(address).await, Relay::to(address).await, Relay::to(address).await];
-    let file = noise_file(dir.path(), "a", 200 * SEGMENT as usize);
-    receiver.with(|r| r.holds_back_from = Some(0));
-    let id = send(&node, &file, &format!("{}/in/", relays[0].url()), |request| {
-        request.paths = vec![relays[1].url(), relays[2].url()];
-    })
-    .await;
-    let row = node.wait(id, |row| row.paths.len() == 3 && row.paths.iter().all(|p| p.active > 0)).await;
+    let Threefold { node, receiver, relays, id, file, row, _dir } = Threefold::new().await;
     assert_eq!(row.strategy, "transit-multipath-parallel");
     assert_eq!(row.strategy_reason, "3 of 3 paths answer");
     let shares: f64 = row.paths.iter().map(|p| p.share).sum();

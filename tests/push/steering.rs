@@ -5,7 +5,7 @@ use skep_engine::control::{Command, PathState, SendStrategy, TransferId, Transfe
 use super::common::{TestNode, noise_file};
 use super::receiver::Receiver;
 use super::relay::Relay;
-use super::{SEGMENT, is, order, send};
+use super::{SEGMENT, Threefold, is, order, send};
 
 fn set_path(id: TransferId, path: &str, enabled: Option<bool>, weight: Option<f64>) -> Command {
     Command::SetPath { id, path: path.into(), enabled, weight }
@@ -13,16 +13,7 @@ fn set_path(id: TransferId, path: &str, enabled: Option<bool>, weight: Option<f6
 
 #[tokio::test]
 async fn a_disabled_path_carries_nothing_more_also_after_a_restart() {
-    let (node, receiver, dir) = (TestNode::start().await, Receiver::default(), tempfile::tempdir().unwrap());
-    let address = receiver.serve().await;
-    let relays = [Relay::to(address).await, Relay::to(address).await, Relay::to(address).await];
-    let file = noise_file(dir.path(), "a", 200 * SEGMENT as usize);
-    receiver.with(|r| r.holds_back_from = Some(0));
-    let id = send(&node, &file, &format!("{}/in/", relays[0].url()), |request| {
-        request.paths = vec![relays[1].url(), relays[2].url()];
-    })
-    .await;
-    let row = node.wait(id, |row| row.paths.len() == 3 && row.paths.iter().all(|p| p.active > 0)).await;
+    let Threefold { node, receiver, relays, id, file, row, _dir } = Threefold::new().await;
     let path = row.paths[0].path.clone();
     order(&node, set_path(id, &path, Some(false), None)).await;
     order(&node, set_path(id, &row.paths[1].path, None, Some(0.5))).await;
