@@ -256,6 +256,13 @@ impl Drive {
     }
 
     fn start_requests(&mut self, now: Instant) {
+        if self.late.iter().any(|path| !self.wires[*path].has_lanes()) && self.wires.iter().any(|wire| wire.has_lanes())
+        {
+            self.late.iter().for_each(|path| self.wires[*path].believe());
+        }
+        for (path, wire) in self.wires.iter().enumerate() {
+            self.plan.on_spread(path, wire.spread());
+        }
         while let Some(next) = self.plan.next(now) {
             let (path, segment) = (next.path, next.segment);
             let known = self.digests[segment as usize];

@@ -99,7 +99,8 @@ pub(super) async fn send(
     let size = common.reader.layout().size();
     let (feed, chunks) = mpsc::channel(1);
     let body = reqwest::Body::wrap(Fed { chunks, left: run.end - run.start });
-    let answer = wire.put(&common.upload, segment, (run, size), &digest, body);
+    let (lane, length) = (wire.lane(), run.end - run.start);
+    let answer = wire.put(&common.upload, segment, (run, size), &digest, body, lane.as_ref());
     let last = Arc::new(std::sync::Mutex::new(Instant::now()));
     let feeding = async {
         let step = usize::try_from(throttle::quantum(&common.throttle)).unwrap_or(STEP).min(STEP);
@@ -120,6 +121,9 @@ pub(super) async fn send(
         drop((feed, rest));
         // Ends with the last view of the bytes.
         let _ = gone.await;
+        if let Some(lane) = &lane {
+            lane.handed();
+        }
         moved.all().await;
         std::future::pending::<()>().await;
     };
@@ -136,7 +140,13 @@ pub(super) async fn send(
     };
     tokio::select! {
         answer = answer => match answer {
-            Ok(()) => Outcome::Held(digest, start.elapsed()),
+            Ok(()) => {
+                let took = start.elapsed();
+                if let Some(lane) = &lane {
+                    lane.moved(length, took);
+                }
+                Outcome::Held(digest, took)
+            }
             Err(error) => Outcome::Failed(error),
         },
         () = feeding => Outcome::Failed(WireError::Broken("cut off".into())),

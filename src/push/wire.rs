@@ -12,7 +12,7 @@ use reqwest::{Body, Response, StatusCode, Url};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use super::lanes::Lanes;
+use super::lanes::{Lanes, Taken};
 use super::paths::PathSpec;
 use crate::content::Digest;
 use crate::content::name::excerpt;
@@ -228,20 +228,42 @@ impl Wire {
         parse(&read_capped(checked(request.send().await?).await?).await?)
     }
 
+    /// The lane for another segment, if it is to go by one.
+    pub(super) fn lane(&self) -> Option<Taken> {
+        self.lanes.as_ref().and_then(Lanes::take)
+    }
+
+    /// Whether the receiver has answered on a lane.
+    pub(super) fn has_lanes(&self) -> bool {
+        self.lanes.as_ref().is_some_and(|lanes| lanes.has_answered())
+    }
+
+    /// Connections that carry segments side by side.
+    pub(super) fn spread(&self) -> u32 {
+        self.lanes.as_ref().map_or(0, |lanes| lanes.in_use())
+    }
+
+    /// Another path to the receiver has lanes: those of this one are used without waiting for their answers.
+    pub(super) fn believe(&self) {
+        if let Some(lanes) = &self.lanes {
+            lanes.believe();
+        }
+    }
+
     /// Sends one segment: bytes `range` of `size`.
     ///
     /// # Errors
     /// It did not get through, or not whole.
-    pub async fn put(
+    pub(super) async fn put(
         &self,
         upload: &str,
         segment: u32,
         (range, size): (Range<u64>, u64),
         digest: &Digest,
         body: Body,
+        lane: Option<&Taken>,
     ) -> Result<(), WireError> {
-        let lane = self.lanes.as_ref().and_then(Lanes::take);
-        let client = lane.as_ref().map_or(&self.client, |lane| lane.client());
+        let client = lane.map_or(&self.client, Taken::client);
         let request = client.put(self.url(&format!("/upload/{upload}/{segment}"))?).headers(self.headers.clone());
         let request = request
             .header(CONTENT_LENGTH, range.end - range.start)
@@ -250,7 +272,7 @@ impl Wire {
             .body(body);
         // The answer is read to its end: only then can the connection be used again.
         let answer = async { read_capped(checked(request.send().await?).await?).await }.await;
-        if let (Some(lane), Err(WireError::Broken(_))) = (&lane, &answer) {
+        if let (Some(lane), Err(WireError::Broken(_))) = (lane, &answer) {
             lane.broke();
         }
         answer.map(drop)

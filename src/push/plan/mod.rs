@@ -350,6 +350,13 @@ impl Plan {
         is_news
     }
 
+    /// So many connections of `path` carry segments side by side.
+    pub fn on_spread(&mut self, path: PathId, connections: u32) {
+        if let Some(path) = self.paths.get_mut(path) {
+            path.spread = connections.max(1);
+        }
+    }
+
     /// The system has all bytes of a request: memory has room for another.
     pub fn on_handed(&mut self, id: PathId, segment: u32) {
         let Some(flight) = self.flights.get_mut(&segment) else { return };

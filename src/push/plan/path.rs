@@ -43,6 +43,8 @@ pub(super) struct Path {
     pub line: Line,
     /// Segments under way.
     pub active: u32,
+    /// Connections that carry them side by side, each a part of the rate.
+    pub spread: u32,
     pub latency_ms: f64,
     pub terms: Terms,
     pub share: f64,
@@ -76,6 +78,7 @@ impl Path {
             queue: Runs::default(),
             line: Line::default(),
             active: 0,
+            spread: 1,
             latency_ms: UNKNOWN_MS,
             terms: Terms::default(),
             share: 0.0,
@@ -155,9 +158,10 @@ impl Path {
         self.line.window(segment, self.latency_ms, now)
     }
 
-    /// Seconds until another segment would be through, behind what is under way.
+    /// Seconds until another segment would be through, behind what is under way: the last one goes by one of the connections, at
+    /// its part of the rate.
     pub fn finish(&self, segment: u64, now: Instant) -> f64 {
-        (u64::from(self.active + 1) * segment) as f64 / self.rate(segment, now) + self.latency_ms / 1e3
+        (u64::from(self.active + self.spread) * segment) as f64 / self.rate(segment, now) + self.latency_ms / 1e3
     }
 
     pub fn figures(&self, segment: u64, now: Instant) -> Figures {

@@ -113,6 +113,20 @@ fn unequal_delays_add_up() {
 }
 
 #[test]
+fn a_path_of_many_connections_ends_its_work_sooner() {
+    let now = Instant::now();
+    let mut plan = Plan::new(config(64), Bitmap::empty(100), now);
+    let path = plan.add_path(Some(ms(600)), now);
+    let alone = plan.paths[path].finish(MIB, now);
+    plan.on_spread(path, 16);
+    let rate = plan.paths[path].rate(MIB, now);
+    let longer = plan.paths[path].finish(MIB, now) - alone;
+    assert!((longer - 15.0 * MIB as f64 / rate).abs() < 1e-6, "one connection has a sixteenth: {longer}");
+    plan.on_spread(path, 0);
+    assert!((plan.paths[path].finish(MIB, now) - alone).abs() < 1e-6, "none is known of");
+}
+
+#[test]
 fn a_collapse_and_a_death_cost_little() {
     for to in [0.125e6, 0.001] {
         let mut sim = Sim::new(500, &[(25e6, 10), (12.5e6, 10), (6.25e6, 10)]);
