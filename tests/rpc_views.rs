@@ -31,6 +31,7 @@ fn detail(id: u64, pieces: u32) -> Arc<TransferDetail> {
         peers: Vec::new(),
         trackers: Vec::new(),
         files: Arc::default(),
+        delta: None,
     })
 }
 

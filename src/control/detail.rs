@@ -5,7 +5,7 @@ use std::sync::Arc;
 use data_encoding::BASE64;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::TransferId;
+use super::{DeltaMap, TransferId};
 use crate::content::Bitmap;
 use crate::content::manifest::MAX_PIECES;
 
@@ -149,16 +149,19 @@ pub struct TransferDetail {
     pub trackers: Vec<TrackerRow>,
     /// Files: path made printable and size, the first 1,000.
     pub files: Arc<Vec<(String, u64)>>,
+    /// Of a delta: what was found, what is sent.
+    #[serde(default)]
+    pub delta: Option<Arc<DeltaMap>>,
 }
 
-mod base64_bytes {
+pub(super) mod base64_bytes {
     use super::*;
 
-    pub(super) fn serialize<S: Serializer>(bytes: &Arc<Vec<u8>>, s: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::control) fn serialize<S: Serializer>(bytes: &Arc<Vec<u8>>, s: S) -> Result<S::Ok, S::Error> {
         s.serialize_str(&BASE64.encode(bytes))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Arc<Vec<u8>>, D::Error> {
+    pub(in crate::control) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Arc<Vec<u8>>, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(d)?;
         BASE64.decode(text.as_bytes()).map(Arc::new).map_err(de::Error::custom)
     }

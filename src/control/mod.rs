@@ -14,6 +14,7 @@ mod preview;
 mod push;
 mod snapshot;
 pub mod sync;
+mod work;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -35,6 +36,7 @@ pub use snapshot::{
 };
 
 pub use sync::{SyncPlan, SyncRequest};
+pub use work::{DeltaMap, MAX_CELLS, Phase, PhaseRow};
 
 /// What a viewer looks at: details are published only for this.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

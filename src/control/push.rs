@@ -113,6 +113,8 @@ pub struct DeltaRow {
     pub matched: u64,
     /// Bytes of the new file that are to be sent.
     pub literal: u64,
+    /// Bytes of the new file that were sent.
+    pub sent: u64,
     /// Of the file's bytes, how many percent did not go over the wire, everything counted both ways; once it is done.
     pub savings_percent: Option<f64>,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DeltaRow, PathChange, PathRow, PieceOrder, Rate, TransferDetail, TransferId};
+use super::{DeltaRow, PathChange, PathRow, PhaseRow, PieceOrder, Rate, TransferDetail, TransferId};
 use crate::content::ContentId;
 
 /// Which way bytes go.
@@ -172,6 +172,8 @@ pub struct TransferRow {
     pub path_changes: Vec<PathChange>,
     /// What a push found there, if it sends what changed.
     pub delta: Option<DeltaRow>,
+    /// Of a sync or a delta: the kinds of work it has done and does, in their order.
+    pub phases: Vec<PhaseRow>,
     /// Where a push goes, as it was asked for; empty for others.
     pub dest: String,
     /// Bytes per segment of a push, once known.

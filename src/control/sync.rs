@@ -26,6 +26,8 @@ pub struct SyncRequest {
     pub max_delete: Option<u64>,
     /// What is left out, in gitignore syntax; the last line that matches decides, `!` takes in again.
     pub rules: Vec<String>,
+    /// Does not end: what changes here is brought there soon after.
+    pub watch: bool,
     /// Limits for this transfer alone.
     pub up: Rate,
     /// Limits for this transfer alone.

@@ -21,6 +21,7 @@
 
 pub mod asks;
 pub mod blocks;
+pub mod coverage;
 pub mod encode;
 pub mod hashes;
 pub mod instructions;

@@ -39,7 +39,7 @@ fn made(old: &[u8], new: &[u8], options: &MatchOptions<'_>) -> Cost {
                 };
                 asks.iter().map(over_the_wire).collect::<io::Result<Vec<Signature>>>()
             },
-            |_| {},
+            |_, _| {},
         )
     };
     let work = |digest: &mut dyn FnMut() -> io::Result<Digest>| {

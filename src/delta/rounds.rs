@@ -65,7 +65,7 @@ pub fn find_matches(
     destination_size: u64,
     options: &MatchOptions<'_>,
     mut fetch: impl FnMut(&[Ask]) -> io::Result<Vec<Signature>>,
-    mut report: impl FnMut(Round),
+    mut report: impl FnMut(Round, &Matched),
 ) -> Result<Matched, MatchError> {
     let mut matched = Matched::nothing(source_size, destination_size);
     if source_size == 0 || destination_size == 0 {
@@ -87,12 +87,13 @@ pub fn find_matches(
             }
         }
         number += 1;
-        report(Round {
+        let round = Round {
             number,
             block_length: asks.iter().map(|ask| ask.blocks.length()).min().unwrap_or(0),
             blocks: asks.iter().map(|ask| u64::from(ask.blocks.count())).sum(),
             matched: matched.matched_bytes(),
-        });
+        };
+        report(round, &matched);
         asks = refiner.next(matched.literal_bytes(), &options.prices);
     }
     Ok(matched)

@@ -13,19 +13,19 @@ use futures_util::stream::BoxStream;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::delta_show::Shown;
+use super::delta_show::{Counted, Shown};
 use super::fetch_job::blocking;
 use super::send_job::{changed, destination, policy, request_of, wires};
 use super::strategy::{Job, JobError};
 use crate::chunks::ChunkWriter;
 use crate::content::name::printable;
-use crate::control::{DeltaPhase, SendRequest, SendStrategy};
+use crate::control::{DeltaPhase, Phase, SendRequest, SendStrategy};
 use crate::delta::encode::{with_digest, write_instructions};
 use crate::delta::matched::Matched;
 use crate::delta::packed::{pack, ratio};
 use crate::delta::pays::{self, Situation, Verdict};
 use crate::delta::refine::{Ask, Prices};
-use crate::delta::rounds::{MatchError, MatchOptions, find_matches};
+use crate::delta::rounds::{MatchError, MatchOptions, Round, find_matches};
 use crate::delta::signature::Signature;
 use crate::delta::{asks, signature_wire};
 use crate::push::PushError;
@@ -220,7 +220,7 @@ impl Delta<'_> {
     /// One try.
     async fn once(&self) -> Result<(), Failed> {
         let size = self.source.version.size;
-        self.shown.phase(DeltaPhase::Signatures, "asks what is there");
+        self.shown.begins();
         let old = tokio::select! {
             () = self.job.stop.cancelled() => return Err(Failed::Stopped),
             old = self.wire.old(&self.target, size, &self.cost) => old?,
@@ -248,6 +248,7 @@ impl Delta<'_> {
             mtime: self.source.mtime,
             packed: false,
         };
+        self.shown.works(Phase::Signatures, 0, old.size);
         let (begin, begun) = oneshot::channel();
         let stop = Arc::new(AtomicBool::new(false));
         let work = self.work(old, stop.clone(), begin);
@@ -257,9 +258,11 @@ impl Delta<'_> {
             making.packed = packed;
             self.shown.phase(DeltaPhase::Sending, "sends what is not there");
             let limits = self.job.shared.limits.up.clone();
-            let sent = self.wire.apply(&self.target, &making, body, limits, &self.cost);
+            self.wire.apply(&self.target, &making, body, limits, &self.cost).await.map(Some)
+        };
+        let sending = async {
             tokio::select! {
-                sent = sent => sent.map(Some),
+                sent = sending => sent,
                 () = self.shown.flowing() => Ok(None),
             }
         };
@@ -355,20 +358,24 @@ impl Work {
             if let Verdict::Full(why) = pays::after_matching(size, matched.literal_bytes(), literal) {
                 return Err(Failed::Full(why));
             }
+            self.shown.decided(&matched);
             let (writer, body) = ChunkWriter::new();
             let begun = Begun { packed, body: Box::pin(body) };
             if self.begin.take().is_none_or(|begin| begin.send(begun).is_err()) {
                 return Err(Failed::Stopped);
             }
-            let told = self.shown.clone();
+            let (told, count) = (self.shown.clone(), self.shown.made.clone());
             let mut digest = || {
                 told.phase(DeltaPhase::Patching, "the receiver finishes the new file");
+                told.works(Phase::Patching, 0, size);
                 digest()
             };
             let written = if packed {
-                pack(writer).and_then(|to| write_instructions(&source.file, &matched, &mut digest, to)?.finish())
+                let counted = pack(writer).map(|to| Counted { to, count });
+                counted.and_then(|to| write_instructions(&source.file, &matched, &mut digest, to)?.to.finish())
             } else {
-                write_instructions(&source.file, &matched, &mut digest, writer)
+                let to = Counted { to: writer, count };
+                write_instructions(&source.file, &matched, &mut digest, to).map(|counted| counted.to)
             };
             match written {
                 Ok(writer) if source.is_unchanged().unwrap_or(false) => {
@@ -403,7 +410,13 @@ impl Work {
         let options = MatchOptions { prices, stop: Some(&stop), ..MatchOptions::default() };
         let (size, old_size) = (source.version.size, self.size);
         let fetch = |asks: &[Ask]| self.signatures(asks).map_err(|error| broken(mended(error)));
-        match find_matches(&source.file, size, old_size, &options, fetch, |round| shown.round(&round)) {
+        let report = |round: Round, matched: &Matched| {
+            if round.number == 1 {
+                shown.works(Phase::Signatures, old_size, old_size);
+            }
+            shown.round(&round, matched);
+        };
+        match find_matches(&source.file, size, old_size, &options, fetch, report) {
             Ok(matched) => Ok(matched),
             Err(MatchError::Io(error)) if error.get_ref().is_some_and(|inner| inner.is::<WireError>()) => {
                 Err(mended(error).into())

@@ -1,12 +1,16 @@
 //! What a delta shows of itself.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::delta_map::{detail_of, map_of};
 use super::delta_strategy::DELTA;
 use super::shared::Shared;
-use crate::control::{DeltaPhase, DeltaRow, PathRow, PathState, TransferState};
+use crate::control::{DeltaPhase, DeltaRow, MAX_CELLS, PathRow, PathState, Phase, PhaseRow, TransferState};
+use crate::delta::coverage::{Coverage, What};
+use crate::delta::matched::Matched;
 use crate::delta::rounds::Round;
 use crate::push::delta::Cost;
 use crate::push::paths::PathSpec;
@@ -23,6 +27,11 @@ pub(super) struct Shown {
     started: Instant,
     /// What the row had before: bytes up, on the wire, seconds.
     before: (u64, u64, f64),
+    /// Bytes of instructions that were made so far, as they were before anything was packed.
+    pub(super) made: Arc<AtomicU64>,
+    coverage: Mutex<Coverage>,
+    /// When each kind of work began, for what it does in a second.
+    begun: Mutex<BTreeMap<Phase, Instant>>,
 }
 
 impl Shown {
@@ -53,7 +62,25 @@ impl Shown {
             (row.peers, row.peers_known) = (1, 1);
             row.reason = "asks what is there".into();
         });
-        Self { shared, cost, size, started: Instant::now(), before }
+        let coverage = Mutex::new(Coverage::new(size, MAX_CELLS));
+        let (made, begun) = Default::default();
+        Self { shared, cost, size, started: Instant::now(), before, made, coverage, begun }
+    }
+
+    fn coverage(&self) -> MutexGuard<'_, Coverage> {
+        self.coverage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A try begins: nothing is known.
+    pub(super) fn begins(&self) {
+        self.made.store(0, Ordering::Relaxed);
+        self.coverage().clear();
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.shared.update(|row| {
+            row.phases.clear();
+            row.delta = Some(DeltaRow::default());
+            row.reason = "asks what is there".into();
+        });
     }
 
     pub(super) fn phase(&self, phase: DeltaPhase, reason: &str) {
@@ -63,15 +90,36 @@ impl Shown {
         });
     }
 
-    pub(super) fn round(&self, round: &Round) {
+    /// How far a kind of work is, in bytes.
+    pub(super) fn works(&self, phase: Phase, done: u64, total: u64) {
+        let now = Instant::now();
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        let seconds = now.saturating_duration_since(*begun.entry(phase).or_insert(now)).as_secs_f64();
+        drop(begun);
+        let rate = if seconds > 0.01 { (done as f64 / seconds) as u64 } else { 0 };
+        let active = total == 0 || done < total;
+        self.shared.update(|row| PhaseRow { active, rate, ..PhaseRow::at(phase, done, total) }.put(&mut row.phases));
+    }
+
+    pub(super) fn round(&self, round: &Round, matched: &Matched) {
         let percent = round.matched as f64 / self.size.max(1) as f64 * 100.0;
+        self.coverage().matched(matched, false);
         self.shared.update(|row| {
             let delta = row.delta.get_or_insert_default();
             (delta.phase, delta.rounds) = (DeltaPhase::Matching, round.number);
             (delta.matched, delta.literal) = (round.matched, self.size - round.matched);
             row.reason = format!("looks for what is there: {percent:.1} % found in {} rounds", round.number);
         });
-        self.wire();
+        self.works(Phase::Matching, round.matched, self.size);
+        self.tell();
+    }
+
+    /// Nothing more is looked for.
+    pub(super) fn decided(&self, matched: &Matched) {
+        self.coverage().matched(matched, true);
+        self.works(Phase::Matching, self.size, self.size);
+        self.works(Phase::Sending, 0, matched.literal_bytes());
+        self.tell();
     }
 
     /// Counts what went over the wire so far.
@@ -83,45 +131,89 @@ impl Shown {
         });
     }
 
-    /// Shows bytes flow until it is dropped.
+    /// The wire, and the map for whoever looks at it.
+    fn tell(&self) {
+        self.wire();
+        if *self.shared.wanted.borrow() {
+            let name = self.shared.row().name;
+            let detail = detail_of(self.shared.id, &name, &self.coverage());
+            self.shared.show(Some(detail));
+        }
+    }
+
+    /// Shows how it goes until it is dropped.
     pub(super) async fn flowing(&self) {
         let at_first = self.cost.sent.load(Ordering::Relaxed);
         let mut flow = Flow::new(Instant::now());
         loop {
             let now = Instant::now();
-            let sent = self.cost.sent.load(Ordering::Relaxed) - at_first;
-            flow.add(sent - flow.total(), now);
+            let out = self.cost.sent.load(Ordering::Relaxed) - at_first;
+            flow.add(out - flow.total(), now);
             let (rate, smooth, idle) = (flow.now(now), flow.smooth(now), flow.idle(now));
+            let (literal, sent) = {
+                let mut coverage = self.coverage();
+                coverage.sent_in_order(self.made.load(Ordering::Relaxed));
+                (coverage.bytes(What::Literal), coverage.bytes(What::Sent))
+            };
+            if literal > 0 {
+                self.works(Phase::Sending, sent, literal);
+            }
             self.shared.update(|row| {
-                let matched = row.delta.unwrap_or_default().matched;
+                let delta = row.delta.get_or_insert_default();
+                delta.sent = sent;
+                let (matched, sends) = (delta.matched, delta.phase == DeltaPhase::Sending);
                 (row.rate_up, row.smooth_up) = (rate, smooth);
-                row.bytes_up = self.before.0 + sent;
+                row.bytes_up = self.before.0 + out;
                 row.done = (matched + sent).min(self.size);
-                row.stalled_s = idle.as_secs();
-                let left = self.size - row.done;
-                row.eta_s = (smooth > 0 && left > 0).then(|| left / smooth);
+                // While it looks for what is there nothing needs to go.
+                row.stalled_s = if sends { idle.as_secs() } else { 0 };
+                let left = literal - sent;
+                row.eta_s = (sends && smooth > 0 && left > 0).then(|| left / smooth);
                 for path in &mut row.paths {
-                    (path.rate, path.bytes, path.assigned) = (rate, sent, sent);
+                    (path.rate, path.bytes, path.assigned) = (rate, out, out);
                 }
             });
-            self.wire();
+            self.tell();
             tokio::time::sleep(TICK).await;
         }
     }
 
     /// It is there: what that saved.
     pub(super) fn done(&self, matched: u64, literal: u64, instructions: u64) {
-        self.wire();
+        self.coverage().sent_in_order(u64::MAX);
+        self.works(Phase::Sending, literal, literal);
+        self.works(Phase::Patching, self.size, self.size);
+        self.shared.keep_map(map_of(&self.coverage()));
+        self.tell();
         self.shared.update(|row| {
             let saved = 1.0 - row.wire_bytes as f64 / self.size.max(1) as f64;
             let delta = row.delta.get_or_insert_default();
-            (delta.matched, delta.literal) = (matched, literal);
+            (delta.matched, delta.literal, delta.sent) = (matched, literal, literal);
             delta.savings_percent = Some((saved * 10_000.0).round() / 100.0);
             (row.done, row.pieces_done, row.verified) = (self.size, 1, true);
+            PhaseRow::rest(&mut row.phases);
             row.bytes_up = self.before.0 + instructions;
             for path in &mut row.paths {
                 (path.bytes, path.assigned, path.done) = (instructions, instructions, 1);
             }
         });
+    }
+}
+
+/// Counts what is written on its way.
+pub(super) struct Counted<W> {
+    pub(super) to: W,
+    pub(super) count: Arc<AtomicU64>,
+}
+
+impl<W: std::io::Write> std::io::Write for Counted<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let count = self.to.write(bytes)?;
+        self.count.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.to.flush()
     }
 }

@@ -72,6 +72,7 @@ async fn run(job: Job) -> Result<JobEnd, JobError> {
         row.strategy = if all_paths { MULTIPATH } else { CHUNKED }.into();
         row.strategy_reason = reason;
         (row.delta, row.done) = (None, 0);
+        row.phases.clear();
     });
     send_job::run(job, all_paths).await
 }

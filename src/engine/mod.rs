@@ -14,6 +14,7 @@ mod add;
 mod commands;
 mod config;
 mod delta_job;
+mod delta_map;
 mod delta_show;
 mod delta_strategy;
 mod fetch_job;

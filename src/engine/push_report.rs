@@ -176,6 +176,7 @@ impl Ledger for Shown {
                 peers: peers.collect(),
                 trackers: Vec::new(),
                 files: self.files.clone(),
+                delta: None,
             }));
         }
         let reason = self.reason(&p);

@@ -92,5 +92,6 @@ fn detail(job: &Job, held: &Held, announcers: &Announcers, generation: u64) -> T
         peers: peers.iter().map(UploadRow::to_peer_row).collect(),
         trackers: announcers.rows(),
         files: Arc::new(files_shown(held.manifest())),
+        delta: None,
     }
 }

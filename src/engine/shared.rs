@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Notify, watch};
 
 use crate::content::{Bitmap, FileStamp};
-use crate::control::{PathChoices, TransferDetail, TransferId, TransferRow};
+use crate::control::{DeltaMap, PathChoices, TransferDetail, TransferId, TransferRow};
 use crate::store::{JobRecord, State, StateError, TransferRecord};
 use crate::throttle::Throttle;
 
@@ -29,6 +29,8 @@ pub(crate) struct Shared {
     /// What was chosen for the paths of a push: whoever sends follows it.
     pub choices: watch::Sender<PathChoices>,
     record: Mutex<TransferRecord>,
+    /// What its last delta found, for whoever looks at it later; not kept over a restart.
+    map: Mutex<Option<Arc<DeltaMap>>>,
     state: Arc<State>,
     pub limits: Limits,
 }
@@ -60,6 +62,7 @@ impl Shared {
             wanted: watch::Sender::new(false),
             choices: watch::Sender::new(choices),
             record: Mutex::new(record),
+            map: Mutex::default(),
             state,
             limits,
         }
@@ -90,6 +93,16 @@ impl Shared {
         if before.is_some() != is_there {
             self.bell.changed.notify_one();
         }
+    }
+
+    /// Keeps what a delta found.
+    pub(crate) fn keep_map(&self, map: DeltaMap) {
+        *self.map.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(map));
+    }
+
+    /// What the last delta found.
+    pub(crate) fn map(&self) -> Option<Arc<DeltaMap>> {
+        self.map.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The row now.

@@ -90,7 +90,7 @@ impl Core {
         };
         let (headers, pace) = (self.services.swarm.client.node_headers(), self.services.pace);
         let receiver = Receiver::find(&destination, headers, pace).await.map_err(failed)?;
-        let Seen { scanned, plan } = look(&request, &receiver.client, |_| ()).await.map_err(failed)?;
+        let Seen { scanned, plan } = look(&request, &receiver.client, |_, _| ()).await.map_err(failed)?;
         let count = plan.items.len();
         let skipped = scanned.tree.skipped.into_iter().take(MAX_ITEMS);
         let told = SyncPlan {

@@ -16,7 +16,7 @@ use super::strategy::{Job, JobEnd, JobError, Strategy};
 use super::sync_shown::Shown;
 use crate::content::name::printable;
 use crate::content::{FileEntry, FileStamp, Place, ReadError, Reader};
-use crate::control::{BoxFuture, SyncRequest, TransferState};
+use crate::control::{BoxFuture, Phase, PhaseRow, SyncRequest, TransferState};
 use crate::push::drive::{Drive, SendEnd};
 use crate::push::paths::{Destination, resolve};
 use crate::push::retry::Pace;
@@ -135,8 +135,12 @@ pub(super) struct Seen {
     pub(super) plan: Plan,
 }
 
-pub(super) async fn look(request: &SyncRequest, client: &Client, phase: impl Fn(&str)) -> Result<Seen, JobError> {
-    phase("looking at the source");
+pub(super) async fn look(
+    request: &SyncRequest,
+    client: &Client,
+    phase: impl Fn(Phase, &str),
+) -> Result<Seen, JobError> {
+    phase(Phase::Scanning, "looking at the source");
     let (path, rules, stop) = (request.path.clone(), Rules::first(request.rules.clone()), StopOnDrop::default());
     let stopped = stop.0.clone();
     let scanned = blocking(move || {
@@ -145,7 +149,7 @@ pub(super) async fn look(request: &SyncRequest, client: &Client, phase: impl Fn(
         scan(&top, rules, Side::Source, &stopped).map_err(other)
     })
     .await?;
-    phase("comparing with the receiver");
+    phase(Phase::Comparing, "comparing with the receiver");
     let there = client.compare(&scanned.tree, &scanned.rules, request.checksum).await?;
     let options = Options {
         delete: request.delete,
@@ -159,7 +163,7 @@ pub(super) async fn look(request: &SyncRequest, client: &Client, phase: impl Fn(
         let (here, theirs) = if questions.is_empty() {
             Default::default()
         } else {
-            phase("comparing contents: what is there already is not sent");
+            phase(Phase::Comparing, "comparing contents: what is there already is not sent");
             client.answers(&request.path, &questions).await?
         };
         draft.finish(&here, &theirs).map_err(other)?
@@ -198,9 +202,11 @@ async fn work(job: Job) -> Result<JobEnd, JobError> {
     let shown = Arc::new(Shown::new(&job, receiver.names.clone()));
     let mut trouble = Vec::new();
     for _ in 0..PASSES {
-        let phase = |words: &str| {
+        let phase = |phase: Phase, words: &str| {
             job.shared.update(|row| {
                 row.state = TransferState::Checking;
+                PhaseRow::rest(&mut row.phases);
+                PhaseRow::at(phase, 0, 0).put(&mut row.phases);
                 row.reason = words.into();
             });
         };
@@ -275,7 +281,11 @@ async fn carry_out(
             Err(error) => return Err(error),
         }
     }
-    job.shared.update(|row| row.reason = "putting names, modes and times in order there".into());
+    job.shared.update(|row| {
+        row.reason = "putting names, modes and times in order there".into();
+        PhaseRow::rest(&mut row.phases);
+        PhaseRow::at(Phase::Settling, 0, 0).put(&mut row.phases);
+    });
     failed.extend(client.apply(&sync, steps.after, Vec::new()).await?);
     if failed.is_empty() {
         failed.extend(client.apply(&sync, steps.delete, Vec::new()).await?);

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::strategy::Job;
 use crate::content::Digest;
 use crate::content::name::printable;
-use crate::control::{PathRow, PathState, TransferId};
+use crate::control::{PathRow, PathState, Phase, PhaseRow, TransferId};
 use crate::push::drive::{Ledger, Progress};
 use crate::push::plan::Standing;
 use crate::store::{PushRecord, State};
@@ -63,6 +63,11 @@ impl Shown {
             row.files = totals.entries;
             // What a later pass finds is on top of what the first one did.
             row.sync = Some(row.sync.filter(|_| totals.is_nothing()).unwrap_or(totals));
+            PhaseRow::rest(&mut row.phases);
+            for phase in [Phase::Scanning, Phase::Comparing] {
+                let all = PhaseRow::at(phase, totals.entries, totals.entries);
+                PhaseRow { active: false, ..all }.put(&mut row.phases);
+            }
         });
         self.compared(asked);
     }
@@ -98,6 +103,7 @@ impl Shown {
             row.done = row.size;
             row.pieces_done = row.pieces;
             row.verified = true;
+            PhaseRow::rest(&mut row.phases);
             row.duration_s = self.before.2 + self.started.elapsed().as_secs_f64();
         });
     }
@@ -147,6 +153,8 @@ impl Ledger for Shown {
             row.bytes_up = self.before.0 + sent;
             row.wire_bytes = self.before.1 + wire;
             row.duration_s = self.before.2 + self.started.elapsed().as_secs_f64();
+            let sending = PhaseRow { active: done < row.size, rate: smooth, ..PhaseRow::at(Phase::Sending, done, row.size) };
+            sending.put(&mut row.phases);
             let left = row.size.saturating_sub(done);
             row.eta_s = (smooth > 0 && left > 0).then(|| left / smooth);
             row.paths = paths;

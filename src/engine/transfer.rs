@@ -19,7 +19,7 @@ use super::strategy::{Job, JobEnd, JobError, Strategies};
 use super::turns::Weight;
 use crate::content::name::printable;
 use crate::content::{Bitmap, FileStamp};
-use crate::control::{Bits, Kept, PathRow, TransferDetail, TransferState};
+use crate::control::{Bits, DeltaMap, Kept, PathRow, PhaseRow, TransferDetail, TransferState};
 use crate::store::{
     ContentFiles, FilesError, JobRecord, Phase, Place, State, StateError, TransferRecord, partial_name,
 };
@@ -241,6 +241,7 @@ impl TransferTask {
             (row.rate_down, row.rate_up, row.smooth_down, row.smooth_up) = (0, 0, 0, 0);
             (row.peers, row.stalled_s) = (0, 0);
             row.paths.iter_mut().for_each(PathRow::rest);
+            PhaseRow::rest(&mut row.phases);
         });
     }
 
@@ -253,10 +254,11 @@ impl TransferTask {
         let (record, state) = (self.shared.record(), self.services.state.clone());
         let found = tokio::task::spawn_blocking(move || at_rest(&record, &state)).await;
         let detail = found.unwrap_or_else(|e| Err(StateError::Task(e.to_string())));
-        self.shared.show(detail.unwrap_or_else(|error| {
+        let detail = detail.unwrap_or_else(|error| {
             tracing::warn!(transfer = self.shared.id.0, %error, "no details");
             None
-        }));
+        });
+        self.shared.show(detail.map(|detail| with_map(detail, self.shared.map())));
     }
 
     /// Drops partial data; what is complete stays.
@@ -411,7 +413,15 @@ fn resting(record: &TransferRecord, piece_length: u64, have: Bitmap, files: Vec<
         peers: Vec::new(),
         trackers: Vec::new(),
         files: Arc::new(files),
+        delta: None,
     }
+}
+
+/// A delta's details are about its map: a piece is a cell of it.
+fn with_map(detail: TransferDetail, map: Option<Arc<DeltaMap>>) -> TransferDetail {
+    let Some(map) = map else { return detail };
+    let have = Bits(Arc::new(Bitmap::full(map.len() as u32)));
+    TransferDetail { piece_length: map.cell, have, delta: Some(map), ..detail }
 }
 
 /// What decides when a transfer's turn comes.

@@ -58,6 +58,8 @@ pub struct Look {
     pub stream: bool,
     /// A part of another upload, which is never published by itself.
     pub part: bool,
+    /// It is not known yet how much comes: [`Self::size`] is what is here.
+    pub deferred: bool,
     /// When it began.
     pub began_ms: u64,
     /// When a segment of it was completed last, as far as is known; when it began if none was.
@@ -115,6 +117,7 @@ impl Upload {
             standing,
             stream: self.is_stream(),
             part: self.brief.part,
+            deferred: self.is_deferred(),
             began_ms: self.began_ms,
             touched_ms,
             expires_ms: inner.expires_ms,

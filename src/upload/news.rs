@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
 use super::error::UploadError;
 use super::job::{Stage, Upload};
+use super::patching::Patching;
 use super::sender::Sending;
 use super::uploads::Uploads;
 use crate::control::TransferId;
@@ -38,15 +39,22 @@ pub struct Counts {
     pub held_bytes: u64,
 }
 
+impl News {
+    /// Something about what has this number changed.
+    pub(super) fn tell(&self, number: TransferId, name: &str) {
+        let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(changed) = changed.as_mut() else { return };
+        if let Entry::Vacant(entry) = changed.entry(number) {
+            entry.insert(name.to_owned());
+            self.bell.notify_one();
+        }
+    }
+}
+
 impl Upload {
     /// Something about it changed.
     pub(super) fn tell(&self) {
-        let mut changed = self.news.changed.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(changed) = changed.as_mut() else { return };
-        if let Entry::Vacant(entry) = changed.entry(self.number) {
-            entry.insert(self.id.clone());
-            self.news.bell.notify_one();
-        }
+        self.news.tell(self.number, &self.id);
     }
 
     /// Bytes came from somebody; what is copied from other uploads is nobody's.
@@ -69,7 +77,9 @@ impl Upload {
 impl Uploads {
     /// From now on changes are told; every upload that is here counts as changed.
     pub fn watch(&self) {
-        let all = self.all().iter().map(|upload| (upload.number, upload.id.clone())).collect();
+        let uploads = self.all().into_iter().map(|upload| (upload.number, upload.id.clone()));
+        let patchings = self.patches.shown.numbers().into_iter().map(|number| (number, String::new()));
+        let all = uploads.chain(patchings).collect();
         *self.home.news.changed.lock().unwrap_or_else(PoisonError::into_inner) = Some(all);
         self.home.news.bell.notify_one();
     }
@@ -83,6 +93,16 @@ impl Uploads {
     pub fn take_changed(&self) -> BTreeMap<TransferId, String> {
         let mut changed = self.home.news.changed.lock().unwrap_or_else(PoisonError::into_inner);
         changed.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// The file of this number that is changed by a delta, or was lately.
+    pub fn patching(&self, number: TransferId) -> Option<Arc<Patching>> {
+        self.patches.shown.get(number)
+    }
+
+    /// It is told of no more.
+    pub fn forget_patching(&self, number: TransferId) {
+        self.patches.shown.remove(number);
     }
 
     /// Payload came that is no upload's.

@@ -13,6 +13,7 @@ use super::admission::{self, Claim};
 use super::assembly::{MAX_NUMBER, spelled, with_number};
 use super::description::{Description, Policy, VERSION};
 use super::error::UploadError;
+use super::patching::{Patching, Patchings, Wanted};
 use super::uploads::Uploads;
 use crate::content::Digest;
 use crate::content::manifest::{MAX_PIECE_LENGTH, MIN_PIECE_LENGTH};
@@ -36,6 +37,8 @@ pub struct PatchRequest {
     pub mode: Option<u32>,
     /// Its time of modification.
     pub mtime: Option<jiff::Timestamp>,
+    /// Who sends it, as the operator is shown it.
+    pub from: Arc<str>,
 }
 
 /// A file that was changed.
@@ -58,6 +61,8 @@ pub struct PatchedFile {
 pub(super) struct Patches {
     claims: Mutex<BTreeMap<u64, Claim>>,
     next: AtomicU64,
+    /// What is shown of them.
+    pub(super) shown: Patchings,
 }
 
 impl Patches {
@@ -83,10 +88,12 @@ pub struct Patch {
     old: File,
     version: Version,
     beside: Beside,
+    shown: Arc<Patching>,
 }
 
 impl Drop for Patch {
     fn drop(&mut self) {
+        self.shown.ended(Err("it broke off".into()));
         self.uploads.patches.lock().remove(&self.claim);
     }
 }
@@ -141,7 +148,11 @@ impl Uploads {
         let (size, policy) = (request.size, request.policy);
         let claimed = Claim { path: path.clone(), policy, size, missing: size, entries: 1 };
         self.patches.lock().insert(claim, claimed);
-        Ok(Patch { uploads: self, claim, request, staged_in, name, old, version, beside })
+        let number = self.home.state.next_id()?;
+        let sizes = (version.size, request.size);
+        let shown = Patching::new(number, path, request.from.clone(), sizes, self.home.news.clone());
+        self.patches.shown.add(shown.clone());
+        Ok(Patch { uploads: self, claim, request, staged_in, name, old, version, beside, shown })
     }
 }
 
@@ -174,7 +185,14 @@ impl Patch {
     /// # Errors
     /// The instructions are no good or break off; the old file changed meanwhile; the new one is not what it should be; the
     /// disk refused. Nothing has changed then.
-    pub fn apply(mut self, mut instructions: impl Read) -> Result<PatchedFile, UploadError> {
+    pub fn apply(mut self, instructions: impl Read) -> Result<PatchedFile, UploadError> {
+        let shown = self.shown.clone();
+        let applied = self.apply_now(Wanted { from: instructions, patching: shown.clone() });
+        shown.ended(applied.as_ref().map(|_| ()).map_err(ToString::to_string));
+        if applied.is_err() && shown.is_stopped() { Err(UploadError::Cancelled) } else { applied }
+    }
+
+    fn apply_now(&mut self, mut instructions: impl Read) -> Result<PatchedFile, UploadError> {
         let mut head = [0; HEADER];
         let cut = |error: io::Error| UploadError::Bad(format!("cannot read the instructions: {error}"));
         instructions.read_exact(&mut head).map_err(cut)?;
@@ -183,7 +201,8 @@ impl Patch {
             return Err(UploadError::Bad(format!("the instructions make {told} bytes, not {}", self.request.size)));
         }
         let all = (&head[..]).chain(instructions);
-        let patched = patch(&self.old, all, self.beside.file(), |_, _| ()).map_err(|error| match error {
+        let shown = self.shown.clone();
+        let patched = patch(&self.old, all, self.beside.file(), |matched, literal| shown.made(matched, literal)).map_err(|error| match error {
             // Somebody wrote into the old file while it was read.
             PatchError::Mismatch { .. } if !self.is_unchanged() => changed(),
             other => other.into(),
@@ -205,6 +224,11 @@ impl Patch {
             literal_bytes: patched.literal,
             sha256: patched.digest,
         })
+    }
+
+    /// What is shown of it.
+    pub fn shown(&self) -> &Arc<Patching> {
+        &self.shown
     }
 
     fn is_unchanged(&self) -> bool {

@@ -1,8 +1,10 @@
 //! What the operator can do about something that others push here.
 
+use std::sync::Arc;
+
 use crate::control::{CommandError, CommandErrorKind, TransferId};
 use crate::engine::commands::Core;
-use crate::upload::{Standing, Upload, UploadError};
+use crate::upload::{Patching, Standing, Upload, UploadError};
 
 fn conflict(message: String) -> CommandError {
     CommandError::new(CommandErrorKind::Conflict, message)
@@ -17,11 +19,31 @@ fn refused(id: TransferId, error: &UploadError) -> CommandError {
     CommandError::new(kind, format!("transfer {id}: {error}"))
 }
 
+/// Something that others push here.
+pub(in crate::engine) enum Received {
+    Upload(Arc<Upload>),
+    Patching(Arc<Patching>),
+}
+
+impl Received {
+    fn standing(&self) -> Option<Standing> {
+        match self {
+            Self::Upload(upload) => upload.look().map(|look| look.standing),
+            Self::Patching(patching) => Some(patching.look().look.standing),
+        }
+    }
+}
+
 impl Core {
     /// What is received under this number.
-    pub(in crate::engine) fn received(&self, id: TransferId) -> Option<std::sync::Arc<Upload>> {
+    pub(in crate::engine) fn received(&self, id: TransferId) -> Option<Received> {
         // Most commands are about transfers of this node's own.
-        if self.lock().contains_key(&id) { None } else { self.services.uploads.numbered(id) }
+        if self.lock().contains_key(&id) {
+            return None;
+        }
+        let uploads = &self.services.uploads;
+        let patching = uploads.patching(id).map(Received::Patching);
+        patching.or_else(|| uploads.numbered(id).map(Received::Upload))
     }
 
     /// Refuses a command that nothing of what others push here can follow.
@@ -33,13 +55,21 @@ impl Core {
     }
 
     /// Stops it and drops what is here of it.
-    pub(in crate::engine) async fn cancel_received(&self, id: TransferId, upload: &Upload) -> Result<(), CommandError> {
-        match upload.look().map(|look| look.standing) {
+    pub(in crate::engine) async fn cancel_received(&self, id: TransferId, received: &Received) -> Result<(), CommandError> {
+        match received.standing() {
             Some(Standing::Done) => Err(conflict(format!(
                 "transfer {id} is complete: there is nothing to cancel; `skep remove {id}` takes it off the list"
             ))),
             Some(Standing::Cancelled) => Err(conflict(format!("transfer {id} is cancelled already"))),
-            _ => self.services.uploads.cancel(upload.id()).await.map_err(|error| refused(id, &error)),
+            _ => match received {
+                Received::Patching(patching) => {
+                    patching.cancel();
+                    Ok(())
+                }
+                Received::Upload(upload) => {
+                    self.services.uploads.cancel(upload.id()).await.map_err(|error| refused(id, &error))
+                }
+            },
         }
     }
 
@@ -47,10 +77,10 @@ impl Core {
     pub(in crate::engine) async fn remove_received(
         &self,
         id: TransferId,
-        upload: &Upload,
+        received: &Received,
         data: bool,
     ) -> Result<(), CommandError> {
-        let over = matches!(upload.look().map(|look| look.standing), Some(Standing::Done | Standing::Cancelled) | None);
+        let over = matches!(received.standing(), Some(Standing::Done | Standing::Cancelled) | None);
         if !over {
             return Err(conflict(format!("transfer {id} is being received: cancel it first (skep cancel {id})")));
         }
@@ -60,6 +90,14 @@ impl Core {
                  and delete the file yourself"
             )));
         }
-        self.services.uploads.remove(upload.id()).await.map_err(|error| refused(id, &error))
+        match received {
+            Received::Patching(_) => {
+                self.services.uploads.forget_patching(id);
+                Ok(())
+            }
+            Received::Upload(upload) => {
+                self.services.uploads.remove(upload.id()).await.map_err(|error| refused(id, &error))
+            }
+        }
     }
 }

@@ -18,11 +18,13 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use self::row::Pace;
+use super::delta_map::detail_of;
 use super::publisher::Publisher;
 use crate::clock::unix_ms;
+use crate::content::Bitmap;
 use crate::control::{Bits, PeerRow, PeerState, TransferDetail, TransferId};
 use crate::swarm::{Flow, files_shown};
-use crate::upload::{Look, Standing, Upload, Uploads};
+use crate::upload::{Look, Patching, Standing, Upload, Uploads};
 
 /// Shortest time between two looks.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -40,6 +42,21 @@ pub(super) struct Watcher {
     due: BTreeSet<(Instant, TransferId)>,
     /// Those that are over, by when they ended.
     ended: BTreeSet<(u64, TransferId)>,
+}
+
+/// What comes.
+enum What<'a> {
+    Upload(&'a Upload),
+    Patching(&'a Patching),
+}
+
+impl What<'_> {
+    fn name(&self) -> &str {
+        match self {
+            Self::Upload(upload) => upload.id(),
+            Self::Patching(_) => "",
+        }
+    }
 }
 
 /// What is measured of one upload.
@@ -96,9 +113,14 @@ impl Watcher {
             }
         }
         for (id, name) in names {
+            let wanted = wanted.contains(&id);
+            if let Some(patching) = self.uploads.patching(id) {
+                self.show(&patching.look().look, &What::Patching(&patching), wanted, now);
+                continue;
+            }
             let upload = self.uploads.named(&name).filter(|upload| upload.number() == id);
             match upload.and_then(|upload| Some((upload.look()?, upload))) {
-                Some((look, upload)) => self.show(&look, &upload, wanted.contains(&id), now),
+                Some((look, upload)) => self.show(&look, &What::Upload(&upload), wanted, now),
                 None => self.forget(id),
             }
         }
@@ -116,10 +138,10 @@ impl Watcher {
         }
     }
 
-    fn show(&mut self, look: &Look, upload: &Upload, wanted: bool, now: Instant) {
+    fn show(&mut self, look: &Look, what: &What<'_>, wanted: bool, now: Instant) {
         let id = look.number;
         let tracked = self.tracked.entry(id).or_insert_with(|| Tracked {
-            name: upload.id().to_owned(),
+            name: what.name().to_owned(),
             flow: Flow::new(now),
             running: Duration::ZERO,
             looked: now,
@@ -128,10 +150,14 @@ impl Watcher {
             senders: BTreeMap::new(),
         });
         let pace = tracked.measure(look, now);
-        let (row, next) = row::make(look, &pace, &self.root);
+        let (row, next) = match what {
+            What::Upload(_) => row::make(look, &pace, &self.root),
+            What::Patching(patching) => row::of_patch(&patching.look(), &pace, &self.root),
+        };
+        let name = row.name.clone();
         self.publisher.put(row);
         if wanted {
-            let detail = tracked.detail(look, upload, now);
+            let detail = tracked.detail(look, what, &name, now);
             self.publisher.put_detail(id, detail);
         }
         // Rates fade, and times of silence grow, also where nothing happens.
@@ -167,8 +193,7 @@ impl Tracked {
         Pace { rate, smooth, idle, running: self.running }
     }
 
-    fn detail(&mut self, look: &Look, upload: &Upload, now: Instant) -> TransferDetail {
-        let (have, in_flight) = upload.segments();
+    fn detail(&mut self, look: &Look, what: &What<'_>, name: &str, now: Instant) -> TransferDetail {
         let senders = look.senders.iter().map(|sender| {
             let flow = self.senders.entry(sender.host.clone()).or_insert_with(|| {
                 let mut flow = Flow::new(now);
@@ -186,17 +211,30 @@ impl Tracked {
                 ..PeerRow::default()
             }
         });
+        let peers = senders.collect();
+        let upload = match what {
+            What::Upload(upload) => upload,
+            What::Patching(patching) => {
+                return TransferDetail { peers, ..detail_of(look.number, name, &patching.look().coverage) };
+            }
+        };
+        let (mut have, in_flight) = upload.segments();
+        if look.deferred {
+            // Of what may come only what is here is known.
+            have = Bitmap::full(have.count());
+        }
         TransferDetail {
             id: look.number,
             generation: unix_ms(),
             piece_length: look.segment_length,
-            peers: senders.collect(),
+            peers,
             have: Bits(Arc::new(have)),
             in_flight,
             failed: Vec::new(),
             availability: Arc::default(),
             trackers: Vec::new(),
             files: Arc::new(files_shown(&upload.manifest())),
+            delta: None,
         }
     }
 }

@@ -4,8 +4,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::content::name::{escape, printable};
-use crate::control::{Direction, TransferKind, TransferRow, TransferState};
-use crate::upload::{Look, Standing};
+use crate::control::{DeltaPhase, DeltaRow, Direction, Phase, PhaseRow, TransferKind, TransferRow, TransferState};
+use crate::delta::coverage::What;
+use crate::engine::delta_strategy::DELTA;
+use crate::upload::{Look, PatchLook, Standing, is_staged};
 
 /// Silence from which on it is told.
 pub(super) const QUIET: Duration = Duration::from_secs(5);
@@ -33,21 +35,28 @@ pub(super) struct Pace {
 pub(super) fn make(look: &Look, pace: &Pace, root: &Path) -> (TransferRow, Option<Duration>) {
     let (state, reason, next) = standing(look, pace);
     let leaf = look.path.file_name().unwrap_or_default();
+    // Names of its own making say nothing: its files get theirs from the sync.
+    let synced = look.path.to_str().is_some_and(is_staged);
     let left = look.size - look.held_bytes.min(look.size);
     let moves = state == TransferState::Running;
     let came: u64 = look.senders.iter().map(|sender| sender.bytes).sum();
     let row = TransferRow {
         id: look.number,
         kind: TransferKind::Receive,
-        name: printable(&escape(leaf)),
-        strategy: if look.stream { "tus" } else { "upload" }.into(),
+        name: if synced { "files of a sync".into() } else { printable(&escape(leaf)) },
+        strategy: match (look.stream, synced) {
+            (true, _) => "tus",
+            (_, true) => "sync",
+            _ => "upload",
+        }
+        .into(),
         from: senders(look),
         direction: Direction::Down,
         state,
         reason: printable(&reason),
-        size: look.size,
+        size: if look.deferred { 0 } else { look.size },
         done: look.held_bytes,
-        pieces: look.segments,
+        pieces: if look.deferred { 0 } else { look.segments },
         pieces_done: look.held,
         files: look.files,
         rate_down: pace.rate,
@@ -73,6 +82,41 @@ pub(super) fn make(look: &Look, pace: &Pace, root: &Path) -> (TransferRow, Optio
     (row, next)
 }
 
+/// The row of a file that is changed by a delta.
+pub(super) fn of_patch(patch: &PatchLook, pace: &Pace, root: &Path) -> (TransferRow, Option<Duration>) {
+    let (mut row, next) = make(&patch.look, pace, root);
+    let bytes = |what| patch.coverage.bytes(what);
+    let (matched, sent) = (bytes(What::Matched), bytes(What::Sent));
+    let done = patch.look.standing == Standing::Done;
+    let saved = 1.0 - row.wire_bytes as f64 / row.size.max(1) as f64;
+    row.strategy = DELTA.into();
+    row.delta = Some(DeltaRow {
+        phase: DeltaPhase::Patching,
+        matched,
+        literal: sent,
+        sent,
+        savings_percent: done.then_some((saved * 10_000.0).round() / 100.0),
+        ..DeltaRow::default()
+    });
+    let active = matches!(patch.look.standing, Standing::Open | Standing::Assembling);
+    let rate = (pace.running.as_secs_f64() > 0.1).then(|| (row.done as f64 / pace.running.as_secs_f64()) as u64);
+    row.phases =
+        vec![PhaseRow { active, rate: rate.unwrap_or(0), ..PhaseRow::at(Phase::Patching, row.done, row.size) }];
+    row.reason = match (&patch.failed, patch.look.standing) {
+        (Some(_), _) => String::new(),
+        (None, Standing::Open) if row.stalled_s > 0 => row.reason,
+        (None, Standing::Open) => "a delta is applied: the old file stays until the new one is whole".into(),
+        (None, Standing::Assembling) => "all is there: the digest of the whole is compared".into(),
+        (None, Standing::Done) => "changed by a delta".into(),
+        (None, Standing::Cancelled) => "cancelled here: the old file is as it was".into(),
+    };
+    if let Some(why) = &patch.failed {
+        row.state = TransferState::Failed;
+        row.error = Some(printable(&format!("{why}; the old file is as it was")));
+    }
+    (row, next)
+}
+
 fn standing(look: &Look, pace: &Pace) -> (TransferState, String, Option<Duration>) {
     let until = time(look.expires_ms);
     match look.standing {
@@ -84,12 +128,13 @@ fn standing(look: &Look, pace: &Pace) -> (TransferState, String, Option<Duration
         Standing::Open => {
             let (silence, next) = coarse(pace.idle);
             let state = if pace.idle >= AWAY { TransferState::Paused } else { TransferState::Running };
-            let whole = look.held == look.segments;
+            let whole = look.held == look.segments && !look.deferred;
             let words = match &look.trouble {
                 Some(trouble) => format!("{trouble}; kept until {until}"),
                 None if whole && look.part => {
                     format!("a part of another upload: waits until that is put together; kept until {until}")
                 }
+                None if silence.is_zero() && look.deferred => "its size is not known yet: its sender says it at the end".into(),
                 None if silence.is_zero() => String::new(),
                 None if whole => format!("everything is here, its sender does not ask for it yet; kept until {until}"),
                 None if state == TransferState::Paused => {
@@ -162,6 +207,7 @@ mod tests {
             standing: Standing::Open,
             stream: false,
             part: false,
+            deferred: false,
             began_ms: 1_000,
             touched_ms: 2_000,
             expires_ms: 1_773_489_824_000,

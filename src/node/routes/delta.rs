@@ -16,7 +16,7 @@ use futures_util::{Stream, StreamExt as _};
 use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::upload::{Incoming, problem};
+use super::upload::{Incoming, problem, sender};
 use crate::chunks::{ChunkWriter, Chunks};
 use crate::delta::asks::{self, MAX_BYTES};
 use crate::delta::hashes::AdlerSha;
@@ -143,6 +143,7 @@ pub async fn apply(
         size: wanted.size,
         mode: wanted.mode,
         mtime: wanted.mtime,
+        from: sender(&head),
     };
     let result = applied(&shared, request, packed(&head.headers)?, &mut body).await;
     // As for segments: the answer reaches a client that is still sending only if what it sends is read.
@@ -161,6 +162,7 @@ async fn applied(
     let slot = shared.delta_slot()?;
     let uploads = shared.uploads()?;
     let patch = uploads.patch(request).await.map_err(problem)?;
+    let shown = patch.shown().clone();
     let (chunks, reader) = Chunks::new();
     let patching = tokio::task::spawn_blocking(move || {
         let _slot = slot;
@@ -174,6 +176,7 @@ async fn applied(
     let fed = async {
         while let Some(chunk) = body.next().await? {
             uploads.came(chunk.len());
+            shown.came(chunk.len());
             if chunks.send(chunk).await.is_err() {
                 break;
             }

@@ -67,6 +67,7 @@ pub(super) fn empty_detail(id: TransferId) -> TransferDetail {
         peers: Vec::new(),
         trackers: Vec::new(),
         files: Arc::default(),
+        delta: None,
     }
 }
 
@@ -135,6 +136,12 @@ fn apply_detail(detail: &mut TransferDetail, change: DetailDelta) -> Result<(), 
     }
     if let Some(files) = change.files {
         detail.files = files;
+    }
+    if let Some(delta) = change.delta {
+        if delta.as_ref().is_some_and(|map| !map.is_sound()) {
+            return Err(ApplyError("a map of a delta that cannot be"));
+        }
+        detail.delta = delta;
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::control::{BanRow, LogLine, NodeRow, PeerRow, TrackerRow, TransferId, TransferRow};
+use crate::control::{BanRow, DeltaMap, LogLine, NodeRow, PeerRow, TrackerRow, TransferId, TransferRow};
 
 pub use apply::{ApplyError, apply};
 pub use clean::clean;
@@ -114,6 +114,9 @@ pub struct DetailDelta {
     /// Files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub files: Option<Arc<Vec<(String, u64)>>>,
+    /// Of a delta: left out, as it was; null, there is none (any more).
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub delta: Option<Option<Arc<DeltaMap>>>,
 }
 
 /// One step in making the new list of peers, in its order.
@@ -141,6 +144,6 @@ pub struct PeerChange {
 }
 
 /// A field that is there, be it null.
-fn present<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Option<BitsPatch>>, D::Error> {
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(d: D) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(d).map(Some)
 }

@@ -187,6 +187,7 @@ impl Running {
             peers,
             trackers: announcers.rows(),
             files: Arc::new(files_shown(&self.manifest)),
+            delta: None,
         }
     }
 }

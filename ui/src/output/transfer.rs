@@ -68,6 +68,8 @@ pub fn progress_event(kind: &str, row: &TransferRow) -> Value {
         "eta_s": row.eta_s,
         "stalled_s": row.stalled_s,
         "delta": row.delta,
+        "phases": row.phases,
+        "sync": row.sync,
         "path": row.path,
         "link": row.link,
         "error": row.error,

@@ -437,6 +437,7 @@ pub fn detail(id: u64, pieces: u32, share: f64, peers: usize, rng: &mut Rng) -> 
             TrackerRow { url: "http://10.0.0.3:7070".into(), peers: 0, error: Some("timed out".into()), next_ms: 0 },
         ],
         files: Arc::default(),
+        delta: None,
     }
 }
 

@@ -95,6 +95,7 @@ mod tests {
             peers: Vec::new(),
             trackers: Vec::new(),
             files: Arc::new(files.iter().map(|size| (String::new(), *size)).collect()),
+            delta: None,
         }
     }
 

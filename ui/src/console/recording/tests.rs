@@ -44,6 +44,7 @@ fn snapshot(number: u64, seed: u64) -> Snapshot {
         peers: (0..rng.u64(0..4)).map(peer).collect(),
         trackers: Vec::new(),
         files: Arc::default(),
+        delta: None,
     };
     Snapshot {
         generation: number,

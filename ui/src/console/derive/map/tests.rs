@@ -22,6 +22,7 @@ fn detail(len: u32, missing: &[u32]) -> TransferDetail {
         peers: Vec::new(),
         trackers: Vec::new(),
         files: Arc::default(),
+        delta: None,
     }
 }
 
