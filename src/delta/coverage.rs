@@ -92,7 +92,12 @@ impl Coverage {
     /// Cells of which nothing is left to be found or sent.
     pub fn settled(&self) -> impl Iterator<Item = usize> + '_ {
         let [matched, _, sent] = &self.cells;
-        matched.iter().zip(sent).enumerate().filter(|(at, (matched, sent))| *matched + *sent >= self.length(*at)).map(|(at, _)| at)
+        matched
+            .iter()
+            .zip(sent)
+            .enumerate()
+            .filter(|(at, (matched, sent))| *matched + *sent >= self.length(*at))
+            .map(|(at, _)| at)
     }
 
     /// Bytes of a cell.

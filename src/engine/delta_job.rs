@@ -19,7 +19,7 @@ use super::send_job::{changed, destination, policy, request_of, wires};
 use super::strategy::{Job, JobError};
 use crate::chunks::ChunkWriter;
 use crate::content::name::printable;
-use crate::control::{DeltaPhase, Phase, SendRequest, SendStrategy};
+use crate::control::{DeltaPhase, Phase, PhaseRow, SendRequest, SendStrategy};
 use crate::delta::encode::{with_digest, write_instructions};
 use crate::delta::matched::Matched;
 use crate::delta::packed::{pack, ratio};
@@ -204,7 +204,10 @@ impl Delta<'_> {
                 return Err(PushError::from(error).into());
             };
             let reason = format!("{error}: tried again in {} s", pause.as_secs().max(1));
-            self.job.shared.update(|row| row.reason = printable(&reason));
+            self.job.shared.update(|row| {
+                PhaseRow::rest(&mut row.phases);
+                row.reason = printable(&reason);
+            });
             tokio::select! {
                 () = self.job.stop.cancelled() => return Ok(Outcome::Stopped),
                 () = tokio::time::sleep(pause) => {}

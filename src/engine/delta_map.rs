@@ -25,7 +25,9 @@ pub(super) fn map_of(coverage: &Coverage) -> DeltaMap {
 pub(super) fn detail_of(id: TransferId, name: &str, coverage: &Coverage) -> TransferDetail {
     let map = map_of(coverage);
     let mut have = Bitmap::empty(map.len() as u32);
-    coverage.settled().for_each(|at| have.set(at as u32));
+    for at in coverage.settled() {
+        have.set(at as u32);
+    }
     TransferDetail {
         id,
         generation: crate::clock::unix_ms(),

@@ -153,7 +153,8 @@ impl Ledger for Shown {
             row.bytes_up = self.before.0 + sent;
             row.wire_bytes = self.before.1 + wire;
             row.duration_s = self.before.2 + self.started.elapsed().as_secs_f64();
-            let sending = PhaseRow { active: done < row.size, rate: smooth, ..PhaseRow::at(Phase::Sending, done, row.size) };
+            let sending =
+                PhaseRow { active: done < row.size, rate: smooth, ..PhaseRow::at(Phase::Sending, done, row.size) };
             sending.put(&mut row.phases);
             let left = row.size.saturating_sub(done);
             row.eta_s = (smooth > 0 && left > 0).then(|| left / smooth);

@@ -202,11 +202,12 @@ impl Patch {
         }
         let all = (&head[..]).chain(instructions);
         let shown = self.shown.clone();
-        let patched = patch(&self.old, all, self.beside.file(), |matched, literal| shown.made(matched, literal)).map_err(|error| match error {
-            // Somebody wrote into the old file while it was read.
-            PatchError::Mismatch { .. } if !self.is_unchanged() => changed(),
-            other => other.into(),
-        })?;
+        let patched = patch(&self.old, all, self.beside.file(), |matched, literal| shown.made(matched, literal))
+            .map_err(|error| match error {
+                // Somebody wrote into the old file while it was read.
+                PatchError::Mismatch { .. } if !self.is_unchanged() => changed(),
+                other => other.into(),
+            })?;
         let mode = match self.request.mode {
             Some(mode) => mode,
             None => mode_of(&self.old).map_err(|e| UploadError::Disk(e.to_string()))?,

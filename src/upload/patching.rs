@@ -190,8 +190,9 @@ impl Patchings {
     pub(super) fn add(&self, new: Arc<Patching>) {
         let mut all = self.lock();
         let over = |patching: &Arc<Patching>| patching.lock().stage != Stage::Open;
-        let tried =
-            |old: &Arc<Patching>| old.path == new.path && matches!(old.lock().stage, Stage::Failed(_) | Stage::Cancelled);
+        let tried = |old: &Arc<Patching>| {
+            old.path == new.path && matches!(old.lock().stage, Stage::Failed(_) | Stage::Cancelled)
+        };
         let mut gone: Vec<TransferId> = all.values().filter(|old| tried(old)).map(|old| old.number).collect();
         let ended: Vec<TransferId> = all.values().filter(|old| over(old)).map(|old| old.number).collect();
         gone.extend(ended.iter().take(ended.len().saturating_sub(REMEMBERED)));

@@ -5,6 +5,7 @@ mod bad_days;
 #[path = "../common/mod.rs"]
 mod common;
 mod routes;
+mod shown;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};

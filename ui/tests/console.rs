@@ -13,6 +13,8 @@ mod keys;
 mod paths;
 #[path = "console/storm.rs"]
 mod storm;
+#[path = "console/syncing.rs"]
+mod syncing;
 #[path = "console/travel.rs"]
 mod travel;
 #[path = "console/workload.rs"]

@@ -55,7 +55,11 @@ impl Core {
     }
 
     /// Stops it and drops what is here of it.
-    pub(in crate::engine) async fn cancel_received(&self, id: TransferId, received: &Received) -> Result<(), CommandError> {
+    pub(in crate::engine) async fn cancel_received(
+        &self,
+        id: TransferId,
+        received: &Received,
+    ) -> Result<(), CommandError> {
         match received.standing() {
             Some(Standing::Done) => Err(conflict(format!(
                 "transfer {id} is complete: there is nothing to cancel; `skep remove {id}` takes it off the list"

@@ -134,7 +134,9 @@ fn standing(look: &Look, pace: &Pace) -> (TransferState, String, Option<Duration
                 None if whole && look.part => {
                     format!("a part of another upload: waits until that is put together; kept until {until}")
                 }
-                None if silence.is_zero() && look.deferred => "its size is not known yet: its sender says it at the end".into(),
+                None if silence.is_zero() && look.deferred => {
+                    "its size is not known yet: its sender says it at the end".into()
+                }
                 None if silence.is_zero() => String::new(),
                 None if whole => format!("everything is here, its sender does not ask for it yet; kept until {until}"),
                 None if state == TransferState::Paused => {

@@ -154,7 +154,8 @@ fn row_cost(row: &TransferRow) -> usize {
     let texts = row.name.len() + row.path.len() + row.reason.len() + row.link.as_ref().map_or(0, String::len);
     let paths: usize = row.paths.iter().map(|path| path.path.len() + path.note.len() + 350).sum();
     let changes: usize = row.path_changes.iter().map(|change| change.why.len() + 120).sum();
-    let texts = texts + paths + changes + row.strategy_reason.len() + row.dest.len() + row.from.len() + row.phases.len() * 90;
+    let texts =
+        texts + paths + changes + row.strategy_reason.len() + row.dest.len() + row.from.len() + row.phases.len() * 90;
     let peers: usize = row.bytes_per_peer.iter().map(|(endpoint, _)| endpoint.len() + 20).sum();
     800 + texts + peers
 }

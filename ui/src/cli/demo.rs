@@ -28,8 +28,8 @@ const BEFORE_PICTURE: Duration = Duration::from_secs(16);
 /// Show a live fleet of nodes on this machine
 ///
 /// Several real nodes on loopback in a temporary folder, with shaped links and a hostile peer among
-/// them, move real bytes: they fetch from one another, push over three uplinks at once, and receive. The console shows
-/// it, for as long as you like. Nothing is left behind.
+/// them, move real bytes: they fetch from one another, push over three uplinks at once, keep a large file equal by
+/// deltas, and receive. The console shows it, for as long as you like. Nothing is left behind.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The same seed gives the same fleet, data and link weather
@@ -105,18 +105,20 @@ async fn summary(cx: &Context, fleet: &Fleet) -> Result<Exit, Failure> {
     let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
     let tally = fleet.tally();
     let (pushed, received) = (of(&tally.pushed), of(&tally.received));
+    let (deltas, saved) = (of(&tally.deltas), of(&tally.saved));
     let (all, done) = (rows.len() as u64 + of(&tally.retired), done as u64 + of(&tally.retired));
     cx.out.result(
         || {
             json!({ "type": "result", "transfers": all, "done": done, "failed": failed, "pushed": pushed,
-                "received": received, "bytes_down": down, "bytes_up": up, "bans": snapshot.bans.len() })
+                "received": received, "deltas": deltas, "bytes_saved": saved, "bytes_down": down, "bytes_up": up, "bans": snapshot.bans.len() })
         },
         || {
             format!(
                 "{done} of {all} transfers complete ({pushed} pushed, {received} received), {failed} failed; {} down, {} up; \
-                 {} hostile peers banned",
+                 {deltas} deltas saved {}; {} hostile peers banned",
                 human::bytes(down),
                 human::bytes(up),
+                human::bytes(saved),
                 snapshot.bans.len()
             )
         },

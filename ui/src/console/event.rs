@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crossterm::event::MouseEvent;
-use skep_engine::control::{CommandError, Connection, Preview, Reply, Snapshot, TransferId};
+use skep_engine::control::{CommandError, Connection, Preview, Reply, Snapshot, SyncPlan, TransferId};
 
 use super::effect::{PreviewKey, Told};
 use super::keymap::Key;
@@ -78,6 +78,8 @@ pub enum Event {
     Listing(PathBuf, Listing),
     /// What adding or sharing something would do, or why that cannot be told.
     Preview(PreviewKey, Result<Box<Preview>, String>),
+    /// What a sync would do, or why that cannot be told.
+    Plan(PreviewKey, Result<Box<SyncPlan>, CommandError>),
     /// What the console cost lately.
     Cost(Cost),
     /// Time passed: toasts go, chords end, the clock moves.

@@ -1,9 +1,10 @@
-//! The bytes that are moved.
+//! The bytes that are moved, and what changes of them.
 
 use std::io::{self, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use super::program::Content;
+use super::program::{Content, Edit};
 
 /// Writes content that is random but the same for the same seed.
 pub(super) fn make_content(path: &Path, content: &Content) -> io::Result<()> {
@@ -29,6 +30,17 @@ pub(super) fn make_content(path: &Path, content: &Content) -> io::Result<()> {
         std::fs::create_dir_all(&folder)?;
         let size = rng.usize(bytes / files / 2..bytes / files * 3 / 2);
         write(&folder.join(format!("{at:05}.jpg")), size, &mut rng)?;
+    }
+    Ok(())
+}
+
+/// Changes a file in a few places.
+pub(super) fn edit(path: &Path, edits: &[Edit]) -> io::Result<()> {
+    let file = std::fs::File::options().write(true).open(path)?;
+    for Edit { offset, bytes, seed } in edits {
+        let mut data = vec![0; *bytes];
+        fastrand::Rng::with_seed(*seed).fill(&mut data);
+        file.write_all_at(&data, *offset)?;
     }
     Ok(())
 }

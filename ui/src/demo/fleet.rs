@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::hostile;
 use super::program::Content;
 use super::shaper::{Profile, Shaper};
+use super::warehouse::Warehouse;
 use super::weather::{Event, Weather};
 use super::work::{Fetching, Pushing, Receiving, Tally, UPLINKS, Worker};
 
@@ -113,6 +114,14 @@ impl Fleet {
             uplinks.push(Shaper::start(address(self.vault.url())?, profile, seed + 20 + at as u64).await?);
         }
         let link = Shaper::start(address(self.local.url())?, Profile::MOBILE, seed + 30).await?;
+        let thin = Shaper::start(address(self.vault.url())?, Profile::MOBILE, seed + 40).await?;
+        let warehouse = Warehouse {
+            source: source.join("warehouse"),
+            local: local.clone(),
+            vault: worker(&self.vault, "vault"),
+            link: thin,
+            tally: tally.clone(),
+        };
         let pushing = Pushing {
             source: source.join("to-vault"),
             local: local.clone(),
@@ -134,6 +143,7 @@ impl Fleet {
         self.tasks.spawn(stop.clone().run_until_cancelled_owned(fetching.run(there, seed)).map(drop));
         self.tasks.spawn(stop.clone().run_until_cancelled_owned(pushing.run(seed)).map(drop));
         self.tasks.spawn(stop.clone().run_until_cancelled_owned(receiving.run(seed)).map(drop));
+        self.tasks.spawn(stop.clone().run_until_cancelled_owned(warehouse.run(seed)).map(drop));
         Ok(())
     }
 

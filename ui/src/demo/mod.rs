@@ -9,6 +9,7 @@
 //!   site-3 ─ mobile ───────┤     ▲
 //!   mallory ─ flips bytes ─┘     │  weather: links change, stall and break, by the seed
 //!                                ├── three uplinks ─▶ vault    pushes; one uplink collapses, one dies, both return
+//!                                ├── mobile ────────▶ vault    a large file of which a few places change: deltas
 //!   site-3 ─ mobile ─────────────┘                             pushes, received here
 //! ```
 //!
@@ -21,5 +22,6 @@ mod hostile;
 pub mod pipe;
 mod program;
 pub mod shaper;
+mod warehouse;
 mod weather;
 mod work;

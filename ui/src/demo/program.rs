@@ -78,6 +78,32 @@ impl Program {
     }
 }
 
+/// The file that is kept equal, and its bytes.
+pub(super) const WAREHOUSE: (&str, usize) = ("warehouse.db", 48 * MIB);
+
+/// A place of it that changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Edit {
+    /// Where.
+    pub offset: u64,
+    /// How much.
+    pub bytes: usize,
+    /// Of its bytes.
+    pub seed: u64,
+}
+
+/// What changes before the next delta, and the pause before that: a few places, as in a database that is worked with. At a round
+/// a minute or so, what is sent of it takes some seconds over its link.
+pub(super) fn edits(rng: &mut fastrand::Rng, first: bool) -> (Duration, Vec<Edit>) {
+    let pause = if first { Duration::from_secs(2) } else { Duration::from_secs(rng.u64(35..55)) };
+    let count = rng.usize(5..12);
+    let edit = |rng: &mut fastrand::Rng| {
+        let bytes = rng.usize(16..160) << 10;
+        Edit { offset: rng.u64(0..(WAREHOUSE.1 - bytes) as u64), bytes, seed: rng.u64(..) }
+    };
+    (pause, (0..count).map(|_| edit(rng)).collect())
+}
+
 /// What happens to an uplink during a push.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trouble {
@@ -135,6 +161,18 @@ mod tests {
             courses.sort_by_key(|course| course.first().map(|t| *t as u8));
             use Trouble::{Collapses, Dies, Recovers};
             assert_eq!(courses, [vec![], vec![Collapses, Recovers], vec![Dies, Recovers]]);
+        }
+    }
+
+    #[test]
+    fn few_places_of_the_warehouse_change() {
+        let mut rng = fastrand::Rng::with_seed(3);
+        for round in 0..50 {
+            let (pause, edits) = edits(&mut rng, round == 0);
+            assert!(pause < Duration::from_secs(60) && !edits.is_empty());
+            let changed: usize = edits.iter().map(|edit| edit.bytes).sum();
+            assert!(changed * 20 < WAREHOUSE.1, "{changed}");
+            assert!(edits.iter().all(|edit| edit.offset as usize + edit.bytes <= WAREHOUSE.1));
         }
     }
 }

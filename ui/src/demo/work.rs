@@ -20,11 +20,11 @@ use super::shaper::{Profile, Shaper};
 /// Contents that are there at a time.
 const CONTENTS: usize = 5;
 /// Pushes, and received uploads, that are over and still listed.
-const ENDED: usize = 2;
+pub(super) const ENDED: usize = 2;
 /// Longest wait for a share to be hashed.
 const HASHING: Duration = Duration::from_secs(120);
 /// Before something that failed is tried with the next content.
-const AFTER_FAILURE: Duration = Duration::from_secs(5);
+pub(super) const AFTER_FAILURE: Duration = Duration::from_secs(5);
 
 /// The ways from the node in the middle to the vault: rates and delays that differ.
 pub(super) const UPLINKS: [Profile; 3] = [
@@ -46,6 +46,10 @@ pub struct Tally {
     pub pushed: AtomicU64,
     /// Uploads that came whole.
     pub received: AtomicU64,
+    /// Deltas that were applied.
+    pub deltas: AtomicU64,
+    /// Bytes that did not go over the wire because of them.
+    pub saved: AtomicU64,
 }
 
 /// A node as the work sees it.
@@ -57,7 +61,7 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    async fn begin(&self, command: Command) -> Result<TransferId, DemoError> {
+    pub(super) async fn begin(&self, command: Command) -> Result<TransferId, DemoError> {
         match self.control.command(command).await? {
             Reply::Added { ids, .. } if !ids.is_empty() => Ok(ids[0]),
             _ => Err(DemoError::Io(io::Error::other("nothing was added"))),
@@ -65,18 +69,18 @@ impl Worker {
     }
 
     /// The row that is as wanted; waits for it.
-    async fn row(&self, wanted: impl Fn(&TransferRow) -> bool) -> Option<Arc<TransferRow>> {
+    pub(super) async fn row(&self, wanted: impl Fn(&TransferRow) -> bool) -> Option<Arc<TransferRow>> {
         let mut view = self.control.view(Focus::default());
         let snapshot = view.snapshots.wait_for(|s| s.transfers.iter().any(|row| wanted(row))).await.ok()?.clone();
         snapshot.transfers.iter().find(|row| wanted(row)).cloned()
     }
 
     /// What it says of a failure does not matter: the row stays, and is seen.
-    async fn remove(&self, id: TransferId, data: bool) {
+    pub(super) async fn remove(&self, id: TransferId, data: bool) {
         let _ = self.control.command(Command::Remove { ids: vec![id], data }).await;
     }
 
-    fn here(&self, id: TransferId) -> Option<Arc<TransferRow>> {
+    pub(super) fn here(&self, id: TransferId) -> Option<Arc<TransferRow>> {
         let view = self.control.view(Focus::default());
         let snapshot = view.snapshots.borrow().clone();
         snapshot.transfers.iter().find(|row| row.id == id).cloned()
@@ -181,7 +185,7 @@ impl Pushing {
                     self.tally.retired.fetch_add(1, Ordering::Relaxed);
                 }
                 self.local.remove(id, false).await;
-                forget_received(&self.vault, &content.name).await;
+                forget_received(&self.vault, &content.name, true).await;
                 delete(&self.source.join(&content.name)).await;
             }
         }
@@ -266,7 +270,7 @@ impl Receiving {
             }
             if over.len() > ENDED
                 && let Some(content) = over.pop_front()
-                && forget_received(&self.local, &content.name).await
+                && forget_received(&self.local, &content.name, true).await
             {
                 self.tally.retired.fetch_add(1, Ordering::Relaxed);
             }
@@ -289,15 +293,17 @@ impl Receiving {
     }
 }
 
-/// Takes something received off the list, and its file with it; true if it was complete.
-async fn forget_received(node: &Worker, name: &str) -> bool {
+/// Takes something received off the list, and its file with it if that is wanted; true if it was complete.
+pub(super) async fn forget_received(node: &Worker, name: &str, file: bool) -> bool {
     let view = node.control.view(Focus::default());
     let snapshot = view.snapshots.borrow().clone();
     let is_it = |row: &&Arc<TransferRow>| row.kind == TransferKind::Receive && row.name == name;
     let Some(row) = snapshot.transfers.iter().find(is_it) else { return false };
     let done = row.state == TransferState::Done;
     node.remove(row.id, false).await;
-    delete(&node.root.join(name)).await;
+    if file {
+        delete(&node.root.join(name)).await;
+    }
     done
 }
 

@@ -31,6 +31,7 @@ pub enum Action {
     Add,
     Share,
     Send,
+    Sync,
     Bans,
     NodeLimit,
     Undo,

@@ -29,6 +29,8 @@ pub const TABLE: &[Entry] = &[
         "Make a file or folder available to others and show its link."),
     line(A::Send, "transfer.send", &["s"], "send", Global, Reversible, 13,
         "Push a file or folder to another node, over one way or several at once."),
+    line(A::Sync, "transfer.sync", &["y"], "sync", Global, Reversible, 14,
+        "Keep a folder at another node equal to one here; shows what would be done first."),
     line(A::Palette, "palette", &[":"], "commands", Global, View, 91,
         "Find any action by its name and run it."),
     line(A::Help, "help", &["?", "f1"], "help", Global, View, 94,

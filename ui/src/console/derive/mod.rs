@@ -1,8 +1,10 @@
 //! What frames are made of, computed outside drawing and kept as long as its inputs stand: by the
 //! detail's generation, the width and the zoom.
 
+pub mod delta;
 pub mod files;
 pub mod map;
+pub mod phases;
 pub mod status;
 pub mod totals;
 
@@ -27,10 +29,16 @@ pub struct Derived {
     pub lanes: Vec<(usize, Vec<map::LaneCell>)>,
     /// Files on screen, where they are shown in place of peers.
     pub files: Vec<files::FileRow>,
+    /// The map of a delta, and its lanes; empty for what is none.
+    pub delta: delta::DeltaCells,
+    /// The same of all of it, for many rows.
+    pub delta_grid: delta::DeltaCells,
     /// Sums over all transfers.
     pub totals: totals::Totals,
     map_key: Option<MapKey>,
     grid_key: Option<MapKey>,
+    /// Of which detail, builds of the map, and cells of the grid.
+    delta_key: Option<(usize, u64, u16)>,
     lanes_key: Option<LanesKey>,
     /// Builds of the map, first file and number of files that the rows above hold for.
     files_key: Option<(u64, usize, usize)>,
@@ -80,13 +88,15 @@ impl Derived {
             (Some(detail), Some(area)) => {
                 let shape = pieces::Shape::of(area, model.pieces.zoom);
                 self.update_map(model, detail, &shape);
-                self.update_grid(detail, &shape);
+                self.update_grid(model, detail, &shape);
+                self.update_delta(detail, &shape);
                 self.update_lanes(model, detail, &shape);
                 self.update_files(model, detail, &shape);
             }
             _ => {
                 self.map = map::Map::default();
                 self.grid = map::Map::default();
+                (self.delta, self.delta_grid, self.delta_key) = Default::default();
                 (self.map_key, self.grid_key) = (None, None);
                 self.lanes.clear();
                 self.lanes_key = None;
@@ -107,14 +117,31 @@ impl Derived {
         }
     }
 
-    fn update_grid(&mut self, detail: &Arc<TransferDetail>, shape: &pieces::Shape) {
+    fn update_grid(&mut self, model: &Model, detail: &Arc<TransferDetail>, shape: &pieces::Shape) {
         let pieces = detail.have.len();
-        let area = pieces::grid::area(shape, detail.peers.len(), pieces);
+        let lanes = model.selected().map_or(0, |row| pieces::lanes_below(row, detail));
+        let area = pieces::grid::area(shape, lanes, pieces);
         let cells = area.map_or(0, |area| pieces::grid::cells(area, pieces));
         let key = MapKey::of(detail, 0..pieces, cells);
         if self.grid_key.as_ref() != Some(&key) {
             self.grid = if cells == 0 { map::Map::default() } else { map::Map::build(detail, 0..pieces, cells) };
             self.grid_key = Some(key);
+        }
+    }
+
+    fn update_delta(&mut self, detail: &Arc<TransferDetail>, shape: &pieces::Shape) {
+        let Some(map) = &detail.delta else {
+            if self.delta_key.is_some() {
+                (self.delta, self.delta_grid, self.delta_key) = Default::default();
+            }
+            return;
+        };
+        let cells = self.grid.cells.len() as u16;
+        let key = (Arc::as_ptr(detail) as usize, self.map.builds, cells);
+        if self.delta_key != Some(key) {
+            self.delta = delta::DeltaCells::build(map, &self.map.range, shape.map_width);
+            self.delta_grid = delta::DeltaCells::build(map, &(0..detail.have.len()), cells);
+            self.delta_key = Some(key);
         }
     }
 

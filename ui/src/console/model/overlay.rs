@@ -128,6 +128,8 @@ pub struct TypedAnswer {
     pub word: &'static str,
     /// What it does, in words.
     pub doc: &'static str,
+    /// What Enter does without the word, and with it.
+    pub answers: [&'static str; 2],
     /// As far as typed.
     pub input: Input,
     /// Carried out.

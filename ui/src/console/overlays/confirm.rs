@@ -21,26 +21,27 @@ pub fn draw(canvas: &mut Canvas<'_>, confirm: &Confirm, _context: Context<'_>) {
         y += 1;
     }
     y += 1;
-    let given = confirm.typed.as_ref().is_some_and(|t| t.is_given());
     if let Some(typed) = &confirm.typed {
         let used =
             canvas.left(inner.x, y, inner.width, format_args!("Type {} to {}: ", typed.word, typed.doc), Token::Warn);
         let room = inner.width.saturating_sub(used);
         let field = (inner.x + used, y, room.min(12));
         y += 2;
-        buttons(canvas, inner.x, y.min(inner.bottom().saturating_sub(1)), given);
+        let given = typed.is_given();
+        let answer = typed.answers[usize::from(given)];
+        buttons(canvas, inner.x, y.min(inner.bottom().saturating_sub(1)), answer, given);
         canvas.wash(area, Token::Overlay);
         input(canvas, field.0, field.1, field.2, &typed.input, true);
         return;
     }
-    buttons(canvas, inner.x, y.min(inner.bottom().saturating_sub(1)), given);
+    buttons(canvas, inner.x, y.min(inner.bottom().saturating_sub(1)), "yes", false);
     canvas.wash(area, Token::Overlay);
 }
 
-fn buttons(canvas: &mut Canvas<'_>, mut x: u16, y: u16, strong: bool) {
+fn buttons(canvas: &mut Canvas<'_>, mut x: u16, y: u16, answer: &str, strong: bool) {
     x += canvas.text(x, y, 5, "Enter", Token::Key) + 1;
-    let (words, token) = if strong { ("yes, data too", Token::Error) } else { ("yes", Token::Text) };
-    x += canvas.text(x, y, 20, words, token) + 3;
+    let token = if strong { Token::Error } else { Token::Text };
+    x += canvas.text(x, y, 24, answer, token) + 3;
     x += canvas.text(x, y, 3, "Esc", Token::Key) + 1;
     canvas.text(x, y, 10, "no", Token::Text);
 }

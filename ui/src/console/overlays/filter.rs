@@ -8,7 +8,7 @@ use crate::console::model::overlay::FilterEdit;
 use crate::console::panes::PaneId;
 use crate::console::theme::Token;
 use crate::console::view::layout::Layout;
-use crate::console::widgets::Canvas;
+use crate::console::widgets::{Canvas, text};
 
 /// Draws it.
 pub fn draw(canvas: &mut Canvas<'_>, edit: &FilterEdit, layout: &Layout, model: &Model) {
@@ -21,11 +21,16 @@ pub fn draw(canvas: &mut Canvas<'_>, edit: &FilterEdit, layout: &Layout, model: 
         _ => model.log.filter.error(),
     };
     if let Some(error) = error {
-        // Above the field, on the pane's last line: what is typed stays where it is.
-        let line = Rect::new(area.x + 2, y - 1, area.width.saturating_sub(4), 1);
-        canvas.clear(line, Token::Base);
-        let x = line.x + canvas.left(line.x, line.y, line.width, format_args!("at {}: ", error.at), Token::Error);
-        canvas.text(x, line.y, line.right().saturating_sub(x), &error.message, Token::Text);
+        // Above the field, on the pane's last lines: what is typed stays where it is.
+        let said = format!("at {}: {}", error.at, error.message);
+        let width = area.width.saturating_sub(4);
+        let lines: Vec<&str> = text::wrap(&said, width.into()).take(area.height.saturating_sub(2).into()).collect();
+        let first = y - lines.len() as u16;
+        for (at, line) in lines.iter().enumerate() {
+            let row = Rect::new(area.x + 2, first + at as u16, width, 1);
+            canvas.clear(row, Token::Base);
+            canvas.text(row.x, row.y, width, line, Token::Error);
+        }
     }
     let used = canvas.text(area.x + 2, y, width, " filter: ", Token::Key);
     input(canvas, area.x + 2 + used, y, width.saturating_sub(used), &edit.input, true);

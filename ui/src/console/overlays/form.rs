@@ -14,7 +14,7 @@
 //! ╰─────────────────────────────────────────────────────────╯
 //! ```
 
-use super::{centered, folder, input, window};
+use super::{centered, folder, input, plan, window};
 use crate::console::model::form::{Form, Proposals, Purpose, Tone, Value, accept_word, summary};
 use crate::console::panes::Context;
 use crate::console::theme::Token;
@@ -31,15 +31,15 @@ const FOLDER: u16 = 12;
 /// Draws it.
 pub fn draw(canvas: &mut Canvas<'_>, form: &Form, context: Context<'_>) {
     let count = form.fields.len() as u16;
-    // The height depends on the purpose alone: nothing jumps while one types.
-    let extra = if form.purpose == Purpose::Limit { 0 } else { 1 + SUMMARY + FOLDER };
-    let area = centered(canvas, 100, count + 1 + extra + 2);
+    let area = centered(canvas, 100, height(form));
     let inner = window(canvas, area, &form.title, accept_word(form));
     let x = inner.x + LABEL + 2;
     let width = inner.right().saturating_sub(x);
     // The remark stands below the field that it is about.
-    let line = |at: usize| inner.y + at as u16 + u16::from(at > form.at);
-    for (at, field) in form.fields.iter().enumerate() {
+    // Where not all fields have room, those at the top give way to the one that takes keys.
+    let first = (form.at + 2).saturating_sub(inner.height.into());
+    let line = |at: usize| inner.y + at.saturating_sub(first) as u16 + u16::from(at > form.at);
+    for (at, field) in form.fields.iter().enumerate().skip(first) {
         let (y, active) = (line(at), at == form.at);
         if y >= inner.bottom() {
             break;
@@ -52,14 +52,14 @@ pub fn draw(canvas: &mut Canvas<'_>, form: &Form, context: Context<'_>) {
         }
         canvas.text(inner.x + 2, y, LABEL, field.label, if active { Token::Strong } else { Token::Muted });
     }
-    let top = inner.y + count + 1;
+    let top = inner.y + (count + 1).min(inner.height);
     let rest = Rect::new(inner.x, top, inner.width, inner.bottom().saturating_sub(top));
     let chosen = below(canvas, form, rest, context);
     canvas.wash(area, Token::Overlay);
     if let Some(line) = chosen {
         canvas.wash(line, Token::Selected);
     }
-    for (at, field) in form.fields.iter().enumerate() {
+    for (at, field) in form.fields.iter().enumerate().skip(first) {
         let (y, active) = (line(at), at == form.at);
         if y >= inner.bottom() {
             break;
@@ -69,6 +69,24 @@ pub fn draw(canvas: &mut Canvas<'_>, form: &Form, context: Context<'_>) {
             Value::Choice(words, chosen) => choice(canvas, x, y, width, words, *chosen, active),
         }
     }
+}
+
+/// Lines of a form, its border included. They depend on its purpose alone: nothing jumps while one types.
+fn height(form: &Form) -> u16 {
+    let extra = if form.purpose == Purpose::Limit { 0 } else { 1 + SUMMARY + FOLDER };
+    form.fields.len() as u16 + 1 + extra + 2
+}
+
+/// Lines of a plan's list on a screen, for a form of so many fields.
+pub fn plan_rows(screen: (u16, u16), fields: usize) -> usize {
+    let whole = (fields as u16 + 1 + 1 + SUMMARY + FOLDER + 2).min(screen.1.saturating_sub(2));
+    let area = whole.saturating_sub(2).saturating_sub(fields as u16 + 1);
+    usize::from(area.saturating_sub(below_plan(area) + 1).saturating_sub(1))
+}
+
+/// Lines of the summary below a plan.
+fn below_plan(area: u16) -> u16 {
+    (area / 3).min(SUMMARY)
 }
 
 /// The folder and the summary: with little room the folder has it all but a line while it is used.
@@ -83,8 +101,12 @@ fn below(canvas: &mut Canvas<'_>, form: &Form, area: Rect, context: Context<'_>)
         })
         .collect();
     let lists = form.browser.is_some() || !form.proposals.shown.is_empty();
+    let plan = form.plan().filter(|view| !lists && !view.is_empty());
     let least = if lists { 4.min(area.height) } else { 0 };
-    let room = area.height.saturating_sub(least + 1).min(SUMMARY);
+    let room = match plan {
+        Some(_) => below_plan(area.height),
+        None => area.height.saturating_sub(least + 1).min(SUMMARY),
+    };
     let shown = lines.len().min(room.into()) as u16;
     let y = area.bottom() - shown;
     let mut token = Token::Text;
@@ -115,6 +137,12 @@ fn below(canvas: &mut Canvas<'_>, form: &Form, area: Rect, context: Context<'_>)
             &form.proposals,
             Rect::new(area.x, area.y, area.width, area.height.saturating_sub(used)),
         );
+    }
+    if let Some(view) = plan {
+        // As many lines as keys scroll by, however many the summary leaves free.
+        let list = area.height.saturating_sub(room + 1);
+        plan::draw(canvas, form, view, Rect::new(area.x, area.y, area.width, list));
+        return None;
     }
     let browser = form.browser.as_ref()?;
     let list = Rect::new(area.x, area.y, area.width, area.height.saturating_sub(used));

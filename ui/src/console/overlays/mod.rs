@@ -7,6 +7,7 @@ mod folder;
 mod form;
 mod help;
 mod palette;
+mod plan;
 mod targets;
 mod themes;
 
@@ -19,6 +20,7 @@ use super::theme::Token;
 use super::view::layout::Layout;
 use super::widgets::{Canvas, frame, text};
 
+pub use form::plan_rows;
 pub use help::row_count as help_rows;
 
 /// Draws one dialog.

@@ -12,6 +12,7 @@ use ratatui::layout::Rect;
 use skep_engine::control::{Direction, TransferKind, TransferRow, TransferState};
 
 use super::{Context, Pane, PaneId};
+use crate::console::derive::phases::Phases;
 use crate::console::derive::status;
 use crate::console::derive::totals::Totals;
 use crate::console::model::Model;
@@ -170,7 +171,7 @@ fn empty(canvas: &mut Canvas<'_>, inner: Rect, context: Context<'_>) {
     let text = if model.received.is_none() {
         "waiting for the node…"
     } else if model.snapshot.transfers.is_empty() {
-        "nothing here yet: a adds a link, S shares a file or folder, s sends one"
+        "nothing here yet: a adds a link, S shares a file or folder, s sends one, y syncs"
     } else {
         "no transfer matches the filter: Esc clears it"
     };
@@ -194,12 +195,28 @@ fn about(canvas: &mut Canvas<'_>, inner: Rect, row: &TransferRow, page: usize, r
     if let Some(error) = &row.error {
         let used = canvas.text(x, y, room, "error: ", Token::Error);
         canvas.text(x + used, y, room - used, error, Token::Text);
+    } else if phases_tell(row) {
+        let used = canvas.left(x, y, room, format_args!("{}", Phases(row, canvas.glyphs.dot)), Token::Text);
+        let room = room.saturating_sub(used + 2);
+        // Half a reason is better than none, a few letters of one are not.
+        if !row.reason.is_empty() && room >= 24 {
+            canvas.text(x + used + 2, y, room, &row.reason, Token::Muted);
+        }
     } else if !row.reason.is_empty() {
         let used = canvas.text(x, y, room, "why: ", Token::Muted);
         canvas.text(x + used, y, room - used, &row.reason, Token::Text);
     } else if !row.path.is_empty() {
         let used = canvas.text(x, y, room, "at: ", Token::Muted);
         canvas.text(x + used, y, room - used, &row.path, Token::Text);
+    }
+}
+
+/// True if what it does, or what that came to, tells more than the reason.
+fn phases_tell(row: &TransferRow) -> bool {
+    match row.state {
+        TransferState::Done => row.delta.is_some() || row.sync.is_some() && row.reason.is_empty(),
+        state if state.is_settled() => false,
+        _ => row.phases.iter().any(|phase| phase.active),
     }
 }
 
@@ -274,6 +291,8 @@ fn cell(canvas: &mut Canvas<'_>, x: u16, y: u16, place: &Placed<Cell>, row: &Tra
             let limit = if uploads { row.limit_up } else { row.limit_down };
             if let Some(error) = &row.error {
                 canvas.text(x, y, width, error, Token::Error);
+            } else if phases_tell(row) {
+                canvas.left(x, y, width, format_args!("{}", Phases(row, canvas.glyphs.dot)), Token::Muted);
             } else if row.reason.is_empty() && limit.is_some() && !matches!(row.state, TransferState::Done) {
                 let limit = Limit(limit, canvas.glyphs.unlimited);
                 canvas.left(x, y, width, format_args!("limited to {limit}"), Token::Muted);

@@ -61,6 +61,11 @@ pub fn perform(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
             forms::open(model, form, effects);
             effects.push(Effect::command(Command::Interfaces, "list the interfaces"));
         }
+        Action::Sync => {
+            let rows = model.snapshot.transfers.iter().map(AsRef::as_ref);
+            let form = Form::sync(forms::places(&model.settings), rows);
+            forms::open(model, form, effects);
+        }
         Action::TogglePath | Action::Heavier | Action::Lighter | Action::UsualWeight => {
             paths::perform(model, action, effects);
         }

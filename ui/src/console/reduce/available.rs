@@ -18,7 +18,7 @@ pub fn is_available(model: &Model, action: Action) -> bool {
 
 /// True if a row can be taken off the list: what others push here only once it is over.
 pub fn can_remove(row: &TransferRow) -> bool {
-    row.kind != TransferKind::Receive || matches!(row.state, S::Done | S::Cancelled)
+    row.kind != TransferKind::Receive || matches!(row.state, S::Done | S::Cancelled | S::Failed)
 }
 
 /// The peer whose row is selected.
@@ -105,6 +105,11 @@ pub fn why_not(model: &Model, action: Action) -> Option<&'static str> {
         }
         Action::JumpToFile if !model.files.shown => Some("F lists the files first"),
         Action::BanPeer if model.files.shown => Some("F lists the peers first"),
+        Action::BanPeer
+            if model.selected().is_some_and(|row| matches!(row.kind, TransferKind::Send | TransferKind::Sync)) =>
+        {
+            Some("these are the paths of a push: space in pane 3 takes one out")
+        }
         Action::BanPeer => match selected_peer(model) {
             None => Some("select a peer first (j, k)"),
             Some(peer) if peer.state == PeerState::Banned => Some("it is banned already; b lifts bans"),

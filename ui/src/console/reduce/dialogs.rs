@@ -13,6 +13,7 @@ use crate::console::model::input::Input;
 use crate::console::model::overlay::{Confirm, Overlay};
 use crate::console::model::toast::ToastLevel;
 use crate::console::model::wish::WishKind;
+use crate::console::panes::PaneId;
 
 /// Takes a key in the topmost dialog; false if it means nothing to it by itself.
 pub fn typed(model: &mut Model, key: Key, effects: &mut Vec<Effect>) -> bool {
@@ -43,6 +44,10 @@ pub fn typed(model: &mut Model, key: Key, effects: &mut Vec<Effect>) -> bool {
         }
         Some(Overlay::Filter(mut filter)) => {
             if action == Some(Action::Accept) {
+                // Half understood it would show what was not meant: it says what is wrong, and stays.
+                if filter_error(model, filter.pane) {
+                    model.overlays.push(Overlay::Filter(filter));
+                }
                 return true;
             }
             edit(&mut filter.input, key);
@@ -103,6 +108,13 @@ pub fn typed(model: &mut Model, key: Key, effects: &mut Vec<Effect>) -> bool {
             }
             closes
         }
+    }
+}
+
+fn filter_error(model: &Model, pane: PaneId) -> bool {
+    match pane {
+        PaneId::Transfers => model.transfers.filter.error().is_some(),
+        _ => model.log.filter.error().is_some(),
     }
 }
 
@@ -192,5 +204,10 @@ fn confirmed(model: &mut Model, confirm: Confirm, effects: &mut Vec<Effect>) {
         model.wishes.add(&ids, kind, model.now.mono_ms);
     }
     model.transfers.marked.clear();
+    // The form that asked has its answer.
+    let is_sync = |effect: &Effect| matches!(effect, Effect::Command { command: Command::Sync(_), .. });
+    if chosen.iter().any(is_sync) && matches!(model.overlays.last(), Some(Overlay::Form(_))) {
+        model.overlays.pop();
+    }
     effects.extend(chosen);
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crossterm::event::KeyCode;
-use skep_engine::control::{InterfaceRow, Preview};
+use skep_engine::control::{CommandError, InterfaceRow, Preview, SyncPlan};
 
 use super::dialogs::edit;
 use crate::console::action::Action;
@@ -14,6 +14,7 @@ use crate::console::model::input;
 use crate::console::model::link::judge;
 use crate::console::model::overlay::Overlay;
 use crate::console::model::{Model, Settings};
+use crate::console::overlays::plan_rows;
 
 /// Lines of a page in a folder's list.
 const PAGE: isize = 10;
@@ -45,7 +46,13 @@ pub fn typed(model: &mut Model, mut form: Box<Form>, key: Key, action: Option<Ac
     match action {
         Some(Action::Accept) if form.take_chosen() => {}
         Some(Action::Accept) => match form.submit() {
-            Ok(done) => return effects.extend(done),
+            Ok(done) => match form.question() {
+                None => return effects.extend(done),
+                Some(question) => {
+                    model.overlays.push(Overlay::Form(form));
+                    return model.overlays.push(Overlay::Confirm(question));
+                }
+            },
             Err(wrong) => {
                 form.at = wrong;
                 form.refused = true;
@@ -62,14 +69,17 @@ pub fn typed(model: &mut Model, mut form: Box<Form>, key: Key, action: Option<Ac
                 browser.toggle_hidden();
             }
         }
-        _ => key_in_field(&mut form, key),
+        _ => key_in_field(&mut form, key, model.size),
     }
     effects.extend(form.update());
     model.overlays.push(Overlay::Form(form));
 }
 
-fn key_in_field(form: &mut Form, key: Key) {
+fn key_in_field(form: &mut Form, key: Key, size: (u16, u16)) {
     form.refused = false;
+    if form.browser.is_none() && form.proposals.shown.is_empty() && plan_scrolled(form, key, size) {
+        return;
+    }
     let lines = match key.code {
         KeyCode::Up => Some(-1),
         KeyCode::Down => Some(1),
@@ -102,6 +112,19 @@ fn key_in_field(form: &mut Form, key: Key) {
         },
         None => {}
     }
+}
+
+/// Scrolls what a sync would do; false if the key is none for that.
+fn plan_scrolled(form: &mut Form, key: Key, size: (u16, u16)) -> bool {
+    let Some(view) = form.plan() else { return false };
+    let page = plan_rows(size, form.fields.len());
+    let last = view.len().saturating_sub(page);
+    form.top = match key.code {
+        KeyCode::PageDown => form.top.saturating_add(page.max(1)).min(last),
+        KeyCode::PageUp => form.top.saturating_sub(page.max(1)),
+        _ => return false,
+    };
+    true
 }
 
 /// Pastes into the field that takes keys; several lines become words. False if it is too much: half
@@ -139,6 +162,18 @@ pub fn listing(model: &mut Model, dir: &Path, listing: Listing) {
 pub fn interfaces(model: &mut Model, interfaces: &[InterfaceRow]) {
     if let Some(Overlay::Form(form)) = model.overlays.last_mut() {
         form.take_interfaces(interfaces);
+    }
+}
+
+/// Takes what a sync would do.
+pub fn plan(model: &mut Model, key: &PreviewKey, found: Result<Box<SyncPlan>, CommandError>) {
+    // A question may stand before the form.
+    let forms = model.overlays.iter_mut().rev().filter_map(|overlay| match overlay {
+        Overlay::Form(form) => Some(form),
+        _ => None,
+    });
+    for form in forms {
+        form.take_plan(key, found.clone());
     }
 }
 

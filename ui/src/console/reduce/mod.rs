@@ -57,6 +57,7 @@ pub fn reduce(model: &mut Model, event: Event, at: Moment) -> Vec<Effect> {
         Event::Exported(result) => looks::exported(model, result),
         Event::Listing(dir, listing) => forms::listing(model, &dir, listing),
         Event::Preview(key, found) => forms::preview(model, &key, found),
+        Event::Plan(key, found) => forms::plan(model, &key, found),
         Event::Cost(cost) => model.cost = cost,
         Event::Tick => travel::tick(model, &mut effects),
         Event::Trouble(text) => model.toasts.push(ToastLevel::Error, text, at.mono_ms),

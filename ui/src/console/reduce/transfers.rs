@@ -198,6 +198,7 @@ fn remove(model: &mut Model) {
     let typed = TypedAnswer {
         word: "delete",
         doc: "delete what was fetched too",
+        answers: ["yes", "yes, data too"],
         input: Input::default(),
         effects: with_data.map(|(ids, data)| command(ids, data)).collect(),
     };

@@ -3,11 +3,11 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
 use ratatui::buffer::Buffer;
 use skep_engine::control::{AddTransfer, Command, CommandError, CommandErrorKind, Control, Reply, TransferId};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::export;
@@ -29,8 +29,8 @@ const TYPING: Duration = Duration::from_millis(300);
 pub struct Tasks {
     control: Arc<dyn Control>,
     set: JoinSet<Event>,
-    /// Number of the newest wish for previews: older ones are not asked any more.
-    wished: Arc<AtomicU64>,
+    /// Number of the newest wish for previews: older ones are not asked, or waited for, any more.
+    wished: watch::Sender<u64>,
 }
 
 impl std::fmt::Debug for Tasks {
@@ -42,7 +42,7 @@ impl std::fmt::Debug for Tasks {
 impl Tasks {
     /// Carries effects out on this node.
     pub fn new(control: Arc<dyn Control>) -> Self {
-        Self { control, set: JoinSet::new(), wished: Arc::default() }
+        Self { control, set: JoinSet::new(), wished: watch::Sender::new(0) }
     }
 
     /// Starts an effect; gives it back if it is none of this kind.
@@ -73,18 +73,21 @@ impl Tasks {
                 None
             }
             Effect::Preview(asks) => {
-                let wish = self.wished.fetch_add(1, Ordering::Relaxed) + 1;
+                self.wished.send_modify(|wish| *wish += 1);
                 for ask in asks {
                     if self.set.len() >= MAX_TASKS {
                         break;
                     }
-                    let (control, wished) = (Arc::clone(&self.control), Arc::clone(&self.wished));
-                    self.set.spawn(async move {
+                    let (control, mut wished) = (Arc::clone(&self.control), self.wished.subscribe());
+                    let asked = async move {
                         tokio::time::sleep(TYPING).await;
-                        if wished.load(Ordering::Relaxed) == wish {
-                            preview(control.as_ref(), ask).await
-                        } else {
-                            Event::Tick
+                        preview(control.as_ref(), ask).await
+                    };
+                    self.set.spawn(async move {
+                        tokio::select! {
+                            event = asked => event,
+                            // A tree is compared for long: nobody wants to know any more.
+                            Ok(()) = wished.changed() => Event::Tick,
                         }
                     });
                 }
@@ -156,6 +159,14 @@ fn read_document(path: &Path) -> Result<String, String> {
 }
 
 async fn preview(control: &dyn Control, ask: PreviewAsk) -> Event {
+    if let PreviewFrom::Command(command @ Command::PreviewSync(_)) = ask.from {
+        let planned = match control.command(command).await {
+            Ok(Reply::SyncPlan(plan)) => Ok(plan),
+            Ok(_) => Err(CommandError::new(CommandErrorKind::Internal, "the node does not tell")),
+            Err(error) => Err(error),
+        };
+        return Event::Plan(ask.key, planned);
+    }
     let command = match ask.from {
         PreviewFrom::Command(command) => Ok(command),
         PreviewFrom::File(path, add) => match tokio::task::spawn_blocking(move || read_document(&path)).await {

@@ -4,7 +4,7 @@
 use ratatui::layout::Rect;
 
 use crate::console::model::Model;
-use crate::console::panes::PaneId;
+use crate::console::panes::{PaneId, pieces};
 
 /// Smallest screen with panes on it.
 pub const MIN_SIZE: (u16, u16) = (40, 10);
@@ -40,7 +40,12 @@ impl Layout {
             Some(pane) => vec![(pane, body.height)],
             None => {
                 let paths = model.selected().map_or(0, |row| row.paths.len());
-                let content = Content { transfers: model.transfers.rows.len(), peers: model.pieces.order.len(), paths };
+                // Lines below the map: peers, or what stands in their place.
+                let peers = match (model.selected(), model.detail()) {
+                    (Some(row), Some(detail)) => pieces::lanes_below(row, detail),
+                    _ => 0,
+                };
+                let content = Content { transfers: model.transfers.rows.len(), peers, paths };
                 share(body.height, content, model.focus, &model.hidden)
             }
         };

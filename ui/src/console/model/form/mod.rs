@@ -1,31 +1,29 @@
 //! Forms: a few fields, judged while they are typed, a folder's list under a path, and a summary of
 //! what Enter will do.
 
+mod asking;
 mod browser;
+pub mod plan;
 mod proposals;
 mod remark;
 mod send;
 mod summary;
+mod sync;
 #[cfg(test)]
 mod tests;
 
 use std::path::PathBuf;
 
-use skep_engine::control::{
-    AddTransfer, Command, InterfaceRow, PieceOrder, Preview, SendRequest, ShareRequest, TransferId,
-};
+use skep_engine::control::{CommandError, CommandErrorKind, InterfaceRow, Preview, SyncPlan, TransferId};
 
 use super::input::Input;
-use super::link::{Typed, judge, rate};
-use crate::console::effect::{Effect, PreviewAsk, PreviewFrom, PreviewKey};
+use super::link::{Typed, judge};
+use crate::console::effect::{Effect, PreviewAsk, PreviewKey};
 use crate::console::widgets::format::Limit;
 
 pub use browser::{Browser, Entry, Listing, Wanted};
 pub use proposals::{Proposal, Proposals};
 pub use summary::{Line, Tone, accept_word, lines as summary};
-
-/// Links of a paste whose sizes are asked for before they are added.
-const MAX_PREVIEWS: usize = 8;
 
 /// What a form is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +34,8 @@ pub enum Purpose {
     Share,
     /// Push a path to another node.
     Send,
+    /// Keep a folder at another node equal to one here.
+    Sync,
     /// Rate limits of transfers, or of the node.
     Limit,
 }
@@ -63,6 +63,14 @@ pub enum FieldKey {
     Way,
     /// What if the name is taken at the receiver.
     Taken,
+    /// What only the receiver has is deleted there.
+    Delete,
+    /// What is left out.
+    Except,
+    /// How files are compared.
+    Compare,
+    /// It does not end.
+    Watch,
     /// Limit down.
     Down,
     /// Limit up.
@@ -96,6 +104,10 @@ pub enum Seen {
     Asked,
     /// What it would be.
     Known(Box<Preview>),
+    /// What a sync would do.
+    Plan(Box<plan::PlanView>),
+    /// Not known now, and why: it may be known later.
+    Away(String),
     /// Nothing, and why.
     Failed(String),
 }
@@ -137,6 +149,8 @@ pub struct Form {
     pub proposals: Proposals,
     /// What is known of what it would add, share or send.
     pub seen: Vec<(PreviewKey, Seen)>,
+    /// First line on screen of what a sync would do.
+    pub top: usize,
     /// Enter was pressed on something wrong: say so louder.
     pub refused: bool,
     places: Places,
@@ -157,6 +171,7 @@ impl Form {
             browser: None,
             proposals: Proposals::default(),
             seen: Vec::new(),
+            top: 0,
             refused: false,
             places,
             limited: Vec::new(),
@@ -247,6 +262,7 @@ impl Form {
         let wanted = match key {
             FieldKey::Link if judge(text) == Ok(Typed::Path) => Wanted::Manifests,
             FieldKey::Folder if self.places.here && !text.is_empty() => Wanted::Folders,
+            FieldKey::Path if self.places.here && self.purpose == Purpose::Sync => Wanted::Folders,
             FieldKey::Path if self.places.here => Wanted::All,
             _ => return None,
         };
@@ -302,52 +318,11 @@ impl Form {
             self.seen.push(known.unwrap_or_else(|| (ask.key.clone(), Seen::Asked)));
         }
         if news {
+            self.top = 0;
             let open = |ask: &PreviewAsk| self.seen.iter().any(|(key, seen)| *key == ask.key && *seen == Seen::Asked);
             effects.push(Effect::Preview(asks.into_iter().filter(open).collect()));
         }
         effects
-    }
-
-    /// What the form would add or share, as far as it is typed well.
-    fn asks(&self) -> Vec<PreviewAsk> {
-        match self.purpose {
-            Purpose::Limit => Vec::new(),
-            Purpose::Share => {
-                let path = self.expanded(self.text(FieldKey::Path));
-                let key = PreviewKey { what: path.clone(), dir: String::new() };
-                let request = ShareRequest { path: PathBuf::from(path), ..ShareRequest::default() };
-                let ask = PreviewAsk { key, from: PreviewFrom::Command(Command::PreviewShare(request)) };
-                Vec::from_iter(ask.key.what.starts_with('/').then_some(ask))
-            }
-            Purpose::Send => {
-                let request = self.request();
-                let fields = [FieldKey::Dest, FieldKey::More, FieldKey::Via];
-                let sound = request.path.is_absolute() && fields.iter().all(|key| self.remark(*key).is_ok());
-                let SendRequest { path, dest, paths, via, strategy, on_taken, .. } = &request;
-                let what = path.to_string_lossy().into_owned();
-                let dir = format!("{dest} {paths:?} {via:?} {strategy:?} {on_taken:?}");
-                let command = Command::PreviewSend(SendRequest { up: None, ..request });
-                let ask = PreviewAsk { key: PreviewKey { what, dir }, from: PreviewFrom::Command(command) };
-                Vec::from_iter(sound.then_some(ask))
-            }
-            Purpose::Add if self.remark(FieldKey::Folder).is_err() => Vec::new(),
-            Purpose::Add => {
-                let adds = self.adds().into_iter().filter(|add| judge(&add.link).is_ok()).take(MAX_PREVIEWS);
-                let ask = |add: AddTransfer| {
-                    let dir = self.text(FieldKey::Folder).to_owned();
-                    let key = PreviewKey { what: add.link.clone(), dir };
-                    let from = match judge(&add.link) {
-                        Ok(Typed::Path) => {
-                            let path = PathBuf::from(self.expanded(&add.link));
-                            PreviewFrom::File(path, AddTransfer { link: String::new(), ..add })
-                        }
-                        _ => PreviewFrom::Command(Command::Preview(add)),
-                    };
-                    PreviewAsk { key, from }
-                };
-                adds.map(ask).collect()
-            }
-        }
     }
 
     /// Takes what a folder holds, if it is still the one looked at.
@@ -363,6 +338,18 @@ impl Form {
             *seen = match found {
                 Ok(preview) => Seen::Known(preview),
                 Err(why) => Seen::Failed(why),
+            };
+        }
+    }
+
+    /// Takes what a sync would do, if it still stands in the form.
+    pub fn take_plan(&mut self, of: &PreviewKey, found: Result<Box<SyncPlan>, CommandError>) {
+        use CommandErrorKind as Kind;
+        if let Some((_, seen)) = self.seen.iter_mut().find(|(key, _)| key == of) {
+            *seen = match found {
+                Ok(plan) => Seen::Plan(Box::new(plan::PlanView::new(*plan))),
+                Err(error) if matches!(error.kind, Kind::Unavailable | Kind::Refused) => Seen::Away(error.message),
+                Err(error) => Seen::Failed(error.message),
             };
         }
     }
@@ -442,58 +429,5 @@ impl Form {
         if let Some(Field { value: Value::Text(input), .. }) = self.field_mut() {
             *input = Input::new(text);
         }
-    }
-
-    /// The transfers in the form; paths of local files still in their links.
-    fn adds(&self) -> Vec<AddTransfer> {
-        let folder = self.text(FieldKey::Folder);
-        let add = AddTransfer {
-            dir: (!folder.is_empty()).then(|| PathBuf::from(self.expanded(folder))),
-            order: match self.text(FieldKey::Order) {
-                "sequential" => PieceOrder::Sequential,
-                "random" => PieceOrder::Random,
-                _ => PieceOrder::Rarest,
-            },
-            seed: self.text(FieldKey::Seed) != "no",
-            ..AddTransfer::default()
-        };
-        self.links().into_iter().map(|link| AddTransfer { link: link.to_owned(), ..add.clone() }).collect()
-    }
-
-    /// What Enter does.
-    ///
-    /// # Errors
-    /// The index of the first field that is wrong.
-    pub fn submit(&self) -> Result<Vec<Effect>, usize> {
-        if let Some(wrong) = self.fields.iter().position(|f| self.remark(f.key).is_err()) {
-            return Err(wrong);
-        }
-        let limit = |key| rate(self.text(key)).unwrap_or(None);
-        Ok(match self.purpose {
-            Purpose::Add => {
-                let effect = |add: AddTransfer| match judge(&add.link) {
-                    Ok(Typed::Path) => {
-                        let path = PathBuf::from(self.expanded(&add.link));
-                        Effect::AddFile { path, add: AddTransfer { link: String::new(), ..add } }
-                    }
-                    _ => Effect::command(Command::Add(add), "add"),
-                };
-                self.adds().into_iter().map(effect).collect()
-            }
-            Purpose::Share => {
-                let path = PathBuf::from(self.expanded(self.text(FieldKey::Path)));
-                vec![Effect::command(Command::Share(ShareRequest { path, ..ShareRequest::default() }), "share")]
-            }
-            Purpose::Send => vec![Effect::command(Command::Send(self.request()), "send")],
-            Purpose::Limit => {
-                let (up, down) = (Some(limit(FieldKey::Up)), Some(limit(FieldKey::Down)));
-                let effect = |id| Effect::command(Command::Limit { id, up, down }, "limit");
-                if self.limited.is_empty() {
-                    vec![effect(None)]
-                } else {
-                    self.limited.iter().map(|id| effect(Some(*id))).collect()
-                }
-            }
-        })
     }
 }

@@ -32,14 +32,18 @@ impl Form {
             FieldKey::Path if !self.expanded(text).starts_with('/') => Err(whole),
             FieldKey::Path => match self.failure() {
                 Some(why) => Err(why.to_owned()),
-                None if self.seen.iter().any(|(_, seen)| *seen == Seen::Asked) => Ok("looking…".to_owned()),
+                None if self.purpose != Purpose::Sync && self.seen.iter().any(|(_, seen)| *seen == Seen::Asked) => {
+                    Ok("looking…".to_owned())
+                }
                 None if self.purpose == Purpose::Send && self.seen.is_empty() => Ok("on the node's disk".to_owned()),
+                None if self.purpose == Purpose::Sync => Ok("a folder on the node's disk".to_owned()),
                 None => Ok("on the node's disk; it stays where it is".to_owned()),
             },
             FieldKey::Down | FieldKey::Up => rate(text).map(|r| match r {
                 Some(bytes) => format!("{} at most", Rate(bytes)),
                 None => "as fast as it goes".to_owned(),
             }),
+            FieldKey::Delete | FieldKey::Except | FieldKey::Compare | FieldKey::Watch => self.remark_on_sync(key),
             FieldKey::Dest | FieldKey::More | FieldKey::Via | FieldKey::Way | FieldKey::Taken => {
                 self.remark_on_send(key)
             }

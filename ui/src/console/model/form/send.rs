@@ -11,7 +11,7 @@ use crate::console::model::input::Input;
 use crate::console::model::link::rate;
 use crate::host::with_scheme;
 
-const WAYS: &[&str] = &["auto", "chunked", "multipath"];
+const WAYS: &[&str] = &["auto", "chunked", "multipath", "delta"];
 const TAKEN: &[&str] = &["refuse", "overwrite", "keep both"];
 /// Destinations that are proposed.
 const MAX_DESTS: usize = 20;
@@ -44,6 +44,7 @@ impl Form {
             strategy: match self.text(FieldKey::Way) {
                 "chunked" => SendStrategy::Chunked,
                 "multipath" => SendStrategy::Multipath,
+                "delta" => SendStrategy::Delta,
                 _ => SendStrategy::Auto,
             },
             on_taken: match self.text(FieldKey::Taken) {
@@ -84,6 +85,7 @@ impl Form {
             FieldKey::Way => Ok(match text {
                 "chunked" => "over one path, the one that answers best",
                 "multipath" => "over all paths at once, if two answer",
+                "delta" => "what changed of a file that is there in an older version (Taken: overwrite)",
                 _ => "one path that answers: over that; more: over all at once",
             }
             .to_owned()),
@@ -114,7 +116,7 @@ impl Form {
 }
 
 /// Destinations of earlier pushes, the newest first, each once.
-fn used_before<'a>(rows: impl DoubleEndedIterator<Item = &'a TransferRow>) -> Vec<Proposal> {
+pub(super) fn used_before<'a>(rows: impl DoubleEndedIterator<Item = &'a TransferRow>) -> Vec<Proposal> {
     let mut dests: Vec<Proposal> = Vec::new();
     for row in rows.rev().filter(|row| !row.dest.is_empty()) {
         if dests.len() < MAX_DESTS && dests.iter().all(|known| known.text != row.dest) {

@@ -30,6 +30,7 @@ pub fn lines(form: &Form, node: &NodeRow) -> Vec<Line> {
         Purpose::Add => added(form, node),
         Purpose::Share => shared(form),
         Purpose::Send => sent(form, node),
+        Purpose::Sync => super::plan::lines(form, node),
         Purpose::Limit => Vec::new(),
     }
 }
@@ -191,6 +192,10 @@ pub fn accept_word(form: &Form) -> &'static str {
         Purpose::Send if form.text(FieldKey::Path).is_empty() => "choose what to send",
         Purpose::Send if form.text(FieldKey::Dest).is_empty() => "say where to",
         Purpose::Send => "Enter sends it",
+        Purpose::Sync if form.text(FieldKey::Path).is_empty() => "choose what to sync",
+        Purpose::Sync if form.text(FieldKey::Dest).is_empty() => "say where to",
+        Purpose::Sync if form.question().is_some() => "Enter asks about deletions",
+        Purpose::Sync => "Enter syncs it",
         Purpose::Limit => "Enter sets them",
     }
 }

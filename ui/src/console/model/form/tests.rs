@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use skep_engine::control::NodeRow;
+use skep_engine::control::{Command, NodeRow};
 
 use super::*;
+use crate::console::effect::PreviewFrom;
 
 fn type_in(form: &mut Form, text: &str) -> Vec<Effect> {
     form.set_text(text);
@@ -164,4 +165,34 @@ fn limits_start_from_what_they_are() {
     type_in(&mut form, "unlimited");
     let expected = Command::Limit { id: Some(TransferId(3)), up: Some(None), down: Some(None) };
     assert_eq!(form.submit(), Ok(vec![Effect::command(expected, "limit")]));
+}
+
+#[test]
+fn a_sync_is_planned_as_soon_as_it_can_be() {
+    let mut form = Form::sync(here(), std::iter::empty());
+    assert_eq!(form.update(), [Effect::ListFolder(PathBuf::from("/home/op/"))], "folders only are listed");
+    type_in(&mut form, "/srv/data");
+    form.go(false);
+    let effects = type_in(&mut form, "h:7070/in/");
+    let [Effect::Preview(asks)] = &effects[..] else { panic!("{effects:?}") };
+    let PreviewFrom::Command(Command::PreviewSync(request)) = &asks[0].from else { panic!("{asks:?}") };
+    assert_eq!((request.path.as_path(), request.dest.as_str()), (Path::new("/srv/data"), "http://h:7070/in/"));
+    // What changes nothing of the plan asks for none: a limit, whether it goes on.
+    form.at = 5;
+    form.fields[5].value = Value::Choice(&["no", "yes"], 1);
+    assert_eq!(form.update(), []);
+    form.at = 6;
+    assert_eq!(type_in(&mut form, "5M"), []);
+    // What does is asked anew.
+    form.at = 3;
+    let effects = type_in(&mut form, "*.o");
+    assert!(matches!(&effects[..], [Effect::Preview(asks)] if asks.len() == 1), "{effects:?}");
+    assert_eq!(form.remark(FieldKey::Except).unwrap().split(' ').take(2).collect::<Vec<_>>(), ["1", "rule"]);
+    let node = NodeRow::default();
+    let key = form.seen[0].0.clone();
+    let plan = SyncPlan { to: "in/data".into(), ..SyncPlan::default() };
+    form.take_plan(&key, Ok(Box::new(plan)));
+    let said = summary(&form, &node);
+    assert!(said[0].1.starts_with("nothing to do: 0 entries here"), "{said:?}");
+    assert_eq!(accept_word(&form), "Enter syncs it");
 }

@@ -11,7 +11,7 @@ use crate::console::widgets::format::{Binary, Count, Percent};
 use crate::console::widgets::text;
 
 /// Writes facts one after another with dots between them, as long as there is room.
-struct Line<'a, 'b> {
+pub struct Line<'a, 'b> {
     canvas: &'a mut Canvas<'b>,
     x: u16,
     y: u16,
@@ -19,8 +19,14 @@ struct Line<'a, 'b> {
     first: bool,
 }
 
-impl Line<'_, '_> {
-    fn fact(&mut self, value: fmt::Arguments<'_>, token: Token) {
+impl<'a, 'b> Line<'a, 'b> {
+    /// An empty one.
+    pub fn new(canvas: &'a mut Canvas<'b>, x: u16, y: u16, width: u16) -> Self {
+        Self { canvas, x, y, end: x + width, first: true }
+    }
+
+    /// Writes another one behind those before.
+    pub fn fact(&mut self, value: fmt::Arguments<'_>, token: Token) {
         // A fact that does not fit whole is left out: half a number is worse than none.
         let lead = if self.first { 0 } else { 3 };
         if text::width_of(value) + lead > usize::from(self.end.saturating_sub(self.x)) {
@@ -39,7 +45,7 @@ impl Line<'_, '_> {
 /// Draws the line of facts.
 pub fn draw(canvas: &mut Canvas<'_>, x: u16, y: u16, width: u16, detail: &TransferDetail, context: Context<'_>) {
     let map = &context.derived.map;
-    let mut line = Line { canvas, x, y, end: x + width, first: true };
+    let mut line = Line::new(canvas, x, y, width);
     let (have, pieces) = (u64::from(map.have), u64::from(map.pieces));
     let percent = Percent { part: have, whole: pieces };
     line.fact(format_args!("{} of {} here ({percent})", Count(have), Count(pieces)), Token::Strong);

@@ -10,19 +10,23 @@
 //! ╰─────────────────────────────────────────────────────────────────────────╯
 //! ```
 
+mod delta;
 mod facts;
 mod files;
 pub mod grid;
 mod lanes;
 mod peers;
+mod segments;
+mod sync;
 
 use ratatui::layout::Rect;
-use skep_engine::control::TransferState;
+use skep_engine::control::{DeltaMap, TransferDetail, TransferKind, TransferRow, TransferState};
 
 use super::{Context, Pane, PaneId};
+use crate::console::derive::delta::Part;
 use crate::console::model::pieces::Zoom;
 use crate::console::theme::Token;
-use crate::console::widgets::format::Count;
+use crate::console::widgets::format::{Bytes, Count};
 use crate::console::widgets::table::{Column, Placed, fit};
 use crate::console::widgets::{Align, Canvas, frame};
 
@@ -135,6 +139,9 @@ impl Pane for Pieces {
         let (Some(row), Some(detail)) = (model.selected(), model.detail()) else {
             let name = model.selected().map_or("", |row| &row.name);
             let inner = frame::draw(canvas, area, heading, focused, format_args!("{name}"), format_args!(""));
+            if let Some(row) = model.selected().filter(|row| row.kind == TransferKind::Sync) {
+                return sync::draw(canvas, inner, row);
+            }
             let text = match model.selected() {
                 None => "select a transfer to see its pieces and peers",
                 Some(row) if row.state == TransferState::Cancelled => "cancelled: no piece and no peer any more",
@@ -151,19 +158,56 @@ impl Pane for Pieces {
             return;
         }
         let (x, mut y) = (shape.inner.x + 2, shape.inner.y);
-        facts::draw(canvas, x, y, shape.inner.width.saturating_sub(3), detail, context);
+        let mode = Mode::of(row, detail, model.files.shown);
+        let width = shape.inner.width.saturating_sub(3);
+        match mode {
+            Mode::Delta(map) => delta::facts(canvas, x, y, width, row, map),
+            Mode::Segments => segments::facts(canvas, x, y, width, row, context),
+            Mode::Peers | Mode::Files => facts::draw(canvas, x, y, width, detail, context),
+        }
         y += 1;
         for place in shape.columns.iter().filter(|c| c.key != Cell::Map) {
-            let title = if model.files.shown { files::title(place.key) } else { place.title };
+            let title = match mode {
+                Mode::Delta(_) => delta::title(place.key),
+                Mode::Segments => segments::title(place.key),
+                Mode::Files => files::title(place.key),
+                Mode::Peers => place.title,
+            };
             canvas.print(x + place.x, y, place.width, place.align, format_args!("{title}"), Token::Heading);
         }
-        ruler(canvas, &shape, y, context);
+        if let Mode::Delta(map) = mode {
+            ruler(canvas, &shape, y, |cell| Bytes((u64::from(cell) * map.cell).min(map.size)), context);
+            delta::own(canvas, &shape, y + 1, map, context);
+            y += 2;
+            if shape.sources {
+                delta::phases(canvas, &shape, y, row);
+                y += 1;
+            }
+            delta::rows(canvas, &shape, y, map, context);
+            delta::grid(canvas, &shape, detail, map, context);
+            if shape.note {
+                delta::legend(canvas, &shape);
+            }
+            return;
+        }
+        ruler(canvas, &shape, y, |piece| Count(piece.into()), context);
         y += 1;
         lanes::own(canvas, &shape, y, context);
-        if !model.files.shown {
-            peers::own(canvas, &shape, y, row);
+        match mode {
+            Mode::Segments => segments::own(canvas, &shape, y, row),
+            Mode::Peers => peers::own(canvas, &shape, y, row),
+            Mode::Files | Mode::Delta(_) => {}
         }
         y += 1;
+        if matches!(mode, Mode::Segments) {
+            // How many have what is missing is no question: one receiver has it all in the end.
+            segments::rows(canvas, &shape, y, row, context);
+            grid::draw(canvas, &shape, lanes_below(row, detail), context);
+            if shape.note {
+                segments::note(canvas, &shape, row, context);
+            }
+            return;
+        }
         if shape.sources {
             lanes::sources(canvas, &shape, y, context);
             y += 1;
@@ -171,8 +215,9 @@ impl Pane for Pieces {
         if model.files.shown {
             files::rows(canvas, &shape, y, detail, context);
             // The grid was laid out below the peers: more files than that need its room.
-            if detail.files.len() <= detail.peers.len() {
-                grid::draw(canvas, &shape, detail.peers.len(), context);
+            let lanes = lanes_below(row, detail);
+            if detail.files.len() <= lanes {
+                grid::draw(canvas, &shape, lanes, context);
             }
             if shape.note {
                 files::note(canvas, &shape, detail, context);
@@ -187,14 +232,68 @@ impl Pane for Pieces {
     }
 }
 
-/// The numbers of the first piece shown and of the one behind the last, over the map's ends.
-fn ruler(canvas: &mut Canvas<'_>, shape: &Shape, y: u16, context: Context<'_>) {
+/// Lines that stand below the map where there is room: the grid keeps clear of them.
+pub fn lanes_below(row: &TransferRow, detail: &TransferDetail) -> usize {
+    match Mode::of(row, detail, false) {
+        Mode::Delta(_) => Part::ALL.len(),
+        Mode::Segments => row.paths.len(),
+        Mode::Peers | Mode::Files => detail.peers.len(),
+    }
+}
+
+/// What stands below the map.
+enum Mode<'a> {
+    /// Who gives and gets.
+    Peers,
+    /// The files of the content.
+    Files,
+    /// The segments of a push, and its paths.
+    Segments,
+    /// What a delta found and sends.
+    Delta(&'a DeltaMap),
+}
+
+impl<'a> Mode<'a> {
+    fn of(row: &TransferRow, detail: &'a TransferDetail, files: bool) -> Self {
+        match &detail.delta {
+            _ if files => Self::Files,
+            Some(map) => Self::Delta(map),
+            None if matches!(row.kind, TransferKind::Send | TransferKind::Sync) => Self::Segments,
+            None => Self::Peers,
+        }
+    }
+}
+
+/// What glyphs mean, as far as there is room up to column `end`.
+fn legend(canvas: &mut Canvas<'_>, x: u16, y: u16, end: u16, entries: &[(&[&'static str], &str, Token)]) {
+    let mut at = x;
+    for (signs, word, token) in entries {
+        let need = signs.len() as u16 + 1 + word.len() as u16;
+        if at + need > end {
+            return;
+        }
+        for sign in *signs {
+            canvas.glyph(at, y, sign, *token);
+            at += 1;
+        }
+        at += 1 + canvas.text(at + 1, y, need, word, Token::Faint) + 3;
+    }
+}
+
+/// Where the first piece shown begins and where the last ends, over the map's ends.
+fn ruler<T: std::fmt::Display>(
+    canvas: &mut Canvas<'_>,
+    shape: &Shape,
+    y: u16,
+    shown: impl Fn(u32) -> T,
+    context: Context<'_>,
+) {
     let range = &context.derived.map.range;
     let (x, width) = (shape.map_x, shape.map_width);
     for tick in 1..4 {
         canvas.glyph(x + (u32::from(width) * tick / 4) as u16, y, canvas.glyphs.tick, Token::Faint);
     }
-    let start = canvas.left(x, y, width, format_args!("{}", Count(range.start.into())), Token::Heading);
+    let start = canvas.left(x, y, width, format_args!("{}", shown(range.start)), Token::Heading);
     let rest = width.saturating_sub(start + 1);
-    canvas.right(x + width - rest, y, rest, format_args!("{}", Count(range.end.into())), Token::Heading);
+    canvas.right(x + width - rest, y, rest, format_args!("{}", shown(range.end)), Token::Heading);
 }

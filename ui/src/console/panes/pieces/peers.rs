@@ -1,7 +1,7 @@
 //! Numbers beside the lanes: the node's own, and a row per peer.
 
 use ratatui::layout::Rect;
-use skep_engine::control::{PeerRow, PeerState, TransferDetail, TransferRow};
+use skep_engine::control::{PeerRow, PeerState, TransferDetail, TransferKind, TransferRow};
 
 use super::{Cell, Shape, lanes};
 use crate::console::panes::{Context, PaneId};
@@ -33,7 +33,8 @@ pub fn own(canvas: &mut Canvas<'_>, shape: &Shape, y: u16, row: &TransferRow) {
 pub fn rows(canvas: &mut Canvas<'_>, shape: &Shape, y: u16, detail: &TransferDetail, context: Context<'_>) {
     let model = context.model;
     if detail.peers.is_empty() && shape.peer_rows > 0 {
-        canvas.text(shape.inner.x + 2, y, shape.inner.width.saturating_sub(3), "no peer is known yet", Token::Muted);
+        let row = model.selected().map_or(Default::default(), |row| (row.kind, row.state.is_settled()));
+        canvas.text(shape.inner.x + 2, y, shape.inner.width.saturating_sub(3), nobody(row), Token::Muted);
     }
     for (line, (at, cells)) in context.derived.lanes.iter().enumerate().take(shape.peer_rows) {
         let Some(peer) = detail.peers.get(*at) else { continue };
@@ -47,6 +48,16 @@ pub fn rows(canvas: &mut Canvas<'_>, shape: &Shape, y: u16, detail: &TransferDet
             let token = if focused { Token::Selected } else { Token::SelectedDim };
             canvas.wash(Rect::new(shape.inner.x + 1, y, shape.inner.width - 1, 1), token);
         }
+    }
+}
+
+/// What is said where there is no peer.
+fn nobody((kind, settled): (TransferKind, bool)) -> &'static str {
+    match (kind, settled) {
+        (TransferKind::Receive, _) => "nobody sends anything of it now",
+        (TransferKind::Share, false) => "nobody fetches it now",
+        (_, true) => "it does not run: no peer is connected",
+        (_, false) => "no peer is known yet",
     }
 }
 
@@ -122,18 +133,7 @@ fn legend(canvas: &mut Canvas<'_>, x: u16, y: u16, room: u16) {
         (&["0", "1"], "rare: nobody, or one peer has it", Token::MapRare),
         (&[glyphs.failed], "failed its digest", Token::MapFailed),
     ];
-    let mut at = x;
-    for (signs, word, token) in entries {
-        let need = signs.len() as u16 + 1 + word.len() as u16;
-        if at + need > x + room {
-            return;
-        }
-        for sign in signs {
-            canvas.glyph(at, y, sign, token);
-            at += 1;
-        }
-        at += 1 + canvas.text(at + 1, y, need, word, Token::Faint) + 3;
-    }
+    super::legend(canvas, x, y, x + room, &entries);
 }
 
 /// Does it give to us?
