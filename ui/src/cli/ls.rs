@@ -4,7 +4,7 @@ use skep_engine::control::{Focus, TransferKind, TransferRow, TransferState};
 
 use super::context::Context;
 use crate::host;
-use crate::output::{Align, Exit, Failure, Table, human, listed, path_line, state_word};
+use crate::output::{Align, Exit, Failure, Table, human, listed, path_line, phases_line, state_word};
 
 /// Longest name that the table shows in full.
 const NAME_WIDTH: usize = 48;
@@ -78,7 +78,7 @@ fn table<'a>(rows: impl Iterator<Item = &'a TransferRow>) -> Table {
             state_word(row.state).into(),
             human::shortened(&row.name, NAME_WIDTH),
             row.via().into(),
-            if row.size == 0 && row.content.is_none() && row.kind == TransferKind::Fetch {
+            if row.size == 0 && row.content.is_none() && unknown_size(row) {
                 String::new()
             } else {
                 human::bytes(row.size)
@@ -89,10 +89,29 @@ fn table<'a>(rows: impl Iterator<Item = &'a TransferRow>) -> Table {
             row.eta_s.map(human::eta).unwrap_or_default(),
             if row.state == TransferState::Running { row.peers.to_string() } else { String::new() },
             human::shortened(if row.kind == TransferKind::Receive { &row.from } else { &row.dest }, NAME_WIDTH),
-            row.error.clone().unwrap_or_else(|| row.reason.clone()),
+            row.error.clone().unwrap_or_else(|| why(row)),
         ]);
     }
     table
+}
+
+/// What comes says how much it is only later.
+fn unknown_size(row: &TransferRow) -> bool {
+    match row.kind {
+        TransferKind::Fetch => true,
+        TransferKind::Receive => row.state != TransferState::Done,
+        _ => false,
+    }
+}
+
+/// What a sync or a delta does now, or what a delta saved; else why it is as it is.
+fn why(row: &TransferRow) -> String {
+    let saved = row.delta.and_then(|delta| delta.savings_percent).filter(|_| row.state == TransferState::Done);
+    match (phases_line(row), saved) {
+        (phases, _) if !phases.is_empty() => phases,
+        (_, Some(saved)) => format!("{saved:.1}% saved: {} on the wire", human::bytes(row.wire_bytes)),
+        _ => row.reason.clone(),
+    }
 }
 
 #[cfg(test)]
@@ -135,6 +154,6 @@ mod tests {
         let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ");
         assert_eq!(words(&lines[1]), "3 fetch running data.tar swarm 4.00 GB 25% 112 MB/s 27s 4");
         assert_eq!(words(&lines[2]), "12 fetch failed b no peer answers");
-        assert_eq!(words(&lines[3]), "13 receive paused c upload 0 B 10.0.0.7");
+        assert_eq!(words(&lines[3]), "13 receive paused c upload 10.0.0.7");
     }
 }

@@ -15,7 +15,9 @@ use serde_json::{Value, json};
 pub use exit::{Exit, Failure};
 pub use progress::{Bar, HashBar, Throttle, bars};
 pub use table::{Align, Table};
-pub use transfer::{listed, path_line, progress_event, result_event, result_line, state_word, totals_line};
+pub use transfer::{
+    listed, path_line, phases_line, progress_event, result_event, result_line, state_word, totals_line,
+};
 
 /// How this run prints.
 #[derive(Debug, Clone, Copy)]

@@ -6,7 +6,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use skep_engine::control::{Direction, TransferRow, TransferState};
 
 use super::screen::Stderr;
-use super::{Out, human, state_word};
+use super::{Out, human, phases_line, state_word};
 
 /// Shortest time between two progress events of the JSON stream: at most four a second.
 const EVENT_INTERVAL: Duration = Duration::from_millis(250);
@@ -76,14 +76,20 @@ fn words(row: &TransferRow) -> String {
     let mut words = Vec::new();
     if let Some(percent) = human::percent(row.done, row.size) {
         words.push(format!("{percent:>3}%  {} of {}", human::bytes(row.done), human::bytes(row.size)));
-        words.push(format!("{}/{} pieces", row.pieces_done, row.pieces));
+        if row.phases.is_empty() {
+            words.push(format!("{}/{} pieces", row.pieces_done, row.pieces));
+        }
+    }
+    let phases = phases_line(row);
+    if !phases.is_empty() {
+        words.push(phases);
     }
     if row.state == TransferState::Running {
         let rate = if row.direction == Direction::Down { row.rate_down } else { row.rate_up };
         words.push(human::rate(rate));
         words.extend(row.eta_s.map(|s| format!("{} left", human::eta(s))));
         words.push(human::counted(u64::from(row.peers), "peer"));
-    } else {
+    } else if row.phases.is_empty() {
         words.push(state_word(row.state).into());
     }
     if !row.reason.is_empty() && (row.state != TransferState::Running || row.stalled_s > 2) {

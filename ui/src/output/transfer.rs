@@ -156,6 +156,16 @@ pub fn path_line(path: &PathRow) -> String {
     words.join("  ")
 }
 
+/// What a sync or a delta does now: `matching 62%, sending 32%`; empty for others.
+pub fn phases_line(row: &TransferRow) -> String {
+    let active = row.phases.iter().filter(|phase| phase.active);
+    let words = active.map(|phase| match human::percent(phase.done, phase.total) {
+        Some(percent) => format!("{} {percent}%", phase.phase.name()),
+        None => phase.phase.name().to_owned(),
+    });
+    words.collect::<Vec<_>>().join(", ")
+}
+
 /// The result of a transfer for people.
 pub fn result_line(row: &TransferRow) -> String {
     let took = Duration::try_from_secs_f64(row.duration_s).unwrap_or_default();
@@ -268,6 +278,18 @@ mod tests {
         assert_eq!(result_line(&row()), "/data/a.iso  2.00 GB, in 2.00 s, 1.00 GB/s, from 2 peers, verified");
         let there = TransferRow { bytes_down: 0, ..row() };
         assert_eq!(result_line(&there), "/data/a.iso  2.00 GB, all there already, verified");
+    }
+
+    #[test]
+    fn phases_that_go_on_are_told() {
+        use skep_engine::control::{Phase, PhaseRow};
+        let over = PhaseRow { active: false, ..PhaseRow::at(Phase::Signatures, 9, 9) };
+        let phases = vec![over, PhaseRow::at(Phase::Matching, 62, 100), PhaseRow::at(Phase::Patching, 0, 0)];
+        let row = TransferRow { phases, ..row() };
+        assert_eq!(phases_line(&row), "matching 62%, patching");
+        let listed = listed(&row);
+        assert_eq!(listed["phases"][1]["phase"], "matching");
+        assert_eq!(listed["phases"][1]["total"], 100);
     }
 
     #[test]
