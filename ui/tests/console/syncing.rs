@@ -406,7 +406,7 @@ fn what_cannot_be_synced_is_said_before_enter() {
         Event::Plan(key.clone(), error(CommandErrorKind::NotFound, "cannot sync it: no such folder")),
         at(1),
     );
-    assert_eq!(press(&mut model, "enter"), []);
+    assert_eq!(commands(&press(&mut model, "enter")), []);
     assert!(text(&model).contains("no such folder"), "{}", text(&model));
     // A receiver that is away may come back: that does not stop anybody.
     reduce(&mut model, Event::Plan(key, error(CommandErrorKind::Unavailable, "connection refused")), at(2));
@@ -417,7 +417,7 @@ fn what_cannot_be_synced_is_said_before_enter() {
     form(&mut model);
     press(&mut model, "tab tab");
     type_text(&mut model, "a{b");
-    assert_eq!(press(&mut model, "enter"), []);
+    assert_eq!(commands(&press(&mut model, "enter")), []);
     assert!(matches!(model.overlays.last(), Some(Overlay::Form(_))));
     // An answer to what was typed before is none to what stands there now.
     let mut model = console(120, 40, syncing());

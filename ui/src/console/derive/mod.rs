@@ -86,7 +86,7 @@ impl Derived {
         }
         match (model.detail(), layout.area(PaneId::Pieces)) {
             (Some(detail), Some(area)) => {
-                let shape = pieces::Shape::of(area, model.pieces.zoom);
+                let shape = pieces::Shape::shown(model, area);
                 self.update_map(model, detail, &shape);
                 self.update_grid(model, detail, &shape);
                 self.update_delta(detail, &shape);

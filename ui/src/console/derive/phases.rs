@@ -1,4 +1,4 @@
-//! What a sync or a delta does, in a line: `signatures · matching 62% 310 MB/s · 61.2 MB found`.
+//! What a sync or a delta does, in a line: `matching 62% 310 MB/s · sending 32% · 61.2 MB found there`.
 
 use std::fmt;
 
@@ -17,8 +17,9 @@ impl Phases<'_> {
     }
 }
 
-/// How far one kind of work is.
-struct Share<'a>(&'a PhaseRow);
+/// How far one kind of work is: `matching 62% 310 MB/s`.
+#[derive(Debug, Clone, Copy)]
+pub struct Share<'a>(pub &'a PhaseRow);
 
 impl fmt::Display for Share<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -46,12 +47,16 @@ impl fmt::Display for Phases<'_> {
         };
         // Of what is over only the numbers below matter.
         if !row.state.is_settled() {
-            for phase in row.phases.iter().filter(|phase| phase.active || phase.done > 0) {
+            for phase in row.phases.iter().filter(|phase| phase.active) {
                 apart(f)?;
                 write!(f, "{}", Share(phase))?;
             }
         }
         if let Some(delta) = &row.delta {
+            if let Some(saved) = delta.savings_percent {
+                apart(f)?;
+                write!(f, "{saved:.1}% saved: {} on the wire", Bytes(row.wire_bytes))?;
+            }
             if delta.matched + delta.literal > 0 {
                 apart(f)?;
                 write!(f, "{} found there", Bytes(delta.matched))?;
@@ -61,10 +66,6 @@ impl fmt::Display for Phases<'_> {
                 } else if delta.literal > 0 && unsent {
                     write!(f, ", {} sent", Bytes(delta.literal))?;
                 }
-            }
-            if let Some(saved) = delta.savings_percent {
-                apart(f)?;
-                write!(f, "{saved:.1}% saved: {} on the wire", Bytes(row.wire_bytes))?;
             }
         } else if let Some(totals) = &row.sync
             && row.state.is_settled()
@@ -113,7 +114,7 @@ mod tests {
         };
         assert_eq!(
             line(&row),
-            "signatures 100% · matching 62% 310 MB/s · sending 32% 500 kB/s · patching… · \
+            "matching 62% 310 MB/s · sending 32% 500 kB/s · patching… · \
              61.2 MB found there, 900 kB of 2.80 MB sent"
         );
         row.state = TransferState::Done;
@@ -125,7 +126,7 @@ mod tests {
             savings_percent: Some(95.47),
             ..DeltaRow::default()
         });
-        assert_eq!(line(&row), "61.2 MB found there, 2.80 MB sent · 95.5% saved: 2.90 MB on the wire");
+        assert_eq!(line(&row), "95.5% saved: 2.90 MB on the wire · 61.2 MB found there, 2.80 MB sent");
     }
 
     #[test]
@@ -136,7 +137,7 @@ mod tests {
             phases: vec![scanning, PhaseRow::at(Phase::Comparing, 0, 0)],
             ..TransferRow::default()
         };
-        assert_eq!(line(&row), "scanning 1,312 · comparing…");
+        assert_eq!(line(&row), "comparing…");
         row.state = TransferState::Done;
         row.wire_bytes = 4_200;
         row.sync = Some(Totals { entries: 1_312, ..Totals::default() });

@@ -188,20 +188,26 @@ fn about(canvas: &mut Canvas<'_>, inner: Rect, row: &TransferRow, page: usize, r
         room = room.saturating_sub(used + 2);
     }
     let mut x = inner.x + 2;
+    let tells = row.error.is_none() && phases_tell(row);
+    if tells {
+        // It comes first: where to is told besides, if there is room.
+        let used = canvas.left(x, y, room, format_args!("{}", Phases(row, canvas.glyphs.dot)), Token::Text) + 2;
+        (x, room) = (x + used, room.saturating_sub(used));
+        if room < 24 {
+            return;
+        }
+    }
     if let Some((word, who)) = other_side(row) {
-        let used = canvas.left(x, y, room / 2, format_args!("{word}: {who}  "), Token::Muted);
+        let part = if tells { room } else { room / 2 };
+        let used = canvas.left(x, y, part, format_args!("{word}: {who}  "), Token::Muted);
         (x, room) = (x + used, room - used);
+    }
+    if tells {
+        return;
     }
     if let Some(error) = &row.error {
         let used = canvas.text(x, y, room, "error: ", Token::Error);
         canvas.text(x + used, y, room - used, error, Token::Text);
-    } else if phases_tell(row) {
-        let used = canvas.left(x, y, room, format_args!("{}", Phases(row, canvas.glyphs.dot)), Token::Text);
-        let room = room.saturating_sub(used + 2);
-        // Half a reason is better than none, a few letters of one are not.
-        if !row.reason.is_empty() && room >= 24 {
-            canvas.text(x + used + 2, y, room, &row.reason, Token::Muted);
-        }
     } else if !row.reason.is_empty() {
         let used = canvas.text(x, y, room, "why: ", Token::Muted);
         canvas.text(x + used, y, room - used, &row.reason, Token::Text);

@@ -49,7 +49,7 @@ pub fn mouse(model: &mut Model, event: MouseEvent, _effects: &mut Vec<Effect>) {
             }
         }
         PaneId::Pieces => {
-            let fixed = 3 + usize::from(Shape::of(area, model.pieces.zoom).sources);
+            let fixed = 3 + usize::from(Shape::shown(model, area).sources);
             if let Some(row) = line.checked_sub(fixed) {
                 if model.files.shown {
                     model.files.at = model.files.top + row;

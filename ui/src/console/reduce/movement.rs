@@ -78,7 +78,7 @@ pub fn jump_to_file(model: &mut Model) {
 pub fn pan(model: &mut Model, right: bool) {
     let layout = Layout::of(model);
     let (Some(area), Some(detail)) = (layout.area(PaneId::Pieces), model.detail()) else { return };
-    let width = panes::pieces::Shape::of(area, model.pieces.zoom).map_width;
+    let width = panes::pieces::Shape::shown(model, area).map_width;
     let range = model.pieces.range(detail.have.len(), width);
     let step = (range.len() as u32 / 2).max(1);
     let last = detail.have.len().saturating_sub(range.len() as u32);

@@ -143,7 +143,7 @@ fn counted(counts: &[(u64, &str)]) -> String {
     for (count, word) in counts.iter().filter(|(count, _)| *count > 0) {
         let comma = if text.is_empty() { "" } else { ", " };
         // Writing to a string cannot fail.
-        let _ = write!(text, "{comma}{} {word}", Count(*count));
+        let _ = write!(text, "{comma}{word} {}", Count(*count));
     }
     text
 }
@@ -179,9 +179,9 @@ fn planned(form: &Form, plan: &SyncPlan, node: &NodeRow) -> Vec<Line> {
             }
             _ => String::new(),
         };
-        let files = counted(&[(new, "new"), (changed, "changed")]);
-        let files = if files.is_empty() { "no file".to_owned() } else { format!("{files} files") };
         let (bytes, all) = (Bytes(totals.send_bytes), entries(totals.entries));
+        let s = if new + changed == 1 { "" } else { "s" };
+        let files = format!("{} file{s} ({} new, {} changed)", Count(new + changed), Count(new), Count(changed));
         lines.push((Tone::Fact, format!("sends {files}, {bytes}, of {all} to {}{time}", plan.to)));
     }
     if totals.deleted > 0 {
@@ -192,7 +192,7 @@ fn planned(form: &Form, plan: &SyncPlan, node: &NodeRow) -> Vec<Line> {
         (copied, "copied"),
         (linked, "linked"),
         (symlinks, "symlinks"),
-        (folders, "folders made"),
+        (folders, "folders"),
         (touched, "modes and times"),
     ]);
     if !rest.is_empty() {

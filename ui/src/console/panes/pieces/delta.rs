@@ -15,7 +15,7 @@ use skep_engine::control::{DeltaMap, TransferDetail, TransferRow};
 use super::facts::Line;
 use super::{Cell, Shape, grid, lanes};
 use crate::console::derive::delta::{Mark, Part};
-use crate::console::derive::phases::Phases;
+use crate::console::derive::phases::Share;
 use crate::console::panes::Context;
 use crate::console::theme::Token;
 use crate::console::widgets::Canvas;
@@ -114,8 +114,21 @@ pub fn phases(canvas: &mut Canvas<'_>, shape: &Shape, y: u16, row: &TransferRow)
     let mut line = Line::new(canvas, x, y, width);
     for phase in &row.phases {
         let token = if phase.active { Token::Running } else { Token::Muted };
-        let one = TransferRow { phases: vec![*phase], ..TransferRow::default() };
-        line.fact(format_args!("{}", Phases(&one, "")), token);
+        line.fact(format_args!("{}", Share(phase)), token);
+    }
+}
+
+/// A share to a tenth of a percent: what is sent is little. Never 0 or 100 for what lies between.
+struct Tenths(u64, u64);
+
+impl std::fmt::Display for Tenths {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self(part, whole) = *self;
+        match part as f64 * 100.0 / whole.max(1) as f64 {
+            _ if part == 0 => f.write_str("0%"),
+            _ if part >= whole => f.write_str("100%"),
+            percent => write!(f, "{:.1}%", percent.clamp(0.1, 99.9)),
+        }
     }
 }
 
@@ -134,8 +147,7 @@ pub fn rows(canvas: &mut Canvas<'_>, shape: &Shape, y: u16, map: &DeltaMap, cont
                     canvas.text(x, y, width, name(part), token);
                 }
                 Cell::Gives => {
-                    let percent = Percent { part: bytes, whole: map.size };
-                    canvas.right(x, y, width.min(5), format_args!("{percent}"), token);
+                    canvas.right(x, y, width, format_args!("{}", Tenths(bytes, map.size)), token);
                 }
                 Cell::Down => {
                     canvas.right(x, y, width, format_args!("{}", Bytes(bytes)), token);

@@ -24,6 +24,7 @@ use skep_engine::control::{DeltaMap, TransferDetail, TransferKind, TransferRow, 
 
 use super::{Context, Pane, PaneId};
 use crate::console::derive::delta::Part;
+use crate::console::model::Model;
 use crate::console::model::pieces::Zoom;
 use crate::console::theme::Token;
 use crate::console::widgets::format::{Bytes, Count};
@@ -95,8 +96,19 @@ pub struct Shape {
 }
 
 impl Shape {
+    /// The shape for what the model shows.
+    pub fn shown(model: &Model, area: Rect) -> Self {
+        let delta = !model.files.shown && model.detail().is_some_and(|detail| detail.delta.is_some());
+        Self::with(area, model.pieces.zoom, delta)
+    }
+
     /// The shape for an area, border included.
     pub fn of(area: Rect, zoom: Zoom) -> Self {
+        Self::with(area, zoom, false)
+    }
+
+    /// A delta has few numbers: its map has their room.
+    fn with(area: Rect, zoom: Zoom, delta: bool) -> Self {
         let inner = Rect::new(area.x + 1, area.y + 1, area.width.saturating_sub(2), area.height.saturating_sub(2));
         // The map is what the pane is for: it keeps a third of the width, and more of it where a column is
         // one piece.
@@ -104,6 +116,8 @@ impl Shape {
         let tenths = if zoom == Zoom::Exact { 6 } else { 3 };
         asked[1].min = (inner.width.min(400) * tenths / 10).clamp(12, 240);
         let width = inner.width.saturating_sub(3);
+        let few = [Cell::Peer, Cell::Map, Cell::Gives, Cell::Down];
+        let asked: Vec<Column<Cell>> = asked.into_iter().filter(|column| !delta || few.contains(&column.key)).collect();
         let columns = fit(&asked, width, &[Cell::Map, Cell::Peer]);
         let map = columns.iter().find(|c| c.key == Cell::Map);
         let (map_x, map_width) = map.map_or((0, 0), |c| (inner.x + 2 + c.x, c.width - 1));
@@ -153,7 +167,7 @@ impl Pane for Pieces {
         };
         let zoom = model.pieces.zoom.name();
         frame::draw(canvas, area, heading, focused, format_args!("{}", row.name), format_args!("{zoom}"));
-        let shape = Shape::of(area, model.pieces.zoom);
+        let shape = Shape::shown(model, area);
         if shape.inner.height < 3 {
             return;
         }
