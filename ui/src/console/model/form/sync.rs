@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use skep_engine::control::{Command, SyncRequest, TransferRow};
-use skep_engine::sync::rules::Rules;
+use skep_engine::sync::rules::{Compiled, Rules};
 
 use super::plan::{Kind, PlanView};
 use super::send::used_before;
@@ -75,7 +75,7 @@ impl Form {
         let SyncRequest { path, dest, delete, checksum, rules, .. } = &request;
         let what = path.to_string_lossy().into_owned();
         let key = PreviewKey { what, dir: format!("{dest} {delete} {checksum} {rules:?}") };
-        sound.then(|| PreviewAsk { key, from: PreviewFrom::Command(Command::PreviewSync(request)) })
+        sound.then_some(PreviewAsk { key, from: PreviewFrom::Command(Command::PreviewSync(request)) })
     }
 
     /// What to say below one of its own fields.
@@ -92,6 +92,7 @@ impl Form {
             (FieldKey::Except, _) => {
                 let lines: Vec<String> = text.split_whitespace().map(ToOwned::to_owned).collect();
                 let count = lines.len();
+                Compiled::new(&lines).map_err(|error| error.to_string())?;
                 Rules::first(lines).check().map_err(|error| error.to_string())?;
                 let s = if count == 1 { "" } else { "s" };
                 return Ok(format!("{count} rule{s} as in .gitignore: what matches is neither sent nor deleted there"));
