@@ -104,10 +104,10 @@ pub fn shares(scores: &[f64]) -> Vec<f64> {
     weights.into_iter().map(|weight| weight / sum).collect()
 }
 
-/// Whether a score is so far below the best that its path only helps out: below half of it. Scores can be
-/// negative, so half is taken of the distance: below `best − |best| / 2`.
-pub fn is_far_behind(score: f64, best: f64) -> bool {
-    score < best - best.abs() / 2.0
+/// Half of the best score: a path below it only helps out. Scores can be negative, so half is taken of the
+/// distance: `best − |best| / 2`.
+pub fn half_of(best: f64) -> f64 {
+    best - best.abs() / 2.0
 }
 
 #[cfg(test)]
@@ -126,8 +126,7 @@ mod tests {
         assert!((terms[1].score - (0.25 - 0.3)).abs() < 1e-12, "{terms:?}");
         assert_eq!((terms[1].throughput, terms[1].latency, terms[1].errors), (0.5, 1.0, 0.0));
         assert_eq!(first_guess(100.0), 1e7);
-        assert!(is_far_behind(0.1, 0.3) && !is_far_behind(0.2, 0.3));
-        assert!(is_far_behind(-0.4, -0.2) && !is_far_behind(-0.25, -0.2));
+        assert!((half_of(0.3) - 0.15).abs() < 1e-12 && (half_of(-0.2) + 0.3).abs() < 1e-12);
     }
 
     #[test]

@@ -68,7 +68,7 @@ pub(super) struct Changes(VecDeque<Change>);
 
 impl Changes {
     /// Notes one. What happens by the clock is nothing where nothing moved. The same again takes the place of
-    /// what was before, so that paths that change places with every segment push nothing else out.
+    /// what was before, so that it pushes nothing else out.
     pub fn note(&mut self, change: Change) {
         if change.why == Why::Anew && change.moved == 0 {
             return;

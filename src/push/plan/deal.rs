@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::path::Path;
 use super::{Change, PathId, Plan, REBALANCE, Standing, Why};
-use crate::push::score::{is_far_behind, score, shares};
+use crate::push::score::{score, shares};
 
 impl Plan {
     /// The paths in the order in which to ask for something that everything waits for: healthy ones first,
@@ -35,10 +35,14 @@ impl Plan {
         let figures: Vec<_> = usable.iter().map(|id| self.paths[*id].figures(self.config.segment, now)).collect();
         let terms = score(&figures, self.config.weights);
         let best = terms.iter().map(|t| t.score).fold(f64::NEG_INFINITY, f64::max);
+        // Beside a guess nobody's figure says much.
+        let is_measured = usable.iter().all(|id| self.paths[*id].line.rate().is_some());
         for (id, terms) in usable.iter().zip(terms) {
             let path = &mut self.paths[*id];
             path.terms = terms;
-            path.standing = if is_far_behind(terms.score, best) { Standing::Degraded } else { Standing::Healthy };
+            let was = path.standing == Standing::Degraded;
+            let is_behind = path.damp.is_behind(was, (terms.score, best), is_measured, now);
+            path.standing = if is_behind { Standing::Degraded } else { Standing::Healthy };
         }
         usable
     }

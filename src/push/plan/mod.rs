@@ -12,7 +12,7 @@
 //!
 //! - Each healthy path has a queue; its length follows the path's share ([`super::score`]). Every
 //!   [`REBALANCE`] the queues are pooled and dealt anew; after each segment a path that is far behind the
-//!   best hands its queue over, and a dead one at once.
+//!   best hands its queue over (`damp` keeps noise out of that), and a dead one at once.
 //! - A path whose queue is empty takes from the end of the longest other queue, in time: a degraded path
 //!   thus works on, without being relied upon.
 //! - Near the end a path takes no segment that the others would have through sooner without it.
@@ -21,6 +21,7 @@
 //! - An operator may disable paths and give them weights: see `steer`.
 
 mod change;
+mod damp;
 mod deal;
 mod death;
 mod hedge;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::super::retry;
 use super::super::runs::Runs;
 use super::super::score::{Figures, Terms, first_guess};
+use super::damp::Damp;
 use super::line::Line;
 
 /// Weight of the past in the failure rate: about the last twenty attempts count.
@@ -41,6 +42,7 @@ pub(super) struct Path {
     pub standing: Standing,
     pub queue: Runs,
     pub line: Line,
+    pub damp: Damp,
     /// Segments under way.
     pub active: u32,
     /// Connections that carry them side by side, each a part of the rate.
@@ -77,6 +79,7 @@ impl Path {
             standing: Standing::Dead { probe_at: now },
             queue: Runs::default(),
             line: Line::default(),
+            damp: Damp::default(),
             active: 0,
             spread: 1,
             latency_ms: UNKNOWN_MS,
@@ -107,6 +110,7 @@ impl Path {
         self.latency_ms = latency.as_secs_f64() * 1e3;
         if !self.answers() {
             self.standing = Standing::Healthy;
+            self.damp.forget();
             (self.failed_in_a_row, self.dead_probes, self.rests_until) = (0, 0, None);
         }
     }

@@ -148,6 +148,26 @@ fn a_collapse_and_a_death_cost_little() {
 }
 
 #[test]
+fn paths_that_are_nearly_equal_do_not_change_places() {
+    let mut sim = Sim::new(600, &[(10e6, 10), (10e6, 10)]);
+    let (start, mut changes, mut stood) = (sim.now, 0, Vec::new());
+    let took = sim.run(|sim| {
+        // Each is better for three seconds, longer than rates are taken over.
+        let better = (sim.now - start).as_secs() as usize / 3 % 2;
+        (sim.rates[better], sim.rates[1 - better]) = (11.5e6, 8.5e6);
+        let views = sim.plan.views(sim.now);
+        let stand: Vec<Standing> = views.iter().map(|view| view.standing).collect();
+        if views.iter().all(|view| view.done > 0) {
+            changes += u32::from(!stood.is_empty() && stand != stood);
+            stood = stand;
+        }
+    });
+    assert_eq!(changes, 0);
+    let ideal = (600 * MIB) as f64 / 20e6;
+    assert!(took <= ideal / 0.95, "{took} s, ideal {ideal}");
+}
+
+#[test]
 fn memory_counts_what_the_system_does_not_have_yet() {
     let now = Instant::now();
     let mut plan = Plan::new(config(2), Bitmap::empty(50), now);
