@@ -73,7 +73,7 @@ impl Upload {
         let (sender, outcome) = watch::channel(None);
         inner.stage = Stage::Assembling(outcome.clone());
         // Nobody writes: every segment is here, so bodies that still come are not wanted.
-        Self::revoke_all(&mut inner);
+        self.revoke_all(&mut inner);
         drop(inner);
         self.tell();
         tokio::spawn(self.clone().assembly(segments, sender));

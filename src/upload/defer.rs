@@ -66,7 +66,7 @@ impl Uploads {
             return Err(UploadError::Unknown);
         }
         self.home.state.describe_upload(&old.id, &new.record(), &description)?;
-        Upload::revoke_all(&mut inner);
+        old.revoke_all(&mut inner);
         inner.stage = Stage::Gone;
         drop(inner);
         let new = Arc::new(new);

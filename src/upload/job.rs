@@ -162,6 +162,8 @@ pub struct Upload {
     pub(super) slots: Arc<Semaphore>,
     /// The batch is full.
     pub(super) full: Arc<Notify>,
+    /// Something about its writers was decided: what several wrote, or whether it goes on at all.
+    pub(super) decided: Arc<Notify>,
     /// Where its stream stands, if it comes in one; none: not known yet.
     pub(super) tail: Arc<tokio::sync::Mutex<Option<Tail>>>,
     /// One at a time changes the record.
@@ -206,6 +208,7 @@ impl Upload {
             inner: Mutex::new(inner),
             slots: Arc::new(Semaphore::new(WRITERS)),
             full: Arc::default(),
+            decided: Arc::default(),
             tail: Arc::default(),
             recording: tokio::sync::Mutex::default(),
             syncing: AtomicU64::new(0),
@@ -372,10 +375,12 @@ impl Upload {
     }
 
     /// Stops every writer: once this returns, none writes any more.
-    pub(super) fn revoke_all(inner: &mut Inner) {
+    pub(super) fn revoke_all(&self, inner: &mut Inner) {
         for (_, writers) in inner.writers.drain() {
             writers.leases.iter().for_each(|lease| lease.revoke());
         }
+        // Whoever hears it looks once the lock is free.
+        self.decided.notify_waiters();
     }
 }
 

@@ -20,7 +20,8 @@
 //! - A segment counts once all its bytes came and match the digest that was announced before them,
 //!   and is recorded only after it was synced.
 //! - Two senders of one segment cannot spoil it: whoever is first takes the pen from the others, and
-//!   what lies there is read back before it counts.
+//!   what lies there is read back before it counts. The others hear what came of that.
+//! - What is over is refused at once, also to bodies that are under way.
 //! - Where the name will be is on record before the rename: after a crash on either side of it the
 //!   upload is found as what it is.
 //! - Nothing is written outside the root, and nothing through a link.
@@ -42,6 +43,7 @@ mod segment;
 mod sender;
 mod stage;
 mod uploads;
+mod wait;
 
 pub use admission::UploadLimits;
 pub use append::Appender;

@@ -64,6 +64,8 @@ enum Settled {
     Marked,
     /// Somebody else wrote too: what lies there has to be read back.
     Contested,
+    /// Somebody else is reading back what lies there.
+    Overtaken,
 }
 
 /// Takes the bytes of one segment.
@@ -174,6 +176,17 @@ impl SegmentWriter {
         Ok(written)
     }
 
+    /// Until the rest of the body is of no use: somebody else has completed the segment, or the upload is over.
+    pub fn decided(&self) -> impl Future<Output = ()> + use<> {
+        let (lease, segment, digest) = (self.lease.clone(), self.segment, self.digest);
+        self.upload.clone().until(move |inner| match inner.stage {
+            Stage::Gone | Stage::Cancelled => Some(()),
+            Stage::Open | Stage::Assembling(_) | Stage::Done(_) => {
+                (lease.is_revoked() && inner.ledger.offer(segment, &digest) == Offer::Held).then_some(())
+            }
+        })
+    }
+
     /// The body is over: if it was whole and right, the segment counts.
     ///
     /// # Errors
@@ -181,7 +194,7 @@ impl SegmentWriter {
     pub async fn finish(mut self: Box<Self>) -> Result<(), UploadError> {
         // Its own bytes do not matter any more: what it announced is here, or is not wanted.
         if self.lease.is_revoked() {
-            return self.mark();
+            return self.follow().await;
         }
         if self.at != self.end {
             return Err(UploadError::Bad(format!("the body ended {} bytes early", self.end - self.at)));
@@ -194,7 +207,11 @@ impl SegmentWriter {
         if Digest(self.hash.clone().finalize().into()) != self.digest {
             return Err(mismatch("the bytes do not match their Content-Digest"));
         }
-        if let Settled::Contested = self.settle()? {
+        let settled = self.settle()?;
+        if let Settled::Overtaken = settled {
+            return self.follow().await;
+        }
+        if let Settled::Contested = settled {
             let (files, digest) = (self.files.clone(), self.digest);
             let same = tokio::task::spawn_blocking(move || digest_of(&files, segment).map(|found| found == digest))
                 .await
@@ -215,6 +232,9 @@ impl SegmentWriter {
     fn settle(&mut self) -> Result<Settled, UploadError> {
         let files = self.upload.files();
         let mut inner = self.upload.lock();
+        if self.lease.is_revoked() && inner.writers.get(&self.segment).is_some_and(|writers| writers.settling) {
+            return Ok(Settled::Overtaken);
+        }
         if self.lease.is_revoked() || !self.lease.contested.load(Ordering::Relaxed) {
             return self.mark_in(&mut inner, &files).map(|()| Settled::Marked);
         }
@@ -228,6 +248,14 @@ impl SegmentWriter {
         writers.settling = true;
         self.settling = true;
         Ok(Settled::Contested)
+    }
+
+    /// Another one has the pen: what came of that is what this one hears, too.
+    async fn follow(&self) -> Result<(), UploadError> {
+        let segment = self.segment;
+        let is_settled = move |inner: &Inner| inner.writers.get(&segment).is_none_or(|writers| !writers.settling);
+        self.upload.clone().until(move |inner| is_settled(inner).then_some(())).await;
+        self.mark()
     }
 
     fn mark(&self) -> Result<(), UploadError> {
@@ -269,6 +297,10 @@ impl Drop for SegmentWriter {
                 inner.writers.remove(&self.segment);
             }
         }
+        drop(inner);
+        if self.settling {
+            self.upload.decided.notify_waiters();
+        }
     }
 }
 
@@ -283,4 +315,78 @@ fn digest_of(files: &ContentFiles, segment: u32) -> Result<Digest, FilesError> {
         at += part.len() as u64;
     }
     Ok(Digest(hash.finalize().into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::task::Poll;
+
+    use super::*;
+    use crate::store::State;
+    use crate::throttle::Throttle;
+    use crate::upload::{Description, UploadLimits, Uploads};
+
+    const BYTES: [u8; 1024] = [7; 1024];
+
+    /// An upload of one segment that these send at the same time, each up to its last byte.
+    async fn at_once<const N: usize>(dir: &std::path::Path) -> (Arc<Uploads>, [Box<SegmentWriter>; N]) {
+        let state = Arc::new(State::open(&dir.join("state.redb")).unwrap());
+        std::fs::create_dir(dir.join("root")).unwrap();
+        let down = Arc::new(Throttle::new(None));
+        let uploads = Arc::new(Uploads::load(&dir.join("root"), state, UploadLimits::default(), down).unwrap());
+        let json = r#"{"version":1,"path":"f","size":1024,"segment_length":1024}"#;
+        let upload = uploads.open("u", Description::from_reader(json.as_bytes()).unwrap()).await.unwrap().upload;
+        let digest = Digest(Sha256::digest(BYTES).into());
+        let begin = |_| match upload.begin(0, &(0..1024), digest, &"host".into()).unwrap() {
+            Begun::Write(writer) => writer,
+            Begun::Held => panic!(),
+        };
+        let mut writers: [Box<SegmentWriter>; N] = std::array::from_fn(begin);
+        writers.iter_mut().for_each(|writer| assert!(writer.feed(&BYTES).unwrap()));
+        (uploads, writers)
+    }
+
+    async fn is_pending(future: &mut std::pin::Pin<Box<impl Future>>) -> bool {
+        poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_pending())).await
+    }
+
+    #[tokio::test]
+    async fn who_is_overtaken_waits_for_what_the_other_finds() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_uploads, [mut first, second, third]) = at_once(dir.path()).await;
+        assert!(matches!(first.settle(), Ok(Settled::Contested)), "it reads back what lies there");
+        let mut decided = Box::pin(third.decided());
+        assert!(is_pending(&mut decided).await);
+        let mut told = Box::pin(second.finish());
+        assert!(is_pending(&mut told).await, "nobody knows yet");
+        first.mark().unwrap();
+        drop(first);
+        told.await.unwrap();
+        decided.await;
+        third.finish().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_turns_out_wrong_is_to_be_sent_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_uploads, [mut first, second]) = at_once(dir.path()).await;
+        assert!(matches!(first.settle(), Ok(Settled::Contested)));
+        let mut told = Box::pin(second.finish());
+        assert!(is_pending(&mut told).await);
+        // As after a read that found other bytes, or a connection that went away.
+        drop(first);
+        assert!(matches!(told.await, Err(UploadError::Busy(_))));
+    }
+
+    #[tokio::test]
+    async fn a_cancelled_one_is_decided_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let (uploads, [writer]) = at_once(dir.path()).await;
+        let mut decided = Box::pin(writer.decided());
+        assert!(is_pending(&mut decided).await);
+        uploads.cancel("u").await.unwrap();
+        decided.await;
+        assert!(matches!(writer.finish().await, Err(UploadError::Cancelled)));
+    }
 }

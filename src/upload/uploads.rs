@@ -293,7 +293,7 @@ impl Uploads {
                 drop(inner);
                 return Err(upload.conflict(refusal));
             }
-            Upload::revoke_all(&mut inner);
+            upload.revoke_all(&mut inner);
             inner.stage = Stage::Cancelled;
             inner.trouble = None;
             inner.expires_ms = unix_ms().saturating_add(assembly::REMEMBERED_MS);
@@ -336,7 +336,7 @@ impl Uploads {
                 }
                 Stage::Open | Stage::Done(_) | Stage::Cancelled => {}
             }
-            Upload::revoke_all(&mut inner);
+            upload.revoke_all(&mut inner);
             matches!(std::mem::replace(&mut inner.stage, Stage::Gone), Stage::Open)
         };
         let _one = upload.recording.lock().await;

@@ -3,6 +3,7 @@
 use std::fs;
 
 use serde_json::json;
+use skep_engine::control::{Command, Focus, Snapshot};
 use tokio::sync::mpsc;
 
 use super::common::{TestNode, noise};
@@ -65,12 +66,11 @@ async fn a_stalled_sender_is_overtaken_and_both_are_told_that_it_is_here() {
     let digest = sha256(&sender.bytes);
     let (stalled, stalled_answer) = slow(&sender, 0, digest);
     stalled.send(Ok(sender.bytes[..1000].to_vec())).await.unwrap();
-    // Who comes while the other's bytes are read back is told to come again.
     patiently(written(&node.root().join(".skep-upload-tail.part"), &sender.bytes[..1000])).await;
     assert_eq!(sender.put(0).await.0, 200);
-    stalled.send(Ok(sender.bytes[1000..].to_vec())).await.unwrap();
-    drop(stalled);
+    // It hears so at once, whether it sends the rest or not.
     assert_eq!(patiently(stalled_answer).await.unwrap(), 200);
+    drop(stalled);
     assert_eq!(sender.assemble().await.0, 201);
     assert!(fs::read(node.root().join("f")).unwrap() == sender.bytes);
 }
@@ -98,4 +98,25 @@ async fn many_segments_come_at_once_and_an_upload_that_is_removed_meanwhile_is_g
     drop(body);
     assert_eq!(patiently(body_answer).await.unwrap(), 404);
     assert_eq!(names(&node.root()), ["f"], "nothing is written into what is gone");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bodies_under_way_hear_at_once_that_their_upload_is_over() {
+    let node = TestNode::start().await;
+    for (id, over) in [("cancelled", 403), ("removed", 404)] {
+        let sender = Sender::file(&node, id, id, noise(2 * SEGMENT as usize, 5));
+        sender.open().await;
+        let (body, answer) = slow(&sender, 1, sha256(sender.segment(1)));
+        body.send(Ok(sender.segment(1)[..1000].to_vec())).await.unwrap();
+        let row = |s: &Snapshot| s.transfers.iter().find(|row| row.name == id && row.bytes_down > 0).cloned();
+        let shown = node.snapshot(Focus::default(), |s| row(s).is_some()).await;
+        if over == 403 {
+            node.control.command(Command::Cancel { ids: vec![row(&shown).unwrap().id] }).await.unwrap();
+        } else {
+            assert_eq!(sender.delete().await, 204);
+        }
+        // Nothing more was sent, and the body is not over yet.
+        assert_eq!(patiently(answer).await.unwrap(), over);
+        drop(body);
+    }
 }

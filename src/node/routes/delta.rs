@@ -146,9 +146,8 @@ pub async fn apply(
         from: sender(&head),
     };
     let result = applied(&shared, request, packed(&head.headers)?, &mut body).await;
-    // As for segments: the answer reaches a client that is still sending only if what it sends is read.
     if result.is_err() && !head.headers.contains_key(header::EXPECT) {
-        body.discard().await;
+        body.leave(());
     }
     Ok((StatusCode::CREATED, Json(result?)).into_response())
 }

@@ -235,12 +235,11 @@ async fn receive(
     head: &Parts,
     (body, offset): (Body, u64),
 ) -> Result<u64, Problem> {
-    let _slot = shared.slot(&shared.bodies)?;
+    let slot = shared.slot(&shared.bodies)?;
     let mut body = Incoming::new(body, shared, uploads.clone());
     let result = append(upload, head, offset, &mut body).await;
     if result.is_err() && !head.headers.contains_key(header::EXPECT) {
-        // So that the answer reaches a client that is still sending.
-        body.discard().await;
+        body.leave(slot);
     }
     let offset = result?;
     if offset == upload.size() && !upload.is_part() {
@@ -265,7 +264,15 @@ async fn append(upload: &Arc<Upload>, head: &Parts, offset: u64, body: &mut Inco
     if length > upload.size() - offset {
         return Err(Problem::too_large("these are more bytes than Upload-Length says"));
     }
-    while let Some(chunk) = body.next().await? {
+    let ended = upload.clone().ended();
+    tokio::pin!(ended);
+    loop {
+        let chunk = tokio::select! {
+            biased;
+            chunk = body.next() => chunk?,
+            error = &mut ended => return Err(problem(error)),
+        };
+        let Some(chunk) = chunk else { break };
         if let Some(checksum) = &mut checksum {
             checksum.update(&chunk);
         }

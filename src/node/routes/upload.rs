@@ -10,7 +10,7 @@ use axum::extract::{Path, Query, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use http_body::Frame;
+use http_body::{Body as _, Frame};
 use http_body_util::BodyExt as _;
 use serde::{Deserialize, Serialize};
 
@@ -95,15 +95,14 @@ pub async fn segment(
     request: Request,
 ) -> Result<Response, Problem> {
     let uploads = shared.uploads()?.clone();
-    let _slot = shared.slot(&shared.bodies)?;
+    let slot = shared.slot(&shared.bodies)?;
     let (head, body) = request.into_parts();
     let mut body = Incoming::new(body, &shared, uploads.clone());
     let result = receive(&uploads, &id, &segment, &head, &mut body).await;
-    // The answer reaches a client that is still sending only if what it sends is read. Who waits for
-    // our leave to send is not sending.
+    // Who waits for our leave to send is not sending.
     let waits = head.headers.contains_key(header::EXPECT);
     if !(waits && result.is_err()) {
-        body.discard().await;
+        body.leave(slot);
     }
     let taken = result?;
     Ok(Json(taken).into_response())
@@ -144,7 +143,15 @@ pub(super) fn sender(head: &Parts) -> Arc<str> {
 }
 
 async fn write(mut writer: Box<SegmentWriter>, body: &mut Incoming) -> Result<(), Problem> {
-    while let Some(chunk) = body.next().await? {
+    let decided = writer.decided();
+    tokio::pin!(decided);
+    loop {
+        let chunk = tokio::select! {
+            biased;
+            chunk = body.next() => chunk?,
+            () = &mut decided => break,
+        };
+        let Some(chunk) = chunk else { break };
         if !writer.feed(&chunk).map_err(problem)? {
             break;
         }
@@ -183,8 +190,18 @@ impl Incoming {
         self.trailers.as_ref()
     }
 
-    /// Reads on to the end, so far as a segment can be long.
-    pub(super) async fn discard(&mut self) {
+    /// Has the rest read by a task of its own, so far as a segment can be long: the answer, which need not wait
+    /// for that, reaches a client that is still sending only if what it sends is read. `held` is let go then.
+    pub(super) fn leave(mut self, held: impl Send + 'static) {
+        if !self.body.is_end_stream() {
+            tokio::spawn(async move {
+                self.discard().await;
+                drop(held);
+            });
+        }
+    }
+
+    async fn discard(&mut self) {
         let mut left = MAX_PIECE_LENGTH;
         while let Ok(Some(chunk)) = self.next().await {
             left = left.saturating_sub(chunk.len() as u64);
