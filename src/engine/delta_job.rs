@@ -142,7 +142,9 @@ pub(super) async fn run(job: &Job) -> Result<Outcome, JobError> {
     let choices = job.shared.choices.borrow().clone();
     let off = |n: usize| choices.get(&paths[n].to_string()).is_some_and(|choice| !choice.enabled);
     let best = (0..paths.len()).min_by_key(|n| (off(*n), latencies[*n].unwrap_or(Duration::MAX))).unwrap_or(0);
-    let Some(wire) = wires(job, &paths)?.into_iter().nth(best) else { return Ok(Outcome::Full("no path".into())) };
+    let Some(wire) = wires(job, &paths, &destination.target)?.into_iter().nth(best) else {
+        return Ok(Outcome::Full("no path".into()));
+    };
     let (cost, size) = (Arc::new(Cost::default()), source.version.size);
     let shown = Shown::new(job.shared.clone(), cost.clone(), size, &paths[best], latencies[best]);
     let delta = Delta {
@@ -197,13 +199,13 @@ impl Delta<'_> {
                 WireError::Malformed(what) => return Ok(Outcome::Full(format!("its signature is no good: {what}"))),
                 WireError::Busy(asked) => *asked,
                 WireError::Broken(_) => None,
-                _ => return Err(PushError::from(error).into()),
+                _ => return Err(self.wire.failed(error).into()),
             };
             failures += 1;
             let Some(pause) = self.job.services.pace.wait(failures, asked, fastrand::f64()) else {
-                return Err(PushError::from(error).into());
+                return Err(self.wire.failed(error).into());
             };
-            let reason = format!("{error}: tried again in {} s", pause.as_secs().max(1));
+            let reason = format!("{}: {error}: tried again in {} s", self.wire.at(), pause.as_secs().max(1));
             self.job.shared.update(|row| {
                 PhaseRow::rest(&mut row.phases);
                 row.reason = printable(&reason);

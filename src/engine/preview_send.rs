@@ -1,18 +1,17 @@
 //! What a push would do: counts the source, probes every way, and asks the receiver whether it would take it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 
 use super::commands::Core;
 use super::preview::count;
-use super::send_job::{description_of, destination, wires_of};
+use super::send_job::{description_of, destination};
 use crate::content::name::{escape, printable};
 use crate::control::{CommandError, CommandErrorKind, PathPreview, Preview, SendRequest, TransferRow, TransferState};
 use crate::push::paths::PathSpec;
-use crate::push::segment_for;
 use crate::push::wire::{Checked, Wire, WireError};
+use crate::push::{PushError, segment_for};
 use crate::store::{JobRecord, PushRecord, SendRecord};
 
 /// How long the ways and the receiver may take: somebody waits at a form.
@@ -38,8 +37,8 @@ impl Core {
         };
         let found = destination(&request, &name).map_err(|e| error(CommandErrorKind::Invalid, e))?;
         let headers = self.services.swarm.client.node_headers();
-        let wires: Vec<Result<Arc<Wire>, WireError>> =
-            found.paths.iter().map(|path| wires_of(path, headers.clone())).collect();
+        let wires: Vec<Result<Wire, PushError>> =
+            found.paths.iter().map(|path| Wire::new(path, &found.target, headers.clone())).collect();
         let probes = join_all(wires.iter().map(|wire| probe(wire.as_ref())));
         let latencies = tokio::time::timeout(PATIENCE, probes).await.unwrap_or_else(|_| {
             let silent = || Err(format!("no answer within {} s", PATIENCE.as_secs()));
@@ -81,7 +80,9 @@ impl Core {
             Some(Ok(Checked { free })) => preview.disk_free = Some(free),
             // The same push, begun before: it has the name.
             Some(Err(_)) if preview.existing.is_some() => {}
-            Some(Err(WireError::Status { detail, .. } | WireError::Refused(detail))) => preview.refusal = detail,
+            Some(Err(WireError::Status { detail, .. } | WireError::Refused(detail) | WireError::Malformed(detail))) => {
+                preview.refusal = detail
+            }
             // An older node cannot be asked; that it cannot be reached is told by the paths.
             Some(Err(_)) | None => {}
         }
@@ -90,7 +91,7 @@ impl Core {
     }
 }
 
-async fn probe(wire: Result<&Arc<Wire>, &WireError>) -> Result<Duration, String> {
+async fn probe(wire: Result<&Wire, &PushError>) -> Result<Duration, String> {
     match wire {
         Ok(wire) => wire.probe(None).await.map_err(|e| e.to_string()),
         Err(error) => Err(error.to_string()),

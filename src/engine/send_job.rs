@@ -7,7 +7,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
-use reqwest::header::HeaderMap;
 use serde::Serialize;
 
 use super::fetch_job::blocking;
@@ -43,15 +42,10 @@ pub(super) fn destination(request: &SendRequest, name: &str) -> Result<Destinati
     resolve(&request.dest, &request.paths, &request.via, name)
 }
 
-/// A way to the receiver; `headers` go along with every request.
-pub(super) fn wires_of(path: &PathSpec, headers: HeaderMap) -> Result<Arc<Wire>, WireError> {
-    Wire::new(path, headers).map(Arc::new)
-}
-
-pub(super) fn wires(job: &Job, paths: &[PathSpec]) -> Result<Vec<Arc<Wire>>, JobError> {
+/// The ways to `target` at the receiver.
+pub(super) fn wires(job: &Job, paths: &[PathSpec], target: &str) -> Result<Vec<Arc<Wire>>, JobError> {
     let headers = job.services.swarm.client.node_headers();
-    let wire = |path| wires_of(path, headers.clone()).map_err(|e| PushError::from(e).into());
-    paths.iter().map(wire).collect()
+    paths.iter().map(|path| Ok(Arc::new(Wire::new(path, target, headers.clone())?))).collect()
 }
 
 /// Asks every path whether it answers; their round trips, in order. Records how many do, which decides
@@ -59,8 +53,8 @@ pub(super) fn wires(job: &Job, paths: &[PathSpec]) -> Result<Vec<Arc<Wire>>, Job
 pub(super) async fn probe(job: &Job) -> Result<Ways, JobError> {
     let record = job.shared.record();
     let send = request_of(&record)?;
-    let paths = destination(&send.request, &record.name).map_err(JobError::Other)?.paths;
-    let wires = wires(job, &paths)?;
+    let Destination { paths, target } = destination(&send.request, &record.name).map_err(JobError::Other)?;
+    let wires = wires(job, &paths, &target)?;
     job.shared.update(|row| {
         row.state = TransferState::Starting;
         row.reason = "asking which paths answer".into();
@@ -100,7 +94,7 @@ pub(super) async fn run(job: Job, all_paths: bool) -> Result<JobEnd, JobError> {
     let push = Arc::new(recorded(&job, &send, (&mut found, began_ns), &destination).await?);
     let (mut paths, mut ways) = (destination.paths, job.ways.as_ref().clone());
     if ways.wires.len() != paths.len() {
-        let wires = wires(&job, &paths)?;
+        let wires = wires(&job, &paths, &push.target)?;
         ways = Ways { latencies: vec![None; wires.len()], wires, late: Vec::new() };
     }
     if !all_paths {
@@ -170,7 +164,7 @@ pub(super) async fn run(job: Job, all_paths: bool) -> Result<JobEnd, JobError> {
         };
         match end.await {
             // Expired, or dropped by somebody: its description is still here.
-            Err(JobError::Push(PushError::Wire(WireError::Unknown))) => {}
+            Err(JobError::Push(PushError::Wire { error: WireError::Unknown, .. })) => {}
             Ok(JobEnd::Complete) => {
                 shown.took();
                 finish(&job, &push).await?;
@@ -393,37 +387,40 @@ async fn open(
             job.shared.update(|row| row.reason = "opening the upload at the receiver".into());
         }
         let (mut last, mut elsewhere) = (None, None);
-        for n in &usable {
+        for wire in usable.iter().map(|n| &ways.wires[*n]) {
             let answer = tokio::select! {
                 () = job.stop.cancelled() => return Ok(None),
-                answer = ways.wires[*n].open(&push.upload, body.clone()) => answer,
+                answer = wire.open(&push.upload, body.clone()) => answer,
             };
             match answer {
                 Ok(opened) => return Ok(Some(opened)),
-                Err(error @ (WireError::Broken(_) | WireError::Busy(_))) => last = Some(error),
+                Err(error @ (WireError::Broken(_) | WireError::Busy(_))) => last = Some((wire, error)),
                 // Other paths may lead to the receiver all the same.
                 Err(WireError::Unknown) => {
                     let words = "what answers there takes no uploads: is it a skep node?";
-                    elsewhere = Some(JobError::Other(words.into()));
+                    elsewhere = Some(JobError::Other(format!("{}: {words}", wire.at())));
                 }
-                Err(error @ WireError::Status { status: 405 | 500.., .. }) => {
-                    elsewhere = Some(PushError::from(error).into());
+                Err(
+                    error @ (WireError::Status { status: 300..400 | 404 | 405 | 500.., .. } | WireError::Malformed(_)),
+                ) => {
+                    elsewhere = Some(wire.failed(error).into());
                 }
-                Err(error) => return Err(PushError::from(error).into()),
+                Err(error) => return Err(wire.failed(error).into()),
             }
         }
-        let last = match (last, elsewhere) {
+        let (wire, last) = match (last, elsewhere) {
             (Some(last), _) => last,
             (None, Some(elsewhere)) => return Err(elsewhere),
-            (None, None) => WireError::Broken("no path".into()),
+            (None, None) => return Err(JobError::Other("no path".into())),
         };
         rounds += 1;
         let asked = if let WireError::Busy(asked) = &last { *asked } else { None };
         let pause = match job.services.pace.wait(rounds, asked, fastrand::f64()) {
             Some(pause) => pause,
             None if waits => job.services.pace.probe_pause(rounds, fastrand::f64()),
-            None => return Err(PushError::from(last).into()),
+            None => return Err(wire.failed(last).into()),
         };
+        let last = wire.failed(last);
         let reason = printable(&format!("no path answers ({last}): tried again in {} s", pause.as_secs().max(1)));
         job.shared.update(|row| row.reason = reason);
         tokio::select! {
@@ -450,9 +447,9 @@ pub(super) async fn abandon(job: &Job) -> Result<(), JobError> {
     let (state, id) = (job.services.state.clone(), record.id);
     let push = blocking(move || Ok(state.push(id)?)).await?;
     if let Some(push) = push.filter(|push| !push.upload.is_empty()) {
-        let paths = destination(&send.request, &record.name).map_err(JobError::Other)?.paths;
+        let Destination { paths, target } = destination(&send.request, &record.name).map_err(JobError::Other)?;
         let goodbye = async {
-            for wire in wires(job, &paths)? {
+            for wire in wires(job, &paths, &target)? {
                 match wire.abort(&push.upload).await {
                     Ok(()) => return Ok(()),
                     Err(error) => {

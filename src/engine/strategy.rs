@@ -74,7 +74,7 @@ impl JobError {
 
     /// The other side wants a token that it was not given, or forbids what was asked for.
     pub(crate) fn is_refusal(&self) -> bool {
-        matches!(self, Self::Push(PushError::Wire(WireError::Refused(_))))
+        matches!(self, Self::Push(PushError::Wire { error: WireError::Refused(_), .. }))
     }
 }
 

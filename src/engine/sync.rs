@@ -82,8 +82,8 @@ impl Core {
         let (request, _, destination) = checked(request).await?;
         let failed = |error: JobError| {
             let kind = match &error {
-                JobError::Push(PushError::Wire(WireError::Refused(_))) => CommandErrorKind::Refused,
-                JobError::Push(PushError::Wire(_)) => CommandErrorKind::Unavailable,
+                JobError::Push(PushError::Wire { error: WireError::Refused(_), .. }) => CommandErrorKind::Refused,
+                JobError::Push(PushError::Wire { .. }) => CommandErrorKind::Unavailable,
                 _ => CommandErrorKind::Conflict,
             };
             refused(kind, printable(&error.to_string()))

@@ -77,7 +77,7 @@ impl Strategy for SyncStrategy {
 impl From<ClientError> for JobError {
     fn from(error: ClientError) -> Self {
         match error {
-            ClientError::Wire(error) => PushError::from(error).into(),
+            ClientError::Wire { at, error } => PushError::Wire { at, error }.into(),
             error => Self::Other(error.to_string()),
         }
     }
@@ -105,9 +105,8 @@ pub(super) struct Receiver {
 impl Receiver {
     /// Asks all paths whether they answer.
     pub(super) async fn find(destination: &Destination, headers: &HeaderMap, pace: Pace) -> Result<Self, JobError> {
-        let wire = |path| Wire::new(path, headers.clone()).map(Arc::new);
-        let wires: Vec<Arc<Wire>> =
-            destination.paths.iter().map(wire).collect::<Result<_, _>>().map_err(PushError::from)?;
+        let wire = |path| Wire::new(path, &destination.target, headers.clone()).map(Arc::new);
+        let wires: Vec<Arc<Wire>> = destination.paths.iter().map(wire).collect::<Result<_, _>>()?;
         let mut failures = 0;
         loop {
             let (ways, failed) = Ways::probe(wires.clone()).await;
@@ -119,11 +118,11 @@ impl Receiver {
                 return Ok(Self { ways, nearest, names, client });
             }
             failures += 1;
-            let error = failed.into_iter().next().map_or(WireError::Unknown, |(_, error)| error);
+            let (path, error) = failed.into_iter().next().unwrap_or((0, WireError::Unknown));
             let worth_it = matches!(error, WireError::Broken(_) | WireError::Busy(_));
             match pace.wait(failures, None, fastrand::f64()).filter(|_| worth_it) {
                 Some(pause) => tokio::time::sleep(pause).await,
-                None => return Err(PushError::from(error).into()),
+                None => return Err(wires[path].failed(error).into()),
             }
         }
     }
@@ -337,7 +336,7 @@ async fn send(
             Ok::<bool, PushError>(drive.assemble().await?.is_some())
         };
         match end.await {
-            Err(PushError::Wire(WireError::Unknown)) => {}
+            Err(PushError::Wire { error: WireError::Unknown, .. }) => {}
             Err(error) => return Err(error.into()),
             Ok(false) => return Ok(None),
             Ok(true) => {
@@ -407,12 +406,12 @@ async fn open(receiver: &Receiver, push: &PushRecord) -> Result<Opened, JobError
             Ok(opened) => return Ok(opened),
             Err(WireError::Busy(asked)) => (WireError::Busy(asked), asked),
             Err(error @ WireError::Broken(_)) => (error, None),
-            Err(error) => return Err(PushError::from(error).into()),
+            Err(error) => return Err(receiver.client.wire.failed(error).into()),
         };
         failures += 1;
         match retry::wait(failures, asked, fastrand::f64()) {
             Some(pause) => tokio::time::sleep(pause).await,
-            None => return Err(PushError::from(error).into()),
+            None => return Err(receiver.client.wire.failed(error).into()),
         }
     }
 }

@@ -12,7 +12,8 @@ use reqwest::{Body, RequestBuilder, Response, Url};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use super::wire::{Wire, WireError, checked, parse, read_capped};
+use super::answer::{checked, parse, read_capped};
+use super::wire::{Wire, WireError};
 use crate::throttle::{self, Throttle};
 use crate::upload::PatchedFile;
 
@@ -20,6 +21,8 @@ use crate::upload::PatchedFile;
 const SILENCE: Duration = Duration::from_secs(60);
 /// Behind the last instruction the receiver has its disk to sync, no more.
 const ANSWER: Duration = Duration::from_secs(600);
+/// What people hear of it.
+const SILENT: &str = "no answer in time";
 /// A request line, a status line, and what the HTTP library adds.
 const LINES: u64 = 120;
 
@@ -124,7 +127,11 @@ impl Wire {
         let (sent, url) = (request.headers().clone(), request.url().clone());
         cost.sent.fetch_add(body, Ordering::Relaxed);
         let response = tokio::time::timeout(SILENCE, self.client().execute(request)).await;
-        let response = response.map_err(|_| WireError::Broken("timed out".into()))??;
+        let response = match response {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return Err(self.broke(&error).await),
+            Err(_) => return Err(WireError::Broken(SILENT.into())),
+        };
         cost.head(&sent, &url, response.headers());
         checked(response).await
     }
@@ -172,9 +179,10 @@ impl Wire {
         let mut before = cost.sent.load(Ordering::Relaxed);
         let response = loop {
             match tokio::time::timeout(ANSWER, &mut answer).await {
-                Ok(response) => break response?,
+                Ok(Ok(response)) => break response,
+                Ok(Err(error)) => return Err(self.broke(&error).await),
                 Err(_) if cost.sent.load(Ordering::Relaxed) != before => before = cost.sent.load(Ordering::Relaxed),
-                Err(_) => return Err(WireError::Broken("timed out".into())),
+                Err(_) => return Err(WireError::Broken(SILENT.into())),
             }
         };
         cost.head(&sent, &url, response.headers());
@@ -208,7 +216,7 @@ impl Read for Blocking {
                     next = tokio::time::timeout(SILENCE, self.response.chunk()) => match next {
                         Ok(Ok(chunk)) => Ok(chunk.unwrap_or_default()),
                         Ok(Err(error)) => Err(broken(WireError::from(error))),
-                        Err(_) => Err(broken(WireError::Broken("timed out".into()))),
+                        Err(_) => Err(broken(WireError::Broken(SILENT.into()))),
                     },
                 }
             };

@@ -328,14 +328,16 @@ impl Drive {
             // Damaged on the way, or an error in between that may pass.
             WireError::Status { status: 422 | 408 | 500.., .. } => Failure::Answered,
             // Only this path leads elsewhere, or something on it meddles. On the only path: the upload is gone, or the receiver does not understand us.
-            WireError::Unknown | WireError::Status { status: 400, .. } if self.wires.len() > 1 => Failure::Answered,
-            _ => return Err(PushError::Wire(error)),
+            WireError::Unknown | WireError::Status { status: 400 | 404 | 405, .. } if self.wires.len() > 1 => {
+                Failure::Answered
+            }
+            _ => return Err(self.wires[path].failed(error)),
         };
         tracing::debug!(segment, path, %error, "segment not through");
         self.notes[path] = error.to_string();
         match self.plan.on_failure(path, segment, failure, self.rng.f64(), now) {
             Verdict::Again | Verdict::Covered => Ok(()),
-            Verdict::GiveUp => Err(PushError::GaveUp { segment, error }),
+            Verdict::GiveUp => Err(PushError::GaveUp { at: self.wires[path].at().to_owned(), segment, error }),
         }
     }
 
@@ -450,7 +452,13 @@ impl Drive {
         digests: &[Digest],
     ) -> Result<Option<Result<Assembled, Vec<std::ops::Range<u32>>>>, PushError> {
         let order = self.plan.by_nearness(Instant::now());
-        let asks = |n: usize| self.wires[order[n % order.len()]].assemble(&self.common.upload, digests);
+        let asks = |n: usize| {
+            let (wire, upload) = (self.wires[order[n % order.len()]].clone(), &self.common.upload);
+            async move {
+                let answer = wire.assemble(upload, digests).await;
+                (wire, answer)
+            }
+        };
         let mut asking = FuturesUnordered::new();
         let (mut asked_so_far, mut failures) = (0, 0u32);
         loop {
@@ -467,12 +475,13 @@ impl Drive {
                 }
                 Some(answer) = asking.next() => answer,
             };
+            let (wire, answer) = answer;
             let error = match answer {
                 Ok(assembled) => return Ok(Some(Ok(assembled))),
                 Err(WireError::Missing(missing)) => return Ok(Some(Err(missing))),
                 Err(error @ (WireError::Broken(_) | WireError::Busy(_))) => error,
                 Err(WireError::Unknown) if order.len() > 1 => WireError::Unknown,
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(wire.failed(error)),
             };
             failures += 1;
             if !asking.is_empty() {
@@ -480,7 +489,9 @@ impl Drive {
             }
             let asked = if let WireError::Busy(asked) = &error { *asked } else { None };
             let round = failures.div_ceil(order.len() as u32);
-            let Some(wait) = self.pace.wait(round, asked, self.rng.f64()) else { return Err(error.into()) };
+            let Some(wait) = self.pace.wait(round, asked, self.rng.f64()) else {
+                return Err(wire.failed(error));
+            };
             tokio::select! {
                 () = self.stop.cancelled() => return Ok(None),
                 () = tokio::time::sleep(wait) => {}

@@ -10,7 +10,8 @@
 //! ```
 //!
 //! Deciders: [`plan`] with [`score`], [`runs`] and [`retry`], and [`paths`] (what a destination means).
-//! Drivers: `ways` probes the paths; `drive` owns a plan; `send` moves one segment; `wire` makes the requests.
+//! Drivers: `ways` probes the paths; `drive` owns a plan; `send` moves one segment; `wire` makes the requests,
+//! `answer` and `broken` say what came of them.
 //!
 //! Invariants:
 //! - A segment is sent with the digest of what was read; bytes of a source that changed are never mixed
@@ -19,9 +20,12 @@
 //!   receiver compares both when it assembles.
 //! - Memory: [`IN_FLIGHT_BYTES`] of segments, however large the source.
 
+mod answer;
+mod broken;
 mod buffers;
 pub(crate) mod delta;
 pub(crate) mod drive;
+pub(crate) mod interfaces;
 mod lanes;
 pub mod paths;
 pub mod plan;
@@ -88,11 +92,18 @@ pub(crate) enum PushError {
     #[error(transparent)]
     Source(#[from] ReadError),
     /// The receiver's or the network's answer.
-    #[error(transparent)]
-    Wire(#[from] WireError),
+    #[error("{at}: {error}")]
+    Wire {
+        /// Whose, for people.
+        at: String,
+        /// What.
+        error: WireError,
+    },
     /// A segment did not get through.
-    #[error("segment {segment} did not get through in {} tries: {error}", retry::RETRIES + 1)]
+    #[error("{at}: segment {segment} did not get through in {} tries: {error}", retry::RETRIES + 1)]
     GaveUp {
+        /// Where to, for people.
+        at: String,
         /// Which.
         segment: u32,
         /// Why the last time.

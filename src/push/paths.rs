@@ -27,6 +27,16 @@ impl PathSpec {
             None => (self.endpoint.clone(), false),
         }
     }
+
+    /// Where it leads, for messages: the URL of `target`, a name at the receiver in the manifest's spelling,
+    /// and what it leaves by.
+    pub fn at(&self, target: &str) -> String {
+        let url = format!("{}/{}", self.endpoint, name::printable(target));
+        match &self.via {
+            Some(via) => format!("{url} via {via}"),
+            None => url,
+        }
+    }
 }
 
 impl std::fmt::Display for PathSpec {
@@ -186,6 +196,7 @@ mod tests {
         assert_eq!((shown, found.target.as_str()), (vec!["http2://h:1".to_owned(), "h:1".into()], "in/a"));
         assert_eq!(found.paths[0].base(), ("http://h:1".into(), true));
         assert_eq!(found.paths[1].base(), ("http://h:1".into(), false));
+        assert_eq!(found.paths[0].at(&found.target), "http2://h:1/in/a");
         assert_eq!(resolve("http2://h/b%20c", &[], &[], "a").unwrap().target, "b c");
         for bad in ["http2:h:1", "http2://", "http2://u@h:1/", "http2s://h:1/"] {
             assert!(resolve(bad, &[], &[], "a").is_err(), "{bad}");

@@ -109,7 +109,7 @@ mod tests {
                 });
             }
         });
-        (Arc::new(Wire::new(&spec, Default::default()).unwrap()), serving)
+        (Arc::new(Wire::new(&spec, "", Default::default()).unwrap()), serving)
     }
 
     #[tokio::test]

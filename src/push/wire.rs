@@ -7,15 +7,16 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use data_encoding::BASE64;
-use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER};
-use reqwest::{Body, Response, StatusCode, Url};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderName};
+use reqwest::{Body, RequestBuilder, Response, Url};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
+use super::answer::{checked, parsed, read_capped, read_up_to, stranger};
 use super::lanes::{Lanes, Taken};
 use super::paths::PathSpec;
+use super::{PushError, broken, interfaces};
 use crate::content::Digest;
-use crate::content::name::excerpt;
 use crate::swarm::{base_client, cause_of};
 
 /// Time for a probe's exchange: a path that takes longer counts as dead.
@@ -37,8 +38,6 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
 /// The receiver may have to read everything back before it answers.
 const ASSEMBLE_TIMEOUT: Duration = Duration::from_secs(6 * 3600);
-/// Largest answer: what is held of a million segments, in the worst case.
-const MAX_ANSWER: usize = 16 << 20;
 
 static CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
 
@@ -81,7 +80,7 @@ pub enum WireError {
 
 impl From<reqwest::Error> for WireError {
     fn from(error: reqwest::Error) -> Self {
-        Self::Broken(cause_of(&error))
+        Self::Broken(broken::words(&error))
     }
 }
 
@@ -125,19 +124,6 @@ impl Assembled {
     }
 }
 
-#[derive(Deserialize)]
-struct ProblemBody {
-    #[serde(default, rename = "type")]
-    kind: String,
-    #[serde(default)]
-    detail: String,
-    #[serde(default)]
-    missing: Vec<(u32, u32)>,
-    /// Segments whose bytes are not what their digests say.
-    #[serde(default)]
-    segments: Vec<u32>,
-}
-
 /// One path.
 #[derive(Debug)]
 pub struct Wire {
@@ -146,20 +132,62 @@ pub struct Wire {
     lanes: Option<Arc<Lanes>>,
     endpoint: String,
     headers: HeaderMap,
+    /// What its connections leave by.
+    via: Option<String>,
+    /// Where it leads, for people.
+    at: String,
 }
 
 impl Wire {
-    /// `headers` go along with every request.
+    /// `headers` go along with every request. `target`: the name at the receiver, for people.
     ///
     /// # Errors
     /// The client cannot be built.
-    pub fn new(spec: &PathSpec, headers: HeaderMap) -> Result<Self, WireError> {
+    pub(crate) fn new(spec: &PathSpec, target: &str, headers: HeaderMap) -> Result<Self, PushError> {
+        let at = spec.at(target);
+        Self::build(spec, headers, at.clone()).map_err(|error| PushError::Wire { at, error })
+    }
+
+    fn build(spec: &PathSpec, headers: HeaderMap, at: String) -> Result<Self, WireError> {
         let (endpoint, is_http2) = spec.base();
         let is_plain = !endpoint.starts_with("https:");
         let build = |is_http2| client(spec, is_plain, is_http2);
         let lanes = if is_plain && !is_http2 { Some(Lanes::new(|| build(true))?) } else { None };
         let client = build(is_http2)?;
-        Ok(Self { client, lanes, endpoint, headers })
+        Ok(Self { client, lanes, endpoint, headers, via: spec.via.clone(), at })
+    }
+
+    /// Where it leads, for people.
+    pub(crate) fn at(&self) -> &str {
+        &self.at
+    }
+
+    /// What went wrong on it.
+    pub(crate) fn failed(&self, error: WireError) -> PushError {
+        PushError::Wire { at: self.at.clone(), error }
+    }
+
+    /// Makes a request; what is no success is an error.
+    async fn ask(&self, request: RequestBuilder) -> Result<Response, WireError> {
+        checked(self.answer(request).await?).await
+    }
+
+    /// Makes a request, whatever the answer.
+    async fn answer(&self, request: RequestBuilder) -> Result<Response, WireError> {
+        match request.send().await {
+            Ok(response) => Ok(response),
+            Err(error) => Err(self.broke(&error).await),
+        }
+    }
+
+    /// No connection, or it broke; where that is because of what it leaves by, that is told.
+    pub(super) async fn broke(&self, error: &reqwest::Error) -> WireError {
+        if let (Some(via), Some(errno)) = (&self.via, broken::errno(error))
+            && let Some(words) = interfaces::trouble(via, errno).await
+        {
+            return WireError::Broken(words);
+        }
+        WireError::Broken(broken::words(error))
     }
 
     pub(super) fn client(&self) -> &reqwest::Client {
@@ -189,7 +217,11 @@ impl Wire {
         for sample in 0..=SAMPLES {
             let start = Instant::now();
             let request = self.client.head(url.clone()).headers(self.headers.clone()).timeout(PROBE_TIMEOUT);
-            checked(request.send().await?).await?;
+            let response = self.answer(request).await?;
+            if upload.is_none() && matches!(response.status().as_u16(), 404 | 405 | 410) {
+                return Err(stranger(&response));
+            }
+            checked(response).await?;
             if sample > 0 {
                 times.push(start.elapsed());
             } else if upload.is_none() && begun.elapsed() > PROBE_BUDGET {
@@ -215,7 +247,7 @@ impl Wire {
     pub async fn open(&self, upload: &str, description: Bytes) -> Result<Opened, WireError> {
         let request = self.client.post(self.url(&format!("/upload/{upload}"))?).headers(self.headers.clone());
         let request = request.header(CONTENT_TYPE, "application/json").timeout(OPEN_TIMEOUT).body(description);
-        parse(&read_capped(checked(request.send().await?).await?).await?)
+        parsed(self.ask(request).await?).await
     }
 
     /// Asks whether such an upload would be taken; nothing is begun.
@@ -225,7 +257,7 @@ impl Wire {
     pub async fn check(&self, description: Bytes) -> Result<Checked, WireError> {
         let request = self.client.post(self.url("/upload")?).headers(self.headers.clone());
         let request = request.header(CONTENT_TYPE, "application/json").timeout(OPEN_TIMEOUT).body(description);
-        parse(&read_capped(checked(request.send().await?).await?).await?)
+        parsed(self.ask(request).await?).await
     }
 
     /// The lane for another segment, if it is to go by one.
@@ -271,7 +303,7 @@ impl Wire {
             .header(&CONTENT_DIGEST, format!("sha-256=:{}:", BASE64.encode(&digest.0)))
             .body(body);
         // The answer is read to its end: only then can the connection be used again.
-        let answer = async { read_capped(checked(request.send().await?).await?).await }.await;
+        let answer = async { read_capped(self.ask(request).await?).await }.await;
         if let (Some(lane), Err(WireError::Broken(_))) = (lane, &answer) {
             lane.broke();
         }
@@ -286,7 +318,7 @@ impl Wire {
         let hex: Vec<String> = digests.iter().map(ToString::to_string).collect();
         let request = self.client.post(self.url(&format!("/assemble/{upload}"))?).headers(self.headers.clone());
         let request = request.json(&serde_json::json!({ "segments": hex })).timeout(ASSEMBLE_TIMEOUT);
-        parse(&read_capped(checked(request.send().await?).await?).await?)
+        parsed(self.ask(request).await?).await
     }
 
     /// Posts a JSON document to a route; the answer has `most` bytes at most.
@@ -296,7 +328,7 @@ impl Wire {
     pub async fn exchange(&self, route: &str, body: Bytes, time: Duration, most: usize) -> Result<Vec<u8>, WireError> {
         let request = self.client.post(self.url(route)?).headers(self.headers.clone());
         let request = request.header(CONTENT_TYPE, "application/json").timeout(time).body(body);
-        read_up_to(checked(request.send().await?).await?, most).await
+        read_up_to(self.ask(request).await?, most).await
     }
 
     /// Drops the upload; that it is unknown is fine.
@@ -305,7 +337,7 @@ impl Wire {
     /// No answer, or a refusal.
     pub async fn abort(&self, upload: &str) -> Result<(), WireError> {
         let request = self.client.delete(self.url(&format!("/upload/{upload}"))?).headers(self.headers.clone());
-        match checked(request.timeout(OPEN_TIMEOUT).send().await?).await {
+        match self.ask(request.timeout(OPEN_TIMEOUT)).await {
             Ok(_) | Err(WireError::Unknown) => Ok(()),
             Err(error) => Err(error),
         }
@@ -348,59 +380,4 @@ fn bound(client: reqwest::ClientBuilder, interface: &str) -> Result<reqwest::Cli
 #[cfg(not(target_os = "linux"))]
 fn bound(_: reqwest::ClientBuilder, interface: &str) -> Result<reqwest::ClientBuilder, WireError> {
     Err(WireError::Path(format!("{interface:?}: this system binds to addresses only")))
-}
-
-pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, WireError> {
-    serde_json::from_slice(body).map_err(|e| WireError::Malformed(format!("not a receiver's answer: {e}")))
-}
-
-pub(super) async fn checked(response: Response) -> Result<Response, WireError> {
-    let status = response.status();
-    if status.is_success() {
-        return Ok(response);
-    }
-    match status {
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-            let header = response.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()?.trim().parse().ok());
-            return Err(WireError::Busy(header.map(Duration::from_secs)));
-        }
-        StatusCode::UNAUTHORIZED => {
-            return Err(WireError::Refused(
-                "the receiver wants a token: give the one of that node with --token-file".into(),
-            ));
-        }
-        StatusCode::NOT_FOUND | StatusCode::GONE => return Err(WireError::Unknown),
-        _ => {}
-    }
-    let body = read_capped(response).await.unwrap_or_default();
-    let problem = serde_json::from_slice::<ProblemBody>(&body).ok();
-    let (kind, detail) = problem.as_ref().map_or(("", String::new()), |p| (p.kind.as_str(), excerpt(&p.detail)));
-    Err(match status {
-        StatusCode::FORBIDDEN => WireError::Refused(detail),
-        StatusCode::INSUFFICIENT_STORAGE => WireError::Full(detail),
-        StatusCode::CONFLICT if kind.ends_with(":incomplete") => {
-            WireError::Missing(problem.map(|p| p.missing.into_iter().map(|(a, b)| a..b).collect()).unwrap_or_default())
-        }
-        StatusCode::UNPROCESSABLE_ENTITY if problem.as_ref().is_some_and(|p| !p.segments.is_empty()) => {
-            WireError::Missing(
-                problem.map(|p| p.segments.into_iter().map(|s| s..s.saturating_add(1)).collect()).unwrap_or_default(),
-            )
-        }
-        status => WireError::Status { status: status.as_u16(), detail },
-    })
-}
-
-pub(super) async fn read_capped(response: Response) -> Result<Vec<u8>, WireError> {
-    read_up_to(response, MAX_ANSWER).await
-}
-
-async fn read_up_to(mut response: Response, most: usize) -> Result<Vec<u8>, WireError> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > most {
-            return Err(WireError::Malformed("an answer that is too long".into()));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
 }

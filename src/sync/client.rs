@@ -35,8 +35,13 @@ const LOOKS: u32 = 3;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientError {
     /// The receiver or the way to it.
-    #[error(transparent)]
-    Wire(#[from] WireError),
+    #[error("{at}: {error}")]
+    Wire {
+        /// Where it leads, for people.
+        at: String,
+        /// What.
+        error: WireError,
+    },
     /// What it lists is no tree.
     #[error(transparent)]
     Compare(#[from] CompareError),
@@ -44,8 +49,8 @@ pub(crate) enum ClientError {
     #[error("not a receiver's answer: {0}")]
     Answer(#[from] Document),
     /// It does not know what a sync is.
-    #[error("what answers there takes no syncs: is it a skep node, and not an older one?")]
-    NoSyncs,
+    #[error("{0}: what answers there takes no syncs: is it a skep node, and not an older one?")]
+    NoSyncs(String),
     /// Here.
     #[error("{0}")]
     Local(String),
@@ -71,25 +76,26 @@ impl Client {
 
     /// One exchange, tried again while the way breaks or the receiver is busy: none of them does anything
     /// twice that matters.
-    async fn ask<T: DeserializeOwned>(&self, route: &str, request: &impl Serialize) -> Result<T, WireError> {
-        let body = Bytes::from(serde_json::to_vec(request).map_err(|e| WireError::Malformed(e.to_string()))?);
+    async fn ask<T: DeserializeOwned>(&self, route: &str, request: &impl Serialize) -> Result<T, ClientError> {
+        let failed = |error| ClientError::Wire { at: self.wire.at().to_owned(), error };
+        let malformed = |e: serde_json::Error| failed(WireError::Malformed(name::excerpt(&e.to_string())));
+        let body = Bytes::from(serde_json::to_vec(request).map_err(malformed)?);
         let mut failures = 0;
         loop {
             let answer = self.wire.exchange(route, body.clone(), PATIENCE, MAX_DOCUMENT).await;
             let (error, asked) = match answer {
                 Ok(answer) => {
                     self.bytes.fetch_add(HEADS + (body.len() + answer.len()) as u64, Ordering::Relaxed);
-                    return serde_json::from_slice(&answer)
-                        .map_err(|e| WireError::Malformed(name::excerpt(&e.to_string())));
+                    return serde_json::from_slice(&answer).map_err(malformed);
                 }
                 Err(WireError::Busy(asked)) => (WireError::Busy(asked), asked),
                 Err(error @ WireError::Broken(_)) => (error, None),
-                Err(error) => return Err(error),
+                Err(error) => return Err(failed(error)),
             };
             failures += 1;
             match retry::wait(failures, asked, fastrand::f64()) {
                 Some(pause) => tokio::time::sleep(pause).await,
-                None => return Err(error),
+                None => return Err(failed(error)),
             }
         }
     }
@@ -101,7 +107,7 @@ impl Client {
             looks += 1;
             match self.look(tree, rules, everything).await {
                 // Somebody changed it: what was seen of it is not kept.
-                Err(ClientError::Wire(WireError::Unknown)) if looks < LOOKS => {}
+                Err(ClientError::Wire { error: WireError::Unknown, .. }) if looks < LOOKS => {}
                 result => return result,
             }
         }
@@ -112,7 +118,7 @@ impl Client {
         let digest = if everything { Digest([0; 32]) } else { tree.digest() };
         let request = Compare { version: VERSION, path: self.path.clone(), rules: rules.clone(), digest };
         let compared: Compared = match self.ask("/sync/compare", &request).await {
-            Err(WireError::Unknown) => return Err(ClientError::NoSyncs),
+            Err(ClientError::Wire { at, error: WireError::Unknown }) => return Err(ClientError::NoSyncs(at)),
             compared => compared?,
         };
         let mut descent = Descent::new(tree, &compared, everything);

@@ -8,6 +8,7 @@ mod receiver;
 mod relay;
 mod sources;
 mod steering;
+mod words;
 
 use std::path::{Path, PathBuf};
 
@@ -302,6 +303,7 @@ async fn what_a_push_would_do_is_told_and_nothing_is_sent() {
     assert_eq!((told.size, told.files, told.path.as_str(), told.segment), (3_000_000, 1, "in/a b.bin", 1 << 20));
     assert_eq!(told.strategy, "transit-multipath-parallel");
     assert_eq!((told.why.as_str(), told.existing, told.rate), ("2 of 3 paths answer", None, None));
+    assert!(told.paths[2].error.contains("is a skep node") || told.paths[2].error.contains("broke"), "{told:#?}");
     let answers: Vec<bool> = told.paths.iter().map(|path| path.latency_us.is_some()).collect();
     assert_eq!(answers, [true, true, false]);
     assert!(told.paths[0].error.is_empty() && !told.paths[2].error.is_empty(), "{told:#?}");

@@ -31,7 +31,7 @@ pub async fn failing(status: StatusCode) -> (SocketAddr, Arc<AtomicU32>) {
     (served(app).await, refused)
 }
 
-async fn served(app: Router) -> SocketAddr {
+pub async fn served(app: Router) -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
