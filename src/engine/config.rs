@@ -77,8 +77,8 @@ pub struct EngineConfig {
     pub token_file: Option<PathBuf>,
     /// Goes on with the transfers that were at work when the last node on this state folder ended.
     pub resume: bool,
-    /// URL under which others reach this node, where it differs from the listening address (behind
-    /// a forwarded port or a relay).
+    /// URL under which others reach this node, `http(s)://HOST:PORT`, where it differs from the listening address
+    /// (behind a forwarded port or a relay).
     pub advertise: Option<String>,
     /// How fast the waits between tries of a push pass; for tests.
     pub pace: Pace,

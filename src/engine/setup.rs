@@ -1,7 +1,6 @@
 //! Putting an engine together, from its config to its running tasks.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::mpsc;
@@ -28,7 +27,7 @@ use crate::control::{NodeRow, TransferId};
 use crate::node::{self, Node, NodeConfig, Token};
 use crate::store::instance::{self, Instance};
 use crate::store::{Chosen, JobRecord, Phase, PushRecord, State, StateError};
-use crate::swarm::{Bans, Catalog, ChokerConfig, Client, LeechConfig, Swarm};
+use crate::swarm::{Bans, Catalog, ChokerConfig, Client, LeechConfig, Swarm, here};
 use crate::sync::receive::Trees;
 use crate::throttle::Throttle;
 use crate::upload::Uploads;
@@ -59,13 +58,23 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
         trees: Some(trees),
     };
     let node = bind(&config, &token, services).await?;
-    let url = config.advertise.clone().unwrap_or_else(|| format!("http://{}", reachable(node.local_addr())));
+    let (listen, advertise) = (node.local_addr(), config.advertise.as_deref());
+    let url = format!("http://{}", here::local(listen));
+    let announced = here::announced(listen, advertise);
+    let way_out = here::way_out();
+    let linked = here::linked(listen, advertise, way_out);
+    if listen.ip().is_unspecified() && advertise.is_none() {
+        match way_out {
+            Some(ip) => tracing::info!(%ip, "links name this address; --advertise sets another"),
+            None => tracing::warn!("links name loopback, since this machine has no way out: set --advertise"),
+        }
+    }
 
     let swarm = Arc::new(Swarm {
-        client: Arc::new(Client::new(config.token.as_deref(), Some(&url))?),
+        client: Arc::new(Client::new(config.token.as_deref(), Some(&announced))?),
         catalog,
         bans,
-        endpoint: Some(url.clone()),
+        endpoint: Some(announced),
         leech: LeechConfig {
             in_flight: config.limits.in_flight,
             piece_timeout: config.limits.piece_timeout,
@@ -81,7 +90,7 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
         uploads: uploads.clone(),
         root: config.root.clone(),
         name: config.name.clone(),
-        url: url.clone(),
+        url: linked.clone(),
         trackers: config.trackers.clone(),
         join: config.join.clone(),
         places: Gate::new(config.limits.max_transfers),
@@ -94,7 +103,7 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
     let fixed = NodeRow {
         name: config.name.clone(),
         version: env!("CARGO_PKG_VERSION").into(),
-        endpoint: url.clone(),
+        endpoint: linked,
         root: config.root.display().to_string(),
         pid: std::process::id(),
         started_ms: unix_ms(),
@@ -168,16 +177,6 @@ async fn bind(config: &EngineConfig, token: &str, services: node::Services) -> R
         limits,
     };
     Ok(Node::bind(node_config, services).await?)
-}
-
-/// An address that others can connect to: an unspecified one is reached here by loopback.
-fn reachable(mut addr: SocketAddr) -> SocketAddr {
-    if addr.ip().is_unspecified() {
-        let loopback: std::net::IpAddr =
-            if addr.is_ipv4() { std::net::Ipv4Addr::LOCALHOST.into() } else { std::net::Ipv6Addr::LOCALHOST.into() };
-        addr.set_ip(loopback);
-    }
-    addr
 }
 
 /// Brings back every transfer that was recorded. `go_on`: those that were at work start again.

@@ -136,7 +136,8 @@ pub struct Checked {
 
 impl Announce {
     /// Checks everything against the limits and against the address it came from. An unspecified host
-    /// (`0.0.0.0`, `[::]`) becomes that address; from loopback any loopback address may be announced.
+    /// (`0.0.0.0`, `[::]`) becomes that address; from loopback any loopback address may be announced, from
+    /// elsewhere it means a node that nobody can reach, which is not listed.
     ///
     /// # Errors
     /// What is wrong, in words fit for the sender.
@@ -146,7 +147,7 @@ impl Announce {
         if too_large || (pieces == 0) != (size == 0) || u64::from(pieces) > size {
             return Err(AnnounceError::Shape { pieces, size });
         }
-        let endpoint = self.endpoint.as_deref().map(|text| checked_endpoint(text, source)).transpose()?;
+        let endpoint = self.endpoint.as_deref().map(|text| checked_endpoint(text, source)).transpose()?.flatten();
         let bitmap = match &self.bitmap {
             _ if self.event == AnnounceEvent::Completed => Bitmap::full(pieces),
             None => Bitmap::empty(pieces),
@@ -167,8 +168,8 @@ impl Announce {
     }
 }
 
-/// `http(s)://ADDRESS:PORT` of the source, in a normal form.
-fn checked_endpoint(text: &str, source: IpAddr) -> Result<String, AnnounceError> {
+/// `http(s)://ADDRESS:PORT` of the source, in a normal form; none: nobody can reach it.
+fn checked_endpoint(text: &str, source: IpAddr) -> Result<Option<String>, AnnounceError> {
     let wrong = || AnnounceError::Endpoint(printable(&text.chars().take(MAX_ENDPOINT).collect::<String>()));
     if text.len() > MAX_ENDPOINT {
         return Err(wrong());
@@ -188,10 +189,13 @@ fn checked_endpoint(text: &str, source: IpAddr) -> Result<String, AnnounceError>
     // A name would have to be resolved to be compared, and may resolve to something else later.
     let (claimed, source) = (claimed.map_err(|_| wrong())?.to_canonical(), source.to_canonical());
     let address = if claimed.is_unspecified() { source } else { claimed };
-    if address != source && !(address.is_loopback() && source.is_loopback()) {
+    if address.is_loopback() && !source.is_loopback() {
+        return Ok(None);
+    }
+    if address != source && !address.is_loopback() {
         return Err(AnnounceError::ForeignEndpoint { endpoint: printable(text), source_ip: source });
     }
-    Ok(format!("{scheme}://{}", std::net::SocketAddr::new(address, port)))
+    Ok(Some(format!("{scheme}://{}", std::net::SocketAddr::new(address, port))))
 }
 
 #[cfg(test)]
@@ -221,9 +225,11 @@ mod tests {
         assert_eq!(endpoint("http://[::]:1", "fd00::2").unwrap(), "http://[fd00::2]:1");
         assert_eq!(endpoint("http://127.0.0.9:1", "127.0.0.1").unwrap(), "http://127.0.0.9:1");
         assert_eq!(endpoint("http://localhost:1", "::1").unwrap(), "http://127.0.0.1:1");
-        for (foreign, source) in [("http://10.0.0.2:80", "10.0.0.1"), ("http://127.0.0.1:80", "10.0.0.1")] {
+        for (foreign, source) in [("http://10.0.0.2:80", "10.0.0.1"), ("http://10.0.0.2:80", "127.0.0.1")] {
             assert!(matches!(endpoint(foreign, source), Err(AnnounceError::ForeignEndpoint { .. })), "{foreign}");
         }
+        let far = announce("http://127.0.0.1:80").check("10.0.0.1".parse().unwrap()).unwrap();
+        assert_eq!(far.endpoint, None, "nobody can reach it, but it may ask");
     }
 
     #[test]

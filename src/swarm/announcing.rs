@@ -11,6 +11,7 @@ use super::announce::{Announce, AnnounceEvent, AnnounceReply};
 use super::announcer::Announcer;
 use super::client::Client;
 use super::held::Held;
+use super::here::is_own;
 use super::services::Swarm;
 use crate::control::TrackerRow;
 
@@ -175,7 +176,7 @@ impl Announcing {
     fn take(&self, reply: AnnounceReply) {
         let own = self.endpoint.as_deref();
         let peers: Vec<String> =
-            reply.peers.into_iter().map(|p| p.endpoint).filter(|p| Some(p.as_str()) != own).take(MAX_PEERS).collect();
+            reply.peers.into_iter().map(|p| p.endpoint).filter(|p| !is_own(own, p)).take(MAX_PEERS).collect();
         self.row.send_modify(|row| {
             row.error = None;
             row.peers = peers.len() as u32;

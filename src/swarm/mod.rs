@@ -48,6 +48,7 @@ mod fetch;
 mod flow;
 pub mod goal;
 pub mod held;
+pub mod here;
 pub mod leech;
 mod manifests;
 pub mod peer_set;

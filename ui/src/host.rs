@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::process::Pid;
+use skep_engine::content::name::printable;
 use skep_engine::control::{Control, Focus, Snapshot, View};
 use skep_engine::engine::{Engine, EngineConfig, EngineLimits, InFlight, StartError};
 use skep_engine::rpc::{RemoteControl, RemoteError};
@@ -242,6 +243,8 @@ fn engine_config(cx: &Context, with: Start<'_>) -> Result<EngineConfig, Failure>
         logs: logging.logs.clone(),
         name,
         listen,
+        // One that a command starts for itself listens elsewhere.
+        advertise: if listen == settings.listen { advertise(&settings.advertise)? } else { None },
         token,
         token_file: settings.token_file.as_deref().map(crate::cli::absolute).transpose()?,
         resume,
@@ -252,6 +255,23 @@ fn engine_config(cx: &Context, with: Start<'_>) -> Result<EngineConfig, Failure>
         trusted: settings.trusted,
         ..config
     })
+}
+
+/// Where others are told to reach the node; none: they take what they see.
+fn advertise(given: &str) -> Result<Option<String>, Failure> {
+    if given.is_empty() {
+        return Ok(None);
+    }
+    let url = with_scheme(given.trim_end_matches('/'));
+    let host_port = url.split_once("://").filter(|(scheme, _)| matches!(*scheme, "http" | "https"));
+    let port = host_port.and_then(|(_, rest)| rest.rsplit_once(':')).filter(|(host, _)| !host.is_empty());
+    match port.and_then(|(_, port)| port.parse::<u16>().ok()) {
+        Some(1..) => Ok(Some(url)),
+        _ => {
+            let given = printable(given);
+            Err(Failure::usage(format!("--advertise {given:?}: write http://ADDRESS:PORT, as others reach this node")))
+        }
+    }
 }
 
 /// `[limits]` as the engine takes them.
@@ -361,6 +381,17 @@ impl Control for ReadOnly {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_others_reach_a_node_is_a_url_with_a_port() {
+        let of = |given| advertise(given).map_err(|failure| failure.exit);
+        assert_eq!(of(""), Ok(None));
+        assert_eq!(of("203.0.113.5:7070"), Ok(Some("http://203.0.113.5:7070".into())));
+        assert_eq!(of("https://[fd00::5]:7070/"), Ok(Some("https://[fd00::5]:7070".into())));
+        for wrong in ["203.0.113.5", "ftp://h:1", "http://:1", "http://h:0", "http://h:70700", "http://h:1/x"] {
+            assert_eq!(of(wrong), Err(Exit::Usage), "{wrong}");
+        }
+    }
 
     #[cfg(target_os = "linux")]
     #[test]

@@ -1,9 +1,11 @@
 //! `POST /swarm/announce`: the tracker.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Extension, Request, State};
+use axum::http::uri::Authority;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Json, body};
 
@@ -50,6 +52,11 @@ pub async fn announce(
         // It wants nothing more of us: its upload slot is free for those who wait.
         held.gone(&ends.named(Some(endpoint)));
     }
+    if !ends.source().is_loopback() {
+        for peer in &mut reply.peers {
+            seen_from_outside(&mut peer.endpoint, &host);
+        }
+    }
     let own = format!("http://{host}");
     if let Some(held) = held.filter(|held| has_any(held))
         && announce.endpoint.as_deref().is_none_or(|endpoint| endpoint.trim_end_matches('/') != own)
@@ -62,8 +69,37 @@ pub async fn announce(
     Ok(Json(reply).into_response())
 }
 
+/// Peers on this machine itself are known by loopback; from outside they are where this node is, which was
+/// reached as `host`.
+fn seen_from_outside(endpoint: &mut String, host: &str) {
+    let Some((scheme, at)) = endpoint.split_once("://") else { return };
+    let Some(at) = at.parse::<SocketAddr>().ok().filter(|at| at.ip().is_loopback()) else { return };
+    if let Ok(authority) = host.parse::<Authority>() {
+        *endpoint = format!("{scheme}://{}:{}", authority.host(), at.port());
+    }
+}
+
 /// There is something to fetch of it here.
 fn has_any(held: &Held) -> bool {
     let have = held.have();
     have.count() > 0 || have.is_full()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peers_beside_the_tracker_are_found_where_it_was_reached() {
+        for (endpoint, host, seen) in [
+            ("http://127.0.0.1:7071", "10.0.0.5:7070", "http://10.0.0.5:7071"),
+            ("http://127.0.0.1:7071", "node.example", "http://node.example:7071"),
+            ("https://[::1]:7071", "[fd00::5]:7070", "https://[fd00::5]:7071"),
+            ("http://10.0.0.6:7071", "10.0.0.5:7070", "http://10.0.0.6:7071"),
+        ] {
+            let mut at = endpoint.to_owned();
+            seen_from_outside(&mut at, host);
+            assert_eq!(at, seen);
+        }
+    }
 }

@@ -8,6 +8,7 @@ use super::{Endpoint, Running};
 use crate::swarm::announcing::Found;
 use crate::swarm::bans::host_port;
 use crate::swarm::fetch::Source;
+use crate::swarm::here::is_own;
 use crate::swarm::peers::{PeerKey, PeerKind};
 use crate::swarm::peers_io::{PeerNews, watch_peer};
 
@@ -65,7 +66,7 @@ impl Running {
 
     pub(super) fn add_peer(&mut self, endpoint: &str, kind: PeerKind, now: Instant) {
         let endpoint = endpoint.trim_end_matches('/');
-        if Some(endpoint) == self.job.swarm.endpoint.as_deref() {
+        if is_own(self.job.swarm.endpoint.as_deref(), endpoint) {
             return;
         }
         if self.job.swarm.bans.is_banned(endpoint) {

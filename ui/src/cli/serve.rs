@@ -12,7 +12,7 @@ use crate::signals::Stop;
 
 /// Settings that this command takes as flags.
 pub const FLAGS: &[&str] =
-    &["listen", "root", "name", "trackers", "join", "trusted", "public", "limits.up", "limits.down"];
+    &["listen", "advertise", "root", "name", "trackers", "join", "trusted", "public", "limits.up", "limits.down"];
 
 /// Run a node without a screen
 ///

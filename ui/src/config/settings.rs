@@ -24,6 +24,8 @@ pub struct Settings {
     pub log_dir: Option<PathBuf>,
     pub log_level: String,
     pub listen: SocketAddr,
+    /// Empty: not said.
+    pub advertise: String,
     /// None only for a user without a home who named no folder.
     pub root: Option<PathBuf>,
     pub name: String,
@@ -186,6 +188,7 @@ impl Settings {
             log_dir,
             log_level: of.text("log_level"),
             listen: of.address("listen"),
+            advertise: of.text("advertise"),
             root: root.or_else(|| folders.map(|f| f.data.join("files"))),
             name: of.text("name"),
             trackers: of.list("trackers"),

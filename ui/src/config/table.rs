@@ -133,6 +133,13 @@ pub const SETTINGS: &[Setting] = &[
         "Address that the node listens on; port 0 takes any. Beyond loopback only with a token file",
     ),
     setting(
+        "advertise",
+        flag("advertise", "URL"),
+        Kind::Text,
+        "",
+        "http://ADDRESS:PORT under which others reach the node, behind a forwarded port, say. Empty: they take the address they see",
+    ),
+    setting(
         "root",
         flag("root", "DIR"),
         Kind::Path,
