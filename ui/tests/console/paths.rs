@@ -22,6 +22,12 @@ fn keys_of_paths_become_commands() {
         ("3 j +", vec![set("dsl0", None, Some(1.0))]),
         ("3 j 0 u", vec![set("dsl0", None, Some(1.0)), set("dsl0", None, Some(0.5))]),
         ("3 0", vec![]),
+        // Faster than snapshots come.
+        ("3 + +", vec![set("fibre", None, Some(2.0)), set("fibre", None, Some(5.0))]),
+        ("3 + + u", vec![set("fibre", None, Some(2.0)), set("fibre", None, Some(5.0)), set("fibre", None, Some(2.0))]),
+        ("3 + 0", vec![set("fibre", None, Some(2.0)), set("fibre", None, Some(1.0))]),
+        ("3 space space", vec![set("fibre", Some(false), None), set("fibre", Some(true), None)]),
+        ("3 space u space", [false, true, false].map(|on| set("fibre", Some(on), None)).into()),
         ("3 G k k minus", vec![set("dsl0", None, Some(0.2))]),
         // The keys of a pane work in that pane.
         ("2 0", vec![]),

@@ -9,6 +9,10 @@ use super::transfers::scroll;
 
 /// Pushes whose paths have a history.
 const MAX_PUSHES: usize = 32;
+/// What was asked of a path and is no fact by then is not counted on any more.
+const PATIENCE_MS: u64 = 3_000;
+/// A recording that jumps so far leaves what paths carried before behind.
+const JUMP_MS: u64 = 60_000;
 
 /// Weights in the order of the keys that raise and lower them; 1 is usual.
 const STEPS: [f64; 7] = [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
@@ -22,6 +26,30 @@ pub fn next_weight(weight: f64, up: bool) -> Option<f64> {
     }
 }
 
+/// Whether a path works, and its weight.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Set {
+    /// It works.
+    pub enabled: bool,
+    /// 1 is usual.
+    pub weight: f64,
+}
+
+impl Set {
+    fn of(path: &PathRow) -> Self {
+        Self { enabled: path.state != PathState::Disabled, weight: path.weight.unwrap_or(1.0) }
+    }
+}
+
+/// What was asked of a path: the next key goes on from there, though no snapshot shows it yet.
+#[derive(Debug, Clone)]
+struct Asked {
+    id: TransferId,
+    path: String,
+    set: Set,
+    since_ms: u64,
+}
+
 /// The Paths pane's view of the selected transfer.
 #[derive(Debug, Clone, Default)]
 pub struct PathsView {
@@ -33,6 +61,9 @@ pub struct PathsView {
     pub top: usize,
     /// What each path of each running push carried.
     histories: BTreeMap<TransferId, BTreeMap<String, History>>,
+    /// Moment of the newest sample, ms since the epoch.
+    noted_ms: u64,
+    asked: Vec<Asked>,
 }
 
 impl PathsView {
@@ -48,8 +79,53 @@ impl PathsView {
         }
     }
 
+    /// Notes what the paths carried at a moment of a recording. Back in time, or far on, begins anew.
+    pub fn note_past(&mut self, snapshot: &Snapshot) {
+        if snapshot.time_ms < self.noted_ms || snapshot.time_ms > self.noted_ms.saturating_add(JUMP_MS) {
+            self.histories.clear();
+        }
+        self.note(snapshot);
+    }
+
+    /// How a path will be set once what was asked of it is a fact.
+    pub fn set(&self, id: TransferId, path: &PathRow) -> Set {
+        let asked = self.asked.iter().find(|asked| asked.id == id && asked.path == path.path);
+        asked.map_or_else(|| Set::of(path), |asked| asked.set)
+    }
+
+    /// Something is asked of a path; how it was set before that.
+    pub fn ask(
+        &mut self,
+        (id, path): (TransferId, &PathRow),
+        enabled: Option<bool>,
+        weight: Option<f64>,
+        now_ms: u64,
+    ) -> Set {
+        let before = self.set(id, path);
+        self.asked.retain(|asked| asked.id != id || asked.path != path.path);
+        let set = Set { enabled: enabled.unwrap_or(before.enabled), weight: weight.unwrap_or(before.weight) };
+        self.asked.push(Asked { id, path: path.path.clone(), set, since_ms: now_ms });
+        before
+    }
+
+    /// What was asked of these was refused.
+    pub fn refused(&mut self, ids: &[TransferId]) {
+        self.asked.retain(|asked| !ids.contains(&asked.id));
+    }
+
+    /// Forgets what is a fact now, and what nothing came of.
+    pub fn settle(&mut self, snapshot: &Snapshot, now_ms: u64) {
+        self.asked.retain(|asked| {
+            let row = snapshot.transfers.iter().find(|row| row.id == asked.id);
+            let path = row.and_then(|row| row.paths.iter().find(|path| path.path == asked.path));
+            let is_open = path.is_some_and(|path| Set::of(path) != asked.set);
+            is_open && now_ms.saturating_sub(asked.since_ms) < PATIENCE_MS
+        });
+    }
+
     /// Notes what the paths carry now; forgets pushes that are gone.
     pub fn note(&mut self, snapshot: &Snapshot) {
+        self.noted_ms = snapshot.time_ms;
         let is_there = |id: &TransferId| snapshot.transfers.binary_search_by_key(id, |row| row.id).is_ok();
         self.histories.retain(|id, _| is_there(id));
         for row in snapshot.transfers.iter().filter(|row| !row.paths.is_empty()) {
@@ -178,6 +254,12 @@ mod tests {
         }
         let carried = |view: &PathsView| view.history(TransferId(1), "b:1").map(|h| h.up().collect::<Vec<_>>());
         assert_eq!(carried(&view), Some(vec![10, 20, 30]));
+        // In a recording one may go back, and far on: what is there then is all there is.
+        let mut played = view.clone();
+        for (time_ms, expected) in [(4_000, &[10, 20, 30, 1][..]), (2_000, &[1]), (3_000, &[1, 1]), (90_000, &[1])] {
+            played.note_past(&Snapshot { time_ms, transfers: vec![row(1, 1)], ..Snapshot::default() });
+            assert_eq!(carried(&played).unwrap(), expected, "{time_ms}");
+        }
         view.note(&Snapshot { time_ms: 4_000, transfers: vec![row(2, 5)], ..Snapshot::default() });
         assert_eq!(carried(&view), None);
         let shown = row(2, 0);
@@ -188,5 +270,27 @@ mod tests {
         assert_eq!(view.place(&shown.paths), Some(1));
         view.refresh(None);
         assert_eq!(view.selected, None);
+    }
+
+    #[test]
+    fn what_was_asked_counts_until_it_is_a_fact_or_nothing_came_of_it() {
+        let mut path = paths(&[("a:1", None)]).remove(0);
+        path.state = PathState::Healthy;
+        let (id, mut view) = (TransferId(1), PathsView::default());
+        let usual = Set { enabled: true, weight: 1.0 };
+        assert_eq!(view.ask((id, &path), None, Some(2.0), 0), usual);
+        assert_eq!(view.ask((id, &path), Some(false), None, 10), Set { weight: 2.0, ..usual }, "goes on from there");
+        let shown = |path: &PathRow| {
+            let row = TransferRow { id, paths: vec![path.clone()], ..TransferRow::default() };
+            Snapshot { transfers: vec![Arc::new(row)], ..Snapshot::default() }
+        };
+        view.settle(&shown(&path), 100);
+        assert_eq!(view.set(id, &path), Set { enabled: false, weight: 2.0 });
+        let fact = PathRow { state: PathState::Disabled, weight: Some(2.0), ..path.clone() };
+        let mut late = view.clone();
+        view.settle(&shown(&fact), 200);
+        assert_eq!(view.set(id, &path), usual, "what is shown counts again");
+        late.settle(&shown(&path), 10 + PATIENCE_MS);
+        assert_eq!(late.set(id, &path), usual, "nothing came of it");
     }
 }

@@ -5,8 +5,9 @@
 
 use std::collections::VecDeque;
 
-use skep_engine::control::{Command, PathState, Snapshot, TransferId, TransferState};
+use skep_engine::control::{Command, Snapshot, TransferId, TransferState};
 
+use super::paths::Set;
 use crate::console::effect::Told;
 
 /// Steps that are kept.
@@ -30,7 +31,29 @@ pub struct History(VecDeque<Step>);
 impl History {
     /// Notes a command that is about to be sent.
     pub fn note(&mut self, command: &Command, told: Told, snapshot: &Snapshot) {
-        let Some(step) = step(command, told, snapshot) else { return };
+        if let Some(step) = step(command, told, snapshot) {
+            self.push(step);
+        }
+    }
+
+    /// Notes a command about a path that was set like this before.
+    pub fn note_path(&mut self, command: &Command, told: Told, before: Set) {
+        let Command::SetPath { id, path, enabled, weight } = command else { return };
+        let what = match enabled {
+            Some(false) => format!("disabling {path}"),
+            Some(true) => format!("enabling {path}"),
+            None => format!("the weight of {path}"),
+        };
+        let back = Command::SetPath {
+            id: *id,
+            path: path.clone(),
+            enabled: enabled.map(|_| before.enabled),
+            weight: weight.map(|_| before.weight),
+        };
+        self.push(Step { what, back: vec![back], told, ids: vec![*id] });
+    }
+
+    fn push(&mut self, step: Step) {
         if self.0.len() >= MAX_STEPS {
             self.0.pop_front();
         }
@@ -108,21 +131,6 @@ fn step(command: &Command, told: Told, snapshot: &Snapshot) -> Option<Step> {
         Command::Unban { peer } => {
             made(format!("lifting the ban of {peer}"), &[], vec![Command::Ban { peer: peer.clone() }])
         }
-        Command::SetPath { id, path, enabled, weight } => {
-            let old = row(*id)?.paths.iter().find(|row| row.path == *path)?;
-            let back = Command::SetPath {
-                id: *id,
-                path: path.clone(),
-                enabled: enabled.map(|_| old.state != PathState::Disabled),
-                weight: weight.map(|_| old.weight.unwrap_or(1.0)),
-            };
-            let what = match enabled {
-                Some(false) => format!("disabling {path}"),
-                Some(true) => format!("enabling {path}"),
-                None => format!("the weight of {path}"),
-            };
-            made(what, &[*id], vec![back])
-        }
         Command::Drain { on } => {
             let what = if *on { "draining the node" } else { "ending the drain" };
             made(what.to_owned(), &[], vec![Command::Drain { on: !on }])
@@ -139,6 +147,8 @@ fn step(command: &Command, told: Told, snapshot: &Snapshot) -> Option<Step> {
         | Command::PreviewShare(_)
         | Command::PreviewSend(_)
         | Command::Interfaces
+        // See `History::note_path`.
+        | Command::SetPath { .. }
         | Command::SetLogLevel { .. } => None,
     }
 }

@@ -32,6 +32,7 @@ pub fn take(model: &mut Model, told: &'static str, ids: &[TransferId], result: R
         }
         Err(error) => {
             model.live_wishes().drop_all(ids);
+            model.paths.refused(ids);
             model.undo.refused(told, ids);
             say(model, ToastLevel::Error, format!("cannot {told}: {}", error.message));
         }

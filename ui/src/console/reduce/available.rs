@@ -117,12 +117,13 @@ pub fn why_not(model: &Model, action: Action) -> Option<&'static str> {
         },
         Action::TogglePath => no_path(model),
         Action::Heavier | Action::Lighter | Action::UsualWeight => no_path(model).or_else(|| {
-            let weight = selected_path(model)?.1.weight;
-            let end = |up| next_weight(weight.unwrap_or(1.0), up).is_none();
+            let (row, path) = selected_path(model)?;
+            let weight = model.paths.set(row.id, path).weight;
+            let end = |up| next_weight(weight, up).is_none();
             match action {
                 Action::Heavier if end(true) => Some("it has the greatest weight already"),
                 Action::Lighter if end(false) => Some("it has the least weight already"),
-                Action::UsualWeight if weight.is_none() => Some("it has the usual weight already"),
+                Action::UsualWeight if weight == 1.0 => Some("it has the usual weight already"),
                 _ => None,
             }
         }),

@@ -28,6 +28,7 @@ pub fn take(model: &mut Model, snapshot: Arc<Snapshot>) {
     model.live_wishes().settle(&now);
     model.note_rates(now.time_ms, now.node.rate_down, now.node.rate_up);
     model.paths.note(&now);
+    model.paths.settle(&now, model.now.mono_ms);
     if model.travel.past.is_some() {
         return;
     }

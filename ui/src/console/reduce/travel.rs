@@ -90,6 +90,11 @@ fn show(model: &mut Model, recorded: Recorded) {
     model.travel.past = Some(Past { time_ms, first_ms, last_ms, history, live });
     // What is selected and marked is so now: a moment at which it was not there yet takes nothing away.
     model.transfers.hold = !model.settings.replay;
+    if model.settings.replay {
+        // Nothing else tells what the paths carried.
+        let shown = Arc::clone(&model.snapshot);
+        model.paths.note_past(&shown);
+    }
     refresh(model);
 }
 

@@ -29,6 +29,12 @@ pub fn undo(model: &mut Model, effects: &mut Vec<Effect>) {
         return say(model, ToastLevel::Warn, format!("{} cannot be undone; u goes on to what was before", step.what));
     }
     for command in step.back {
+        if let Command::SetPath { id, path, enabled, weight } = &command {
+            let row = model.snapshot.transfers.iter().find(|row| row.id == *id).cloned();
+            if let Some(row) = row.as_ref().and_then(|row| row.paths.iter().find(|row| row.path == *path)) {
+                model.paths.ask((*id, row), *enabled, *weight, model.now.mono_ms);
+            }
+        }
         let wish = match &command {
             Command::Pause { ids } => Some((ids.clone(), WishKind::Pause)),
             Command::Resume { ids } => Some((ids.clone(), WishKind::Resume)),
