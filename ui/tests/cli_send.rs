@@ -150,3 +150,54 @@ fn a_receiver_that_wants_a_token_refuses_and_says_what_to_give() {
     from.run(&["send", "data.bin", &dest, "--token-file", "token"]).expect(0);
     assert!(fs::read(from.path("data.bin")).unwrap() == fs::read(to.path("root/in/data.bin")).unwrap());
 }
+
+#[test]
+fn paths_of_a_push_are_shown_and_steered() {
+    let (from, to) = (Lab::new(), Lab::new());
+    let node = to.serve(&["--root", "root"]);
+    let url = node.url.as_deref().unwrap();
+    from.data("data.bin", 8_000_000);
+    let serving = from.serve(&[]);
+    let vias = ["--via", "127.0.0.1", "--via", "127.0.0.2"];
+    let mut sending =
+        from.spawn(&[&["send", "data.bin", url, "--up", "400KB", "--segment", "64KiB"], &vias[..]].concat());
+    let runs = |_| {
+        let row = from.run(&["--json", "ls"]).expect(0).objects().last().cloned()?;
+        (row["paths"][1]["state"] == "healthy").then(|| row["id"].to_string())
+    };
+    let id = (0..500).find_map(runs).expect("it does not run");
+    let shown = from.run(&["--json", "path", &id]).expect(0).objects();
+    assert_eq!((shown.len(), &shown[0]["weight"]), (2, &1.0.into()), "{shown:?}");
+    let off = from.run(&["--json", "path", &id, &format!("{url},via=127.0.0.2"), "--off"]).expect(0).last();
+    assert_eq!((&off["type"], &off["state"], &off["id"]), (&"result".into(), &"disabled".into(), &shown[0]["id"]));
+    let weighed = from.run(&["path", &id, "1", "--weight", "0.5"]);
+    assert!(weighed.expect(0).stdout().contains("weight 0.5"), "{}", weighed.stdout());
+    let both = from.run(&["path", &id, "127.0.0.2", "--on", "--weight", "2"]);
+    assert!(both.expect(0).stdout().contains("weight 2") && !both.stdout().contains("disabled"), "{}", both.stdout());
+    for (args, exit, words) in [
+        (&["1", "--weight", "11"][..], 2, "use 0.1 to 10"),
+        (&["nosuch", "--off"], 1, "it has: 127.0.0.1:"),
+        (&["--off"], 2, "PATH"),
+        (&["1", "--off", "--on"], 2, "cannot be used with"),
+    ] {
+        let ended = from.run(&[&["path", &id], args].concat());
+        assert!(ended.expect(exit).stderr().contains(words), "{args:?}: {}", ended.stderr());
+    }
+    assert!(to.run(&["path", "1"]).expect(1).stderr().contains("has no paths"));
+    from.run(&["limit", &id, "--up", "unlimited"]).expect(0);
+    assert_eq!(sending.wait().0, 0);
+    drop(serving);
+}
+
+#[test]
+fn errors_of_a_push_say_where_and_what_to_do() {
+    let lab = Lab::new();
+    lab.data("data.bin", 10);
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let dest = format!("http://{gone}/in/");
+    let words = format!("data.bin: {dest}data.bin: connection refused; is a skep node listening there?");
+    let ended = lab.run(&["send", "data.bin", &dest]);
+    assert!(ended.expect(1).stderr().contains(&words), "{}", ended.stderr());
+    let result = lab.run(&["--json", "send", "data.bin", &dest]).expect(1).last();
+    assert_eq!(result["error"], words);
+}

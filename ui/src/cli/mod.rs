@@ -21,6 +21,7 @@ mod limit;
 mod ls;
 mod man;
 mod manifest;
+mod path;
 mod pause;
 mod remove;
 mod resume;
@@ -85,6 +86,7 @@ enum Command {
     Cancel(cancel::Args),
     Remove(remove::Args),
     Limit(limit::Args),
+    Path(path::Args),
     Ban(ban::Args),
     Verify(verify::Args),
     Manifest(manifest::Args),
@@ -159,6 +161,7 @@ fn dispatch(matches: &ArgMatches, cx: &Context) -> Result<Exit, Failure> {
         Some(Command::Cancel(args)) => cancel::run(cx, &args),
         Some(Command::Remove(args)) => remove::run(cx, &args),
         Some(Command::Limit(args)) => limit::run(cx, &args),
+        Some(Command::Path(args)) => path::run(cx, &args),
         Some(Command::Ban(args)) => ban::run(cx, &args),
         Some(Command::Verify(args)) => verify::run(cx, &args),
         Some(Command::Manifest(args)) => manifest::run(cx, &args),

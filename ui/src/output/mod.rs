@@ -16,7 +16,7 @@ pub use exit::{Exit, Failure};
 pub use progress::{Bar, HashBar, Throttle, bars};
 pub use table::{Align, Table};
 pub use transfer::{
-    listed, path_line, phases_line, progress_event, result_event, result_line, state_word, totals_line,
+    listed, path_line, path_object, phases_line, progress_event, result_event, result_line, state_word, totals_line,
 };
 
 /// How this run prints.

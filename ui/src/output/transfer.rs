@@ -121,7 +121,7 @@ pub fn result_event(row: &TransferRow, error: Option<&str>) -> Value {
 }
 
 /// One path of a push.
-fn path_object(path: &PathRow) -> Value {
+pub fn path_object(path: &PathRow) -> Value {
     let (throughput, latency, errors) = path.terms;
     json!({
         "path": path.path,
@@ -132,6 +132,7 @@ fn path_object(path: &PathRow) -> Value {
         "score": path.score,
         "terms": { "throughput": throughput, "latency": latency, "errors": errors },
         "share": path.share,
+        "weight": path.weight.unwrap_or(1.0),
         "bytes_assigned": path.assigned,
         "bytes": path.bytes,
         "note": path.note,
@@ -150,6 +151,9 @@ pub fn path_line(path: &PathRow) -> String {
     };
     let share = format!("{:.0}%", path.share * 100.0);
     let mut words = vec![printable(&path.path), state.into(), human::rate(path.rate), share, human::bytes(path.bytes)];
+    if let Some(weight) = path.weight {
+        words.push(format!("weight {weight}"));
+    }
     if !path.note.is_empty() {
         words.push(printable(&path.note));
     }
