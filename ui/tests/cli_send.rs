@@ -157,10 +157,9 @@ fn paths_of_a_push_are_shown_and_steered() {
     let node = to.serve(&["--root", "root"]);
     let url = node.url.as_deref().unwrap();
     from.data("data.bin", 8_000_000);
-    let serving = from.serve(&[]);
+    let serving = from.serve(&["--up", "400KB"]);
     let vias = ["--via", "127.0.0.1", "--via", "127.0.0.2"];
-    let mut sending =
-        from.spawn(&[&["send", "data.bin", url, "--up", "400KB", "--segment", "64KiB"], &vias[..]].concat());
+    let mut sending = from.spawn(&[&["send", "data.bin", url, "--segment", "64KiB"], &vias[..]].concat());
     let runs = |_| {
         let row = from.run(&["--json", "ls"]).expect(0).objects().last().cloned()?;
         (row["paths"][1]["state"] == "healthy").then(|| row["id"].to_string())
@@ -184,7 +183,7 @@ fn paths_of_a_push_are_shown_and_steered() {
         assert!(ended.expect(exit).stderr().contains(words), "{args:?}: {}", ended.stderr());
     }
     assert!(to.run(&["path", "1"]).expect(1).stderr().contains("has no paths"));
-    from.run(&["limit", &id, "--up", "unlimited"]).expect(0);
+    from.run(&["limit", "--up", "unlimited"]).expect(0);
     assert_eq!(sending.wait().0, 0);
     drop(serving);
 }
