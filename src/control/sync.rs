@@ -20,7 +20,7 @@ pub struct SyncRequest {
     pub delete: bool,
     /// Digests decide whether a file changed, not size and time.
     pub checksum: bool,
-    /// Delete even if the source is empty.
+    /// Delete even if the source holds no file.
     pub force: bool,
     /// Delete no more entries than this.
     pub max_delete: Option<u64>,

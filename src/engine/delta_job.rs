@@ -28,6 +28,7 @@ use crate::delta::refine::{Ask, Prices};
 use crate::delta::rounds::{MatchError, MatchOptions, Round, find_matches};
 use crate::delta::signature::Signature;
 use crate::delta::{asks, signature_wire};
+use crate::failpoint;
 use crate::push::PushError;
 use crate::push::delta::{Blocking, Cost, Making, Old, broken, mended};
 use crate::push::wire::{Wire, WireError};
@@ -164,6 +165,7 @@ pub(super) async fn run(job: &Job) -> Result<Outcome, JobError> {
             PushRecord { segment: size.max(1), target: delta.target, count: 1, bytes: size, ..PushRecord::default() };
         let state = job.services.state.clone();
         blocking(move || Ok(state.put_push(id, &push)?)).await?;
+        failpoint::step("delta:noted");
     }
     outcome
 }
@@ -198,7 +200,8 @@ impl Delta<'_> {
                 }
                 WireError::Malformed(what) => return Ok(Outcome::Full(format!("its signature is no good: {what}"))),
                 WireError::Busy(asked) => *asked,
-                WireError::Broken(_) => None,
+                // Somebody else is at it; perhaps this one, whose connection broke and who is not missed yet.
+                WireError::Broken(_) | WireError::Status { status: 423, .. } => None,
                 _ => return Err(self.wire.failed(error).into()),
             };
             failures += 1;
@@ -230,6 +233,7 @@ impl Delta<'_> {
             () = self.job.stop.cancelled() => return Err(Failed::Stopped),
             old = self.wire.old(&self.target, size, &self.cost) => old?,
         };
+        failpoint::step("delta:asked");
         let Some(old) = old else { return Err(Failed::Full("nothing of that name is there yet".into())) };
         let asked_for = self.request.strategy == SendStrategy::Delta;
         let situation = Situation {
@@ -280,6 +284,8 @@ impl Delta<'_> {
         let worked = working.await.unwrap_or_else(|e| Err(Failed::Job(JobError::Other(format!("internal: {e}")))));
         let Some(sent) = sent else { return Err(Failed::Stopped) };
         let patched = match (sent, worked) {
+            // What the receiver then says of instructions that end in the midst explains nothing.
+            (Err(_), Err(error @ Failed::Job(_))) => return Err(error),
             // What the receiver says explains best why nobody reads any more; what happened here, why nothing came.
             (Err(error @ (WireError::Broken(_) | WireError::Malformed(_))), Err(Failed::Wire(_))) => {
                 return Err(error.into());
@@ -290,6 +296,7 @@ impl Delta<'_> {
             (Ok(None), Ok(())) => return Err(Failed::Job(JobError::Other("internal: nothing was sent".into()))),
             (Ok(Some(patched)), Ok(())) => patched,
         };
+        failpoint::step("delta:answered");
         if patched.bytes != size {
             return Err(Failed::Job(PushError::OtherBytes.into()));
         }
@@ -364,6 +371,7 @@ impl Work {
                 return Err(Failed::Full(why));
             }
             self.shown.decided(&matched);
+            failpoint::step("delta:matched");
             let (writer, body) = ChunkWriter::new();
             let begun = Begun { packed, body: Box::pin(body) };
             if self.begin.take().is_none_or(|begin| begin.send(begun).is_err()) {

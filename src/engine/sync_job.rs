@@ -17,6 +17,7 @@ use super::sync_shown::Shown;
 use crate::content::name::printable;
 use crate::content::{FileEntry, FileStamp, Place, ReadError, Reader};
 use crate::control::{BoxFuture, Phase, PhaseRow, SyncRequest, TransferState};
+use crate::failpoint;
 use crate::push::drive::{Drive, SendEnd};
 use crate::push::paths::{Destination, resolve};
 use crate::push::retry::Pace;
@@ -270,11 +271,16 @@ async fn carry_out(
         row.state = TransferState::Running;
         row.reason.clear();
     });
+    failpoint::step("sync:planned");
     let mut failed = client.apply(&sync, steps.before, Vec::new()).await?;
+    failpoint::step("sync:prepared");
     for round in &steps.rounds {
         match send(job, request, receiver, shown, scanned, round).await {
             Ok(None) => return Ok(None),
-            Ok(Some(upload)) => failed.extend(client.apply(&sync, round.after(&upload), vec![upload]).await?),
+            Ok(Some(upload)) => {
+                failpoint::step("sync:sent");
+                failed.extend(client.apply(&sync, round.after(&upload), vec![upload]).await?);
+            }
             // It is looked at again.
             Err(JobError::Push(PushError::Source(error @ ReadError::Changed { .. }))) => failed.push(error.to_string()),
             Err(error) => return Err(error),
@@ -286,11 +292,13 @@ async fn carry_out(
         PhaseRow::at(Phase::Settling, 0, 0).put(&mut row.phases);
     });
     failed.extend(client.apply(&sync, steps.after, Vec::new()).await?);
+    failpoint::step("sync:placed");
     if failed.is_empty() {
         failed.extend(client.apply(&sync, steps.delete, Vec::new()).await?);
     } else if !steps.delete.is_empty() {
         tracing::warn!(transfer = job.shared.id.0, "nothing is deleted there before all else is done");
     }
+    failpoint::step("sync:deleted");
     failed.extend(client.apply(&sync, steps.last, vec![sync.clone()]).await?);
     Ok(Some(failed))
 }

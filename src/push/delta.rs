@@ -164,6 +164,7 @@ impl Wire {
                 let chunk = chunk?;
                 throttle::acquire(&throttles, chunk.len() as u64).await;
                 counted.sent.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+                crate::failpoint::step("delta:sending");
                 Ok::<Bytes, io::Error>(chunk)
             }
         });
@@ -234,11 +235,12 @@ pub(crate) fn broken(error: WireError) -> io::Error {
     io::Error::other(error)
 }
 
-/// See [`broken`]. What was cut off, broke off.
+/// See [`broken`]. A body that ends too early did not break off: it is one that was made so.
 pub(crate) fn mended(error: io::Error) -> WireError {
     let text = error.to_string();
     match error.downcast::<WireError>() {
         Ok(error) => error,
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => WireError::Malformed("it ends too early".into()),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => WireError::Malformed(text),
         Err(_) => WireError::Broken(text),
     }

@@ -243,6 +243,7 @@ impl Beside {
         }
         .map_err(|e| failed(e.into()))?;
         self.landed = true;
+        crate::failpoint::step("delta:renamed");
         rustix::fs::fsync(&folder).map_err(|e| FilesError::new("sync", parent, e.into()))
     }
 

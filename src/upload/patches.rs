@@ -20,6 +20,7 @@ use crate::content::manifest::{MAX_PIECE_LENGTH, MIN_PIECE_LENGTH};
 use crate::content::name;
 use crate::delta::instructions::{HEADER, Reader};
 use crate::delta::patch::{PatchError, patch};
+use crate::failpoint;
 use crate::store::{Beside, FilesErrorKind, Found, Version};
 
 /// A file that is to become another one.
@@ -202,18 +203,24 @@ impl Patch {
         }
         let all = (&head[..]).chain(instructions);
         let shown = self.shown.clone();
-        let patched = patch(&self.old, all, self.beside.file(), |matched, literal| shown.made(matched, literal))
-            .map_err(|error| match error {
-                // Somebody wrote into the old file while it was read.
-                PatchError::Mismatch { .. } if !self.is_unchanged() => changed(),
-                other => other.into(),
-            })?;
+        let report = |matched, literal| {
+            failpoint::step("delta:applying");
+            shown.made(matched, literal);
+        };
+        let patched = patch(&self.old, all, self.beside.file(), report).map_err(|error| match error {
+            // Somebody wrote into the old file while it was read.
+            PatchError::Mismatch { .. } if !self.is_unchanged() => changed(),
+            other => other.into(),
+        })?;
+        failpoint::step("delta:patched");
         let mode = match self.request.mode {
             Some(mode) => mode,
             None => mode_of(&self.old).map_err(|e| UploadError::Disk(e.to_string()))?,
         };
         self.beside.finish(mode, self.request.mtime)?;
+        failpoint::step("delta:synced");
         let path = self.land()?;
+        failpoint::step("delta:landed");
         tracing::info!(
             target: "upload", path = %name::printable(&spelled(&path)), matched = patched.matched, literal = patched.literal,
             "changed by a delta"

@@ -2,6 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used, missing_docs)]
 
 pub mod hostile;
+pub mod meddler;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -4,14 +4,16 @@
 mod bad_days;
 #[path = "../common/mod.rs"]
 mod common;
+mod liars;
 mod routes;
 mod shown;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use common::{TestNode, noise};
+use common::{PATIENCE, TestNode, noise};
 use skep_engine::control::{Command, OnTaken, SendRequest, SendStrategy, TransferId, TransferRow};
 use skep_engine::push::retry::Pace;
 
@@ -73,6 +75,16 @@ impl Pair {
     #[track_caller]
     fn nothing_is_left(&self) {
         assert_eq!(left(&self.to.root()), [""; 0]);
+    }
+
+    /// The same before long: a receiver finds out by itself that nobody sends any more.
+    async fn nothing_stays(&self) {
+        let gone = async {
+            while !left(&self.to.root()).is_empty() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, gone).await.expect("something is left");
     }
 }
 

@@ -198,3 +198,56 @@ async fn more_than_fits_is_refused_before_a_byte_is_written_and_bombs_gain_nothi
     let request = raw.client.post(&url).header("if-match", &tag).header("content-encoding", "gzip");
     assert_eq!(answer(request.body("x")).await.0, 415);
 }
+
+/// Whoever sends without end gets an answer, or finds the line cut; the next one is served.
+#[tokio::test]
+async fn instructions_without_end_are_refused() {
+    let raw = Raw::new().await;
+    let (tag, size) = (raw.tag().await, raw.old.len());
+    let (good, new) = raw.swapped();
+    let header = good[..28].to_vec();
+    // A section of literals, each of one byte at the beginning of the new file.
+    let literal = [&[1][..], &0_u64.to_le_bytes(), &1_u32.to_le_bytes(), b"x"].concat();
+    let matched = [&[0][..], &0_u64.to_le_bytes(), &0_u64.to_le_bytes(), &0_u32.to_le_bytes()].concat();
+    let section = 60_000_u32.to_le_bytes();
+    for (what, head, forever) in [
+        ("behind their end", good.clone(), vec![0; 65_536]),
+        ("one literal again and again", [&header[..], &section].concat(), literal.repeat(4096)),
+        ("matches of no length", [&header[..], &section].concat(), matched.repeat(4096)),
+        ("sections of nothing", header.clone(), vec![0; 65_536]),
+        ("noise", header.clone(), noise(65_536, 9)),
+    ] {
+        let chunks = std::iter::once(head).chain(std::iter::repeat(forever)).map(Ok::<_, std::io::Error>);
+        let body = reqwest::Body::wrap_stream(futures_util::stream::iter(chunks));
+        let url = format!("{}?size={size}", raw.at("apply", "f"));
+        let request = raw.client.post(url).header("if-match", &tag).body(body).send();
+        match tokio::time::timeout(PATIENCE, request).await.expect("it hangs") {
+            Ok(response) => assert_eq!(response.status(), 400, "{what}"),
+            Err(error) => assert!(error.is_request(), "{what}: {error}"),
+        }
+        raw.untouched();
+    }
+    assert_eq!(raw.apply(&tag, size, good).await.0, 201);
+    assert!(fs::read(raw.node.root().join("f")).unwrap() == new);
+}
+
+/// RFC 8878, 3.1.1.1.2: a window of 2 GiB, which a decoder would have to hold; and one of 8 MiB, the most that is taken.
+#[tokio::test]
+async fn a_frame_that_wants_gigabytes_is_refused() {
+    let raw = Raw::new().await;
+    let (tag, size) = (raw.tag().await, raw.old.len());
+    let (good, new) = raw.swapped();
+    for (log, status) in [(31, 400), (24, 400), (23, 201)] {
+        let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0, (log - 10) << 3];
+        // One block, the last one, as it is.
+        frame.extend_from_slice(&((good.len() as u32) << 3 | 1).to_le_bytes()[..3]);
+        frame.extend_from_slice(&good);
+        let url = format!("{}?size={size}", raw.at("apply", "f"));
+        let request = raw.client.post(url).header("if-match", &tag).header("content-encoding", "zstd").body(frame);
+        assert_eq!(answer(request).await.0, status, "2^{log}");
+        if status == 400 {
+            raw.untouched();
+        }
+    }
+    assert!(fs::read(raw.node.root().join("f")).unwrap() == new);
+}

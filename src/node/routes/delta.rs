@@ -24,6 +24,7 @@ use crate::delta::packed::unpack;
 use crate::delta::refine::{Ask, Refiner, first_block_length};
 use crate::delta::signature::sign;
 use crate::delta::signature_wire::Writer;
+use crate::failpoint;
 use crate::node::problem::Problem;
 use crate::node::server::Shared;
 use crate::node::signatures::{Key, LONGEST};
@@ -86,6 +87,7 @@ pub async fn signature(
             cache.put(key, kept.into());
         }
         copy.to.finish(result);
+        failpoint::step("delta:signed");
     });
     Ok(answer(&version, shared.paced(body)))
 }

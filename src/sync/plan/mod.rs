@@ -22,7 +22,7 @@ pub use steps::{Round, Steps};
 pub use crate::control::sync::{Act, Item, Totals, Was};
 
 use super::compare::There;
-use super::entry::{Mtime, Tree};
+use super::entry::{Entry, Mtime, Tree};
 use super::wire::Stands;
 use crate::content::Digest;
 
@@ -42,8 +42,8 @@ pub struct Options {
 /// Why there is no plan.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
-    /// The source is empty.
-    #[error("the source is empty: {0} entries would be deleted at the other end; if that is meant, add --force")]
+    /// The source is empty, or of empty folders.
+    #[error("the source holds no file: {0} entries would be deleted at the other end; if that is meant, add --force")]
     EmptySource(u64),
     /// More deletions than allowed.
     #[error("{got} entries would be deleted, more than the {allowed} that --max-delete allows: nothing was done")]
@@ -147,7 +147,9 @@ impl<'a> Draft<'a> {
         self.link_again();
         let (unlock, settle) = self.settle();
         let totals = self.totals();
-        if totals.entries == 0 && totals.deleted > 0 && !self.options.force {
+        // Folders alone hold nothing: what is mounted on them is not there today.
+        let is_empty = self.here.folders.values().all(|folder| folder.entries.iter().all(Entry::is_folder));
+        if is_empty && totals.deleted > 0 && !self.options.force {
             return Err(PlanError::EmptySource(totals.deleted));
         }
         if let Some(allowed) = self.options.max_delete

@@ -15,6 +15,7 @@ use super::put::{self, Replaces};
 use super::{SyncError, below, open_regular, target};
 use crate::content::manifest::target_stays_inside;
 use crate::content::name;
+use crate::failpoint;
 use crate::store::beneath;
 use crate::sync::entry::Mtime;
 use crate::sync::scan::{mtime_of, permissions};
@@ -42,7 +43,10 @@ pub(super) fn apply(root: &OwnedFd, request: &Apply) -> Result<Applied, SyncErro
     let mut applied = Applied::default();
     for (index, op) in request.ops.iter().enumerate() {
         match work.carry_out(op) {
-            Ok(()) => applied.done += 1,
+            Ok(()) => {
+                applied.done += 1;
+                failpoint::step("sync:operation");
+            }
             Err(error) if applied.failed.len() < REASONS => {
                 let why = format!("{:?}: {error}", name::excerpt(op.path()));
                 applied.failed.push((index as u32, why));
@@ -50,7 +54,9 @@ pub(super) fn apply(root: &OwnedFd, request: &Apply) -> Result<Applied, SyncErro
             Err(_) => applied.failed.push((index as u32, String::new())),
         }
     }
+    failpoint::step("sync:carried-out");
     work.sync()?;
+    failpoint::step("sync:synced");
     for key in &request.over {
         if let Err(error) = remove_all(root, OsStr::new(&stage_of(key))) {
             tracing::warn!(target: "sync", %error, "what was kept aside is still there");

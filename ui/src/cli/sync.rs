@@ -38,7 +38,7 @@ pub struct Args {
     /// Delete nothing at all if more entries than this would be
     #[arg(long, value_name = "N", requires = "delete")]
     max_delete: Option<u64>,
-    /// Delete even if the source is empty
+    /// Delete even if the source holds no file
     #[arg(long, requires = "delete")]
     force: bool,
     /// Leave out what matches, in gitignore syntax; can be given several times

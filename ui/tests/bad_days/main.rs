@@ -4,6 +4,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod deltas;
 mod disk;
 mod kills;
 mod manifests;
@@ -11,7 +12,11 @@ mod pushes;
 mod sender;
 mod state;
 mod steps;
+mod syncs;
 mod uploads;
+
+use std::fs;
+use std::path::Path;
 
 use common::{Ended, Process};
 use serde_json::Value;
@@ -59,4 +64,12 @@ fn says(ended: &Ended, words: &[&str]) {
     for word in words {
         assert!(text.contains(word), "{word:?} is not in {text:?}");
     }
+}
+
+/// What is in a folder, in order.
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
 }

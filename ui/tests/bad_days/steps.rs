@@ -6,8 +6,8 @@ use std::path::Path;
 use serde_json::json;
 
 use super::common::Lab;
-use super::result;
 use super::sender::{Sender, held};
+use super::{names, result};
 
 /// What a receiver does one after another.
 const RECEIVED: [&str; 11] = [
@@ -47,13 +47,6 @@ fn push(sender: &Sender) -> Option<serde_json::Value> {
     let (status, body) = sender.assemble()?;
     assert_eq!(status, 201, "{body}");
     Some(body)
-}
-
-fn names(folder: &Path) -> Vec<String> {
-    let mut names: Vec<String> =
-        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
 }
 
 /// Kills a receiver at `step` and finishes with another one; `whole` tells that the name stands for everything.
