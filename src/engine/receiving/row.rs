@@ -265,6 +265,22 @@ mod tests {
     }
 
     #[test]
+    fn what_has_no_length_yet_has_no_size() {
+        let deferred = Look { deferred: true, size: 4_096, segments: 1 << 20, ..look() };
+        let row = of(&deferred, pace(1_000, 0));
+        assert_eq!((row.size, row.pieces, row.done), (0, 0, 4_096));
+        assert!(row.reason.contains("size is not known yet"), "{}", row.reason);
+        assert_eq!(of(&Look { deferred: false, ..deferred }, pace(1_000, 0)).size, 4_096);
+    }
+
+    #[test]
+    fn files_of_a_sync_are_called_what_they_are() {
+        let path = crate::upload::staged("0123456789abcdef0123456789abcdef");
+        let row = of(&Look { path: path.into(), ..look() }, pace(1, 0));
+        assert_eq!((row.name.as_str(), row.via()), ("files of a sync", "sync"));
+    }
+
+    #[test]
     fn every_standing_has_its_words() {
         let mut look = look();
         (look.held, look.held_bytes) = (10, 10_000);

@@ -74,11 +74,13 @@ impl fmt::Display for Phases<'_> {
             if totals.is_nothing() {
                 write!(f, "all {} entries were equal", Count(totals.entries))?;
             } else {
-                write!(f, "{} files sent", Count(totals.new + totals.changed))?;
-                for (count, word) in [(totals.moved, "moved"), (totals.deleted, "deleted")] {
-                    if count > 0 {
-                        write!(f, ", {} {word}", Count(count))?;
-                    }
+                let sent = totals.new + totals.changed;
+                let rest = totals.copied + totals.linked + totals.symlinks + totals.folders + totals.touched;
+                let counts =
+                    [(sent, "sent"), (totals.moved, "moved"), (totals.deleted, "deleted"), (rest, "put in order")];
+                for (at, (count, word)) in counts.into_iter().filter(|(count, _)| *count > 0).enumerate() {
+                    let comma = if at == 0 { "" } else { ", " };
+                    write!(f, "{comma}{} {word}", Count(count))?;
                 }
                 write!(f, " of {} entries", Count(totals.entries))?;
             }
@@ -143,7 +145,7 @@ mod tests {
         row.sync = Some(Totals { entries: 1_312, ..Totals::default() });
         assert_eq!(line(&row), "all 1,312 entries were equal; 4.20 kB on the wire");
         row.sync = Some(Totals { entries: 1_312, new: 3, changed: 1, deleted: 2, ..Totals::default() });
-        assert_eq!(line(&row), "4 files sent, 2 deleted of 1,312 entries; 4.20 kB on the wire");
+        assert_eq!(line(&row), "4 sent, 2 deleted of 1,312 entries; 4.20 kB on the wire");
         assert!(!Phases(&TransferRow::default(), "·").is_some());
     }
 }

@@ -181,8 +181,13 @@ fn planned(form: &Form, plan: &SyncPlan, node: &NodeRow) -> Vec<Line> {
         };
         let (bytes, all) = (Bytes(totals.send_bytes), entries(totals.entries));
         let s = if new + changed == 1 { "" } else { "s" };
-        let files = format!("{} file{s} ({} new, {} changed)", Count(new + changed), Count(new), Count(changed));
-        lines.push((Tone::Fact, format!("sends {files}, {bytes}, of {all} to {}{time}", plan.to)));
+        let files = match (new, changed) {
+            (0, 0) => "no file".to_owned(),
+            (_, 0) => format!("{} new file{s}, {bytes}", Count(new)),
+            (0, _) => format!("{} changed file{s}, {bytes}", Count(changed)),
+            _ => format!("{} files ({} new, {} changed), {bytes}", Count(new + changed), Count(new), Count(changed)),
+        };
+        lines.push((Tone::Fact, format!("sends {files}, of {all} to {}{time}", plan.to)));
     }
     if totals.deleted > 0 {
         lines.push((Tone::Warning, format!("DELETES {} there: Enter asks once more", entries(totals.deleted))));
