@@ -138,7 +138,14 @@ pub fn rows(canvas: &mut Canvas<'_>, shape: &Shape, y: u16, map: &DeltaMap, cont
         let (y, bytes) = (y + line as u16, part.bytes(map));
         let token = if bytes > 0 { Token::Text } else { Token::Faint };
         if let Some(cells) = context.derived.delta.lanes.get(line) {
-            lanes::peer(canvas, shape, y, cells, bytes == 0);
+            // As in the file above.
+            let some = match part {
+                Part::Matched => Token::Lane,
+                Part::Sent => Token::Up,
+                Part::ToSend => Token::MapFlight,
+                Part::Unknown => Token::MapMissing,
+            };
+            lanes::lane(canvas, shape, y, cells, some);
         }
         for place in &shape.columns {
             let (x, width) = (shape.inner.x + 2 + place.x, place.width);

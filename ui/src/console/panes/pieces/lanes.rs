@@ -72,12 +72,17 @@ pub fn sources(canvas: &mut Canvas<'_>, shape: &Shape, y: u16, context: Context<
 
 /// What a peer has.
 pub fn peer(canvas: &mut Canvas<'_>, shape: &Shape, y: u16, cells: &[LaneCell], faded: bool) {
+    lane(canvas, shape, y, cells, if faded { Token::Faint } else { Token::Lane });
+}
+
+/// How much of something lies in each cell.
+pub fn lane(canvas: &mut Canvas<'_>, shape: &Shape, y: u16, cells: &[LaneCell], some: Token) {
     for (at, cell) in cells.iter().enumerate().take(shape.map_width.into()) {
         let x = shape.map_x + at as u16;
         if cell.flight {
             canvas.glyph(x, y, canvas.glyphs.lane_flight, Token::MapFlight);
         } else {
-            let token = if cell.level == 0 || faded { Token::Faint } else { Token::Lane };
+            let token = if cell.level == 0 { Token::Faint } else { some };
             let glyph = match canvas.glyphs.dots {
                 // Three dots high at most, so that lanes stay apart.
                 Some(dots) if cell.level > 0 => {
