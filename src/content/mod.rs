@@ -40,6 +40,7 @@ mod stamp;
 mod testing;
 pub mod tree;
 mod verify;
+pub mod zeros;
 
 pub use bitmap::{Bitmap, BitmapError};
 pub use hash::HashProgress;

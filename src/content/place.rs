@@ -81,7 +81,7 @@ impl Place {
 
     /// Opens a regular file for reading. Never waits (a FIFO put in its place would block) and does
     /// not follow a link.
-    pub(super) fn open_file(&self, entry: &OsStr) -> io::Result<File> {
+    pub(crate) fn open_file(&self, entry: &OsStr) -> io::Result<File> {
         let mut options = OpenOptions::new();
         options.read(true).custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32);
         Ok(self.dir.open_with(self.locate(entry), &options)?.into_std())

@@ -1,19 +1,23 @@
 //! Reading what was scanned, by content bytes: runs over the files laid end to end. What changed since the
-//! scan is noticed, never mixed in.
+//! scan is noticed, never mixed in. Holes of sparse files are not read.
 
-use std::fs::File;
+use std::collections::BTreeMap;
+use std::fs::{File, Metadata};
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest as _, Sha256};
 
 use super::name::printable;
-use super::{Digest, FileEntry, FileStamp, Layout, Place, tree};
+use super::{Digest, Extent, FileEntry, FileStamp, Layout, Place, tree};
 
 /// Bytes per read: they are hashed from the cache that the read left them in.
 const STEP: usize = 128 << 10;
+/// Shorter runs are read, holes or not.
+#[cfg(target_os = "linux")]
+const HOLE: u64 = 64 << 10;
 
 /// Why bytes cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +46,8 @@ pub struct Reader {
     files: Arc<Vec<FileEntry>>,
     stamps: Arc<Vec<FileStamp>>,
     layout: Layout,
+    /// Files that could not be read as they were scanned, and why; none: the first one is an error.
+    spoiled: Option<Mutex<BTreeMap<usize, String>>>,
 }
 
 impl Reader {
@@ -49,7 +55,24 @@ impl Reader {
     /// for each of `files`.
     pub fn new(place: Place, files: Arc<Vec<FileEntry>>, stamps: Arc<Vec<FileStamp>>, segment: u64) -> Self {
         let layout = Layout::of(&files, segment);
-        Self { place, files, stamps, layout }
+        Self { place, files, stamps, layout, spoiled: None }
+    }
+
+    /// What cannot be read any more as it was scanned reads as zeros, and is [told](Self::spoiled): the rest goes on.
+    pub fn tolerant(self) -> Self {
+        Self { spoiled: Some(Mutex::default()), ..self }
+    }
+
+    /// Is it [`Self::tolerant`]?
+    pub fn is_tolerant(&self) -> bool {
+        self.spoiled.is_some()
+    }
+
+    /// Paths of files that could not be read as they were scanned, and why: what was read of them is not what they hold.
+    pub fn spoiled(&self) -> BTreeMap<String, String> {
+        let Some(spoiled) = &self.spoiled else { return BTreeMap::new() };
+        let spoiled = spoiled.lock().unwrap_or_else(PoisonError::into_inner);
+        spoiled.iter().map(|(file, why)| (self.files[*file].path.clone(), why.clone())).collect()
     }
 
     /// Where segments lie.
@@ -65,17 +88,46 @@ impl Reader {
         let mut hash = Sha256::new();
         let mut filled = 0;
         for extent in self.layout.extents(run) {
-            let path = || printable(&self.files[extent.file].path);
-            let failed = |error| ReadError::Read { path: path(), error };
-            let name = self.files[extent.file].os_path().map_err(|error| failed(io::Error::other(error)))?;
-            let file = match self.place.open_file(&name) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    return Err(ReadError::Changed { path: path() });
-                }
-                file => file.map_err(failed)?,
-            };
-            self.same(&file, extent.file)?;
             let part = &mut buffer[filled..filled + extent.length as usize];
+            filled += extent.length as usize;
+            let Some(spoiled) = &self.spoiled else {
+                self.extent(&extent, part, &mut hash)?;
+                continue;
+            };
+            let known = spoiled.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&extent.file);
+            let before = hash.clone();
+            let why = match self.extent(&extent, part, &mut hash) {
+                Ok(()) if !known => continue,
+                Ok(()) => None,
+                Err(error) => Some(error.to_string()),
+            };
+            // Once it was another it stays so: its bytes here may be of two times.
+            hash = before;
+            part.fill(0);
+            hash.update(&*part);
+            if let Some(why) = why {
+                spoiled.lock().unwrap_or_else(PoisonError::into_inner).entry(extent.file).or_insert(why);
+            }
+        }
+        Ok(Digest(hash.finalize().into()))
+    }
+
+    /// Reads a run of one file, and hashes it.
+    fn extent(&self, extent: &Extent, part: &mut [u8], hash: &mut Sha256) -> Result<(), ReadError> {
+        let path = || printable(&self.files[extent.file].path);
+        let failed = |error| ReadError::Read { path: path(), error };
+        let name = self.files[extent.file].os_path().map_err(|error| failed(io::Error::other(error)))?;
+        let file = match self.place.open_file(&name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(ReadError::Changed { path: path() });
+            }
+            file => file.map_err(failed)?,
+        };
+        let metadata = self.same(&file, extent.file)?;
+        if is_hole(&file, &metadata, extent) {
+            part.fill(0);
+            hash.update(&*part);
+        } else {
             for (at, step) in part.chunks_mut(STEP).enumerate() {
                 match file.read_exact_at(step, extent.offset + (at * STEP) as u64) {
                     Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
@@ -85,11 +137,9 @@ impl Reader {
                 }
                 hash.update(&*step);
             }
-            // Written to meanwhile: the bytes may be of either time.
-            self.same(&file, extent.file)?;
-            filled += extent.length as usize;
         }
-        Ok(Digest(hash.finalize().into()))
+        // Written to meanwhile: the bytes may be of either time.
+        self.same(&file, extent.file).map(drop)
     }
 
     /// Reads everything again and compares it with the digests of its segments. False: `stopped` said so.
@@ -113,15 +163,37 @@ impl Reader {
         Ok(true)
     }
 
-    fn same(&self, file: &File, index: usize) -> Result<(), ReadError> {
+    fn same(&self, file: &File, index: usize) -> Result<Metadata, ReadError> {
         let path = || printable(&self.files[index].path);
         let metadata = file.metadata().map_err(|error| ReadError::Read { path: path(), error })?;
         if self.stamps.get(index) == Some(&FileStamp::of(&metadata)) {
-            Ok(())
+            Ok(metadata)
         } else {
             Err(ReadError::Changed { path: path() })
         }
     }
+}
+
+/// Whether a whole run of a file is a hole (lseek(2), `SEEK_DATA`).
+#[cfg(target_os = "linux")]
+fn is_hole(file: &File, metadata: &Metadata, extent: &Extent) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use rustix::fs::SeekFrom;
+    use rustix::io::Errno;
+    if extent.length < HOLE || metadata.blocks().saturating_mul(512) >= metadata.len() {
+        return false;
+    }
+    match rustix::fs::seek(file, SeekFrom::Data(extent.offset)) {
+        Ok(data) => data >= extent.offset + extent.length,
+        // No data behind that place.
+        Err(error) => error == Errno::NXIO,
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_hole(_: &File, _: &Metadata, _: &Extent) -> bool {
+    false
 }
 
 /// The first entry that two scans of a path see differently, made printable; none if they are alike.
@@ -193,6 +265,42 @@ mod tests {
         }
         assert_eq!(FileStamp::of(&std::fs::metadata(&path).unwrap()), FileStamp::of(&times), "no other trace");
         assert!(matches!(reader.compare(&digests, || false), Err(ReadError::Changed { path }) if path == "f"));
+    }
+
+    #[test]
+    fn a_tolerant_reader_goes_on_without_what_changed_and_names_it() {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, bytes) in [("a", b"aaaa"), ("b", b"bbbb"), ("c", b"cccc")] {
+            std::fs::write(dir.path().join(name), bytes).unwrap();
+        }
+        let found = scan(dir.path()).unwrap();
+        let reader = Reader::new(found.place, Arc::new(found.files), Arc::new(found.stamps), 1 << 20).tolerant();
+        let mut buffer = [7; 12];
+        reader.read(0..12, &mut buffer).unwrap();
+        assert_eq!((&buffer, reader.spoiled().len()), (b"aaaabbbbcccc", 0));
+        std::fs::write(dir.path().join("b"), b"longer").unwrap();
+        let digest = reader.read(2..12, &mut buffer[..10]).unwrap();
+        assert_eq!(&buffer[..10], b"aa\0\0\0\0cccc");
+        assert_eq!(digest.0, <[u8; 32]>::from(Sha256::digest(&buffer[..10])), "of what was read");
+        let spoiled = reader.spoiled();
+        assert_eq!(spoiled.keys().collect::<Vec<_>>(), ["b"]);
+        assert!(spoiled["b"].contains("changed"), "{spoiled:?}");
+    }
+
+    #[test]
+    fn holes_read_as_zeros() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = File::create(dir.path().join("f")).unwrap();
+        file.write_all_at(&[9; 4096], 1 << 20).unwrap();
+        file.set_len(3 << 20).unwrap();
+        let found = scan(dir.path()).unwrap();
+        let reader = Reader::new(found.place, Arc::new(found.files), Arc::new(found.stamps), 1 << 20);
+        let mut buffer = vec![7; 1 << 20];
+        for piece in 0..3 {
+            let digest = reader.read(reader.layout().piece(piece), &mut buffer).unwrap();
+            assert_eq!(digest.0, <[u8; 32]>::from(Sha256::digest(&buffer)));
+            assert_eq!(buffer.iter().filter(|byte| **byte != 0).count(), if piece == 1 { 4096 } else { 0 });
+        }
     }
 
     #[test]

@@ -168,6 +168,9 @@ pub struct TransferRow {
     pub paths: Vec<PathRow>,
     /// What a sync does, once it is planned.
     pub sync: Option<super::sync::Totals>,
+    /// What a sync that goes on for good has done so far.
+    #[serde(default)]
+    pub watch: Option<super::sync::WatchRow>,
     /// The last changes of its plan, the newest first; a handful.
     pub path_changes: Vec<PathChange>,
     /// What a push found there, if it sends what changed.

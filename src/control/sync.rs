@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::Rate;
 
-/// A tree to keep equal.
+/// A tree, or a file, to keep equal.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SyncRequest {
-    /// Folder, absolute.
+    /// Folder or file, absolute.
     #[serde(with = "super::path")]
     pub path: PathBuf,
     /// `http(s)://HOST:PORT/DIR/` or `…/NAME` under the receiver's root; further endpoints of it may follow,
@@ -32,6 +32,24 @@ pub struct SyncRequest {
     pub up: Rate,
     /// Limits for this transfer alone.
     pub down: Rate,
+}
+
+/// What a sync that goes on for good has done so far.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WatchRow {
+    /// The first pass, and those since that had something to do.
+    pub passes: u64,
+    /// When the last of these ended, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// What it did.
+    pub last: Totals,
+    /// What it left undone, and why; empty: nothing.
+    pub trouble: String,
+    /// Folders that are watched; the others are looked at now and then.
+    pub folders: u64,
+    /// Why the receiver cannot be reached now.
+    pub away: Option<String>,
 }
 
 /// What a sync would do.
@@ -161,6 +179,29 @@ pub struct Totals {
     pub send_bytes: u64,
     /// Bytes that were there under another name.
     pub reused_bytes: u64,
+}
+
+impl std::ops::AddAssign for Totals {
+    /// Adds what was done; of what there is, the later is true.
+    fn add_assign(&mut self, later: Self) {
+        *self = Self {
+            entries: later.entries,
+            bytes: later.bytes,
+            new: self.new + later.new,
+            changed: self.changed + later.changed,
+            moved: self.moved + later.moved,
+            copied: self.copied + later.copied,
+            linked: self.linked + later.linked,
+            symlinks: self.symlinks + later.symlinks,
+            folders: self.folders + later.folders,
+            touched: self.touched + later.touched,
+            deleted: self.deleted + later.deleted,
+            left: later.left,
+            extra: later.extra,
+            send_bytes: self.send_bytes + later.send_bytes,
+            reused_bytes: self.reused_bytes + later.reused_bytes,
+        };
+    }
 }
 
 impl Totals {

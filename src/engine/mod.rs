@@ -40,8 +40,10 @@ mod steer;
 mod strategy;
 mod swarm_strategy;
 mod sync;
+mod sync_file;
 mod sync_job;
 mod sync_shown;
+mod sync_watch;
 #[cfg(test)]
 mod tests;
 mod transfer;

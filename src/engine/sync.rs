@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::commands::{Core, internal, new_record, queued};
 use super::strategy::JobError;
-use super::sync_job::{Receiver, Seen, look};
+use super::sync_job::{Receiver, Seen, compare, scan_source};
 use super::transfer::Order;
 use crate::content::name::{escape, printable};
 use crate::control::sync::{MAX_ITEMS, SyncPlan};
@@ -22,19 +22,11 @@ fn refused(kind: CommandErrorKind, message: impl Into<String>) -> CommandError {
 /// The request with its path as the system knows it, the source's name, and where it goes.
 async fn checked(request: SyncRequest) -> Result<(SyncRequest, String, Destination), CommandError> {
     let given = request.path.clone();
-    let looked = tokio::task::spawn_blocking(move || {
-        let path = std::fs::canonicalize(&given)?;
-        let is_folder = path.is_dir();
-        Ok::<_, std::io::Error>((path, is_folder))
-    });
-    let (path, is_folder) = looked
+    let looked = tokio::task::spawn_blocking(move || std::fs::canonicalize(&given));
+    let path = looked
         .await
         .map_err(|e| refused(CommandErrorKind::Internal, e.to_string()))?
         .map_err(|e| refused(CommandErrorKind::NotFound, format!("cannot sync {:?}: {e}", request.path)))?;
-    if !is_folder {
-        let words = format!("{path:?} is no folder: send a file with `skep send --if-taken overwrite`");
-        return Err(refused(CommandErrorKind::Invalid, words));
-    }
     let Some(name) = path.file_name().map(escape) else {
         return Err(refused(
             CommandErrorKind::Invalid,
@@ -72,7 +64,10 @@ impl Core {
         let changed = shared.change_record(|record| record.job = JobRecord::Sync(request));
         changed.await.map_err(|e| internal(&e))?;
         let is_settled = shared.row().state.is_settled();
-        shared.update(queued);
+        shared.update(|row| {
+            queued(row);
+            (row.watch, row.delta) = (None, None);
+        });
         handle.send(if is_settled { Order::Resume } else { Order::Restart }).await?;
         Ok(Reply::Added { ids: vec![shared.id], contents: vec![] })
     }
@@ -90,7 +85,8 @@ impl Core {
         };
         let (headers, pace) = (self.services.swarm.client.node_headers(), self.services.pace);
         let receiver = Receiver::find(&destination, headers, pace).await.map_err(failed)?;
-        let Seen { scanned, plan } = look(&request, &receiver.client, |_, _| ()).await.map_err(failed)?;
+        let scanned = scan_source(&request).await.map_err(failed)?;
+        let Seen { scanned, plan } = compare(&request, &receiver.client, scanned, |_, _| ()).await.map_err(failed)?;
         let count = plan.items.len();
         let skipped = scanned.tree.skipped.into_iter().take(MAX_ITEMS);
         let told = SyncPlan {

@@ -1,6 +1,7 @@
 //! Making a tree at another node equal to one here: look at both, plan, send what is missing, change the rest.
-//! What is left after one pass (the source changed, an answer was lost) the next one finds.
+//! What is left after one look (the source changed, an answer was lost) the next one finds.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,8 +15,10 @@ use super::fetch_job::blocking;
 use super::send_job::{all_of, digests_of};
 use super::strategy::{Job, JobEnd, JobError, Strategy};
 use super::sync_shown::Shown;
+use super::{sync_file, sync_watch};
 use crate::content::name::printable;
 use crate::content::{FileEntry, FileStamp, Place, ReadError, Reader};
+use crate::control::sync::Totals;
 use crate::control::{BoxFuture, Phase, PhaseRow, SyncRequest, TransferState};
 use crate::failpoint;
 use crate::push::drive::{Drive, SendEnd};
@@ -23,16 +26,18 @@ use crate::push::paths::{Destination, resolve};
 use crate::push::retry::Pace;
 use crate::push::ways::Ways;
 use crate::push::wire::{Opened, Wire, WireError};
-use crate::push::{PushError, common, in_flight, retry, segment_for};
+use crate::push::{PushError, common, in_flight, segment_for};
 use crate::store::{JobRecord, PushRecord};
 use crate::sync::client::{Client, ClientError, StopOnDrop};
 use crate::sync::plan::{Draft, Options, Plan, Round};
 use crate::sync::rules::Rules;
-use crate::sync::scan::{Scanned, Side, scan};
+use crate::sync::scan::{Scanned, Side, scan, scan_file};
 use crate::upload::staged;
 
-/// A tree that changes under the sync is looked at again this often.
-const PASSES: u32 = 3;
+/// A tree that changes under the sync is looked at this often.
+const LOOKS: u32 = 3;
+/// Things that went wrong which are named.
+const TOLD: usize = 3;
 /// What a sync that is stopped gets to record.
 const GRACE: Duration = Duration::from_secs(1);
 /// An upload that the receiver forgets is begun again this often.
@@ -84,11 +89,11 @@ impl From<ClientError> for JobError {
     }
 }
 
-fn other(error: impl std::fmt::Display) -> JobError {
+pub(super) fn other(error: impl std::fmt::Display) -> JobError {
     JobError::Other(error.to_string())
 }
 
-fn key() -> Result<String, JobError> {
+pub(super) fn key() -> Result<String, JobError> {
     let mut key = [0; 16];
     rustix::rand::getrandom(&mut key, rustix::rand::GetRandomFlags::empty())
         .map_err(|e| JobError::Other(format!("no random bytes: {e}")))?;
@@ -98,7 +103,7 @@ fn key() -> Result<String, JobError> {
 /// The receiver, and the ways there.
 pub(super) struct Receiver {
     ways: Ways,
-    nearest: Duration,
+    pub(super) nearest: Duration,
     names: Vec<String>,
     pub(super) client: Client,
 }
@@ -114,7 +119,7 @@ impl Receiver {
             let answering = (0..wires.len()).filter(|n| ways.latencies[*n].is_some() && !ways.late.contains(n));
             if let Some(best) = answering.min_by_key(|n| ways.latencies[*n]) {
                 let names = destination.paths.iter().map(|path| printable(&path.to_string())).collect();
-                let client = Client::new(wires[best].clone(), destination.target.clone());
+                let client = Client::new(wires[best].clone(), destination.target.clone(), pace);
                 let nearest = ways.latencies[best].unwrap_or_default();
                 return Ok(Self { ways, nearest, names, client });
             }
@@ -135,21 +140,32 @@ pub(super) struct Seen {
     pub(super) plan: Plan,
 }
 
-pub(super) async fn look(
-    request: &SyncRequest,
-    client: &Client,
-    phase: impl Fn(Phase, &str),
-) -> Result<Seen, JobError> {
-    phase(Phase::Scanning, "looking at the source");
+/// The source as it is.
+pub(super) async fn scan_source(request: &SyncRequest) -> Result<Scanned, JobError> {
     let (path, rules, stop) = (request.path.clone(), Rules::first(request.rules.clone()), StopOnDrop::default());
     let stopped = stop.0.clone();
-    let scanned = blocking(move || {
+    blocking(move || {
         let failed = |e: std::io::Error| JobError::Other(format!("cannot read {path:?}: {e}"));
+        if !std::fs::metadata(&path).map_err(failed)?.is_dir() {
+            return scan_file(&path).map_err(other);
+        }
         let top = std::fs::File::open(&path).map_err(failed)?;
         scan(&top, rules, Side::Source, &stopped).map_err(other)
     })
-    .await?;
+    .await
+}
+
+/// What has to happen there.
+pub(super) async fn compare(
+    request: &SyncRequest,
+    client: &Client,
+    scanned: Scanned,
+    phase: impl Fn(Phase, &str),
+) -> Result<Seen, JobError> {
     phase(Phase::Comparing, "comparing with the receiver");
+    if scanned.is_file {
+        return sync_file::compare(request, client, scanned).await;
+    }
     let there = client.compare(&scanned.tree, &scanned.rules, request.checksum).await?;
     let options = Options {
         delete: request.delete,
@@ -164,7 +180,7 @@ pub(super) async fn look(
             Default::default()
         } else {
             phase(Phase::Comparing, "comparing contents: what is there already is not sent");
-            client.answers(&request.path, &questions).await?
+            client.answers(&request.path, questions).await?
         };
         draft.finish(&here, &theirs).map_err(other)?
     };
@@ -194,55 +210,103 @@ async fn work(job: Job) -> Result<JobEnd, JobError> {
     let record = job.shared.record();
     let request = request_of(&record.job)?;
     let destination = resolve(&request.dest, &[], &[], &record.name).map_err(JobError::Other)?;
-    job.shared.update(|row| {
-        row.state = TransferState::Checking;
-        row.reason = "asking which paths answer".into();
-    });
-    let receiver = Receiver::find(&destination, job.services.swarm.client.node_headers(), job.services.pace).await?;
-    let shown = Arc::new(Shown::new(&job, receiver.names.clone()));
-    let mut trouble = Vec::new();
-    for _ in 0..PASSES {
-        let phase = |phase: Phase, words: &str| {
-            job.shared.update(|row| {
-                row.state = TransferState::Checking;
-                PhaseRow::rest(&mut row.phases);
-                PhaseRow::at(phase, 0, 0).put(&mut row.phases);
-                row.reason = words.into();
-            });
+    if request.watch {
+        return sync_watch::run(&job, &request, &destination).await;
+    }
+    let Some(passed) = pass(&job, &request, &destination, None).await? else { return Ok(JobEnd::Stopped) };
+    match passed.trouble() {
+        None => Ok(JobEnd::Complete),
+        Some(words) => Err(JobError::Other(format!("{words}; all else is done, run it again for the rest"))),
+    }
+}
+
+/// How a pass ended.
+pub(super) struct Passed {
+    /// What it did; none: the source is what it was.
+    pub(super) did: Option<Totals>,
+    /// The source as it was seen last.
+    pub(super) scanned: Scanned,
+    /// What could not be done there.
+    left: Vec<String>,
+}
+
+impl Passed {
+    /// What is not as it should be, in words.
+    pub(super) fn trouble(&self) -> Option<String> {
+        let unreadable = self.scanned.tree.skipped.iter().filter(|skipped| skipped.unreadable);
+        let unreadable: Vec<String> = unreadable.map(|s| format!("{}: {}", s.path, s.why)).collect();
+        let told = |what: &str, all: &[String]| {
+            let first = all.iter().take(TOLD).map(|words| printable(words)).collect::<Vec<_>>().join("; ");
+            let more = all.len().saturating_sub(TOLD);
+            let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
+            (!all.is_empty()).then(|| format!("{what}{first}{more}"))
         };
-        let Seen { scanned, plan } = look(&request, &receiver.client, phase).await?;
+        let parts =
+            [told("not everything could be done: ", &self.left), told("not everything can be read: ", &unreadable)];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        (!parts.is_empty()).then(|| parts.join("; "))
+    }
+}
+
+/// Looks at both and does what there is to do, several times if it must. `before`: what the source was when it was equal;
+/// if it still is, nobody is asked. None: stopped.
+pub(super) async fn pass(
+    job: &Job,
+    request: &SyncRequest,
+    destination: &Destination,
+    before: Option<&Scanned>,
+) -> Result<Option<Passed>, JobError> {
+    let phase = |phase: Phase, words: &str| {
+        job.shared.update(|row| {
+            row.state = TransferState::Checking;
+            PhaseRow::rest(&mut row.phases);
+            PhaseRow::at(phase, 0, 0).put(&mut row.phases);
+            row.reason = words.into();
+        });
+    };
+    let (mut left, mut did, mut reached) = (Vec::new(), Totals::default(), None);
+    for look in 1.. {
+        if before.is_none() {
+            phase(Phase::Scanning, "looking at the source");
+        }
+        let scanned = scan_source(request).await?;
+        if before.is_some_and(|before| before.is_same(&scanned)) {
+            return Ok(Some(Passed { did: None, scanned, left }));
+        }
+        if reached.is_none() {
+            phase(Phase::Comparing, "asking which paths answer");
+            let found =
+                Receiver::find(destination, job.services.swarm.client.node_headers(), job.services.pace).await?;
+            let shown = Arc::new(Shown::new(job, found.names.clone()));
+            reached = Some((found, shown));
+        }
+        let Some((receiver, shown)) = &reached else { continue };
+        let Seen { scanned, plan } = compare(request, &receiver.client, scanned, phase).await?;
         shown.planned(&plan, receiver.client.bytes.load(Ordering::Relaxed));
-        tell(&job, &scanned, &plan);
-        if plan.totals.is_nothing() {
-            trouble.clear();
-            break;
-        }
-        let Some(left) = carry_out(&job, &request, &receiver, &shown, &scanned, &plan).await? else {
-            return Ok(JobEnd::Stopped);
+        tell(job, &scanned, &plan);
+        did += plan.totals;
+        let now = if plan.totals.is_nothing() {
+            Some(Vec::new())
+        } else if scanned.is_file {
+            sync_file::carry_out(job, request, receiver, shown, &scanned, &plan).await?
+        } else {
+            carry_out(job, request, receiver, shown, &scanned, &plan).await?
         };
+        let Some(now) = now else { return Ok(None) };
         shown.compared(receiver.client.bytes.load(Ordering::Relaxed));
-        if left.is_empty() || left == trouble {
-            trouble = left;
-            break;
-        }
-        for words in left.iter().take(20) {
+        for words in now.iter().take(20) {
             tracing::warn!(transfer = job.shared.id.0, "not done yet: {}", printable(words));
         }
-        trouble = left;
-    }
-    let (state, id) = (job.services.state.clone(), job.shared.id);
-    blocking(move || Ok(state.forget_push(id)?)).await?;
-    shown.over();
-    match trouble.first() {
-        None => Ok(JobEnd::Complete),
-        Some(first) => {
-            let more = if trouble.len() > 1 { format!(" (and {} more)", trouble.len() - 1) } else { String::new() };
-            Err(JobError::Other(format!(
-                "not everything could be done there: {}{more}; what was done stays, run it again",
-                printable(first)
-            )))
+        let is_over = now.is_empty() || now == left || look == LOOKS;
+        left = now;
+        if is_over {
+            let (state, id) = (job.services.state.clone(), job.shared.id);
+            blocking(move || Ok(state.forget_push(id)?)).await?;
+            shown.over();
+            return Ok(Some(Passed { did: Some(did), scanned, left }));
         }
     }
+    Ok(None)
 }
 
 fn tell(job: &Job, scanned: &Scanned, plan: &Plan) {
@@ -274,12 +338,13 @@ async fn carry_out(
     failpoint::step("sync:planned");
     let mut failed = client.apply(&sync, steps.before, Vec::new()).await?;
     failpoint::step("sync:prepared");
-    for round in &steps.rounds {
-        match send(job, request, receiver, shown, scanned, round).await {
+    for round in steps.rounds {
+        match send(job, request, receiver, shown, scanned, &round).await {
             Ok(None) => return Ok(None),
-            Ok(Some(upload)) => {
+            Ok(Some(Sent { upload, spoiled })) => {
                 failpoint::step("sync:sent");
-                failed.extend(client.apply(&sync, round.after(&upload), vec![upload]).await?);
+                failed.extend(client.apply(&sync, round.after(&upload, &spoiled), vec![upload]).await?);
+                failed.extend(spoiled.into_values());
             }
             // It is looked at again.
             Err(JobError::Push(PushError::Source(error @ ReadError::Changed { .. }))) => failed.push(error.to_string()),
@@ -303,24 +368,31 @@ async fn carry_out(
     Ok(Some(failed))
 }
 
-/// Sends the files of a round; the name of the upload that holds them. None: stopped.
-async fn send(
+/// An upload that the receiver holds.
+pub(super) struct Sent {
+    pub(super) upload: String,
+    /// Files in it that are not what they were, and why.
+    pub(super) spoiled: BTreeMap<String, String>,
+}
+
+/// Sends the files of a round. None: stopped.
+pub(super) async fn send(
     job: &Job,
     request: &SyncRequest,
     receiver: &Receiver,
     shown: &Arc<Shown>,
     scanned: &Scanned,
     round: &Round,
-) -> Result<Option<String>, JobError> {
+) -> Result<Option<Sent>, JobError> {
     let push = recorded(job, receiver.nearest, scanned, round).await?;
     for _ in 0..REOPENED {
-        let opened = open(receiver, &push).await?;
+        let opened = open(receiver, &push, job.services.pace).await?;
         if opened.segment_length != push.segment {
             return Err(JobError::Other(
                 "the receiver knows this upload with other segments: cancel and sync again".into(),
             ));
         }
-        let reader = reader(&request.path, &push).await?;
+        let reader = reader(request, scanned, &push).await?;
         let digests = digests_of(job, reader.layout().piece_count()).await?;
         let opened = if opened.state == "done" { all_of(&reader, opened) } else { opened };
         shown.begins(&push);
@@ -349,7 +421,7 @@ async fn send(
             Ok(false) => return Ok(None),
             Ok(true) => {
                 shown.ends(&push);
-                return Ok(Some(push.upload));
+                return Ok(Some(Sent { upload: push.upload, spoiled: drive.spoiled() }));
             }
         }
     }
@@ -389,16 +461,18 @@ async fn recorded(job: &Job, nearest: Duration, scanned: &Scanned, round: &Round
     .await
 }
 
-async fn reader(top: &Path, push: &PushRecord) -> Result<Reader, JobError> {
-    let (path, push) = (top.to_owned(), push.clone());
+/// What changes while it is read is named, and the rest goes on.
+async fn reader(request: &SyncRequest, scanned: &Scanned, push: &PushRecord) -> Result<Reader, JobError> {
+    let top = if scanned.is_file { request.path.parent() } else { Some(request.path.as_path()) };
+    let (path, push) = (top.unwrap_or(Path::new("/")).to_owned(), push.clone());
     blocking(move || {
         let place = Place::open(&path).map_err(|e| JobError::Other(format!("cannot read {path:?}: {e}")))?;
-        Ok(Reader::new(place, push.files, push.stamps, push.segment))
+        Ok(Reader::new(place, push.files, push.stamps, push.segment).tolerant())
     })
     .await
 }
 
-async fn open(receiver: &Receiver, push: &PushRecord) -> Result<Opened, JobError> {
+async fn open(receiver: &Receiver, push: &PushRecord, pace: Pace) -> Result<Opened, JobError> {
     let body = serde_json::json!({
         "version": 1,
         "path": push.target,
@@ -417,7 +491,7 @@ async fn open(receiver: &Receiver, push: &PushRecord) -> Result<Opened, JobError
             Err(error) => return Err(receiver.client.wire.failed(error).into()),
         };
         failures += 1;
-        match retry::wait(failures, asked, fastrand::f64()) {
+        match pace.wait(failures, asked, fastrand::f64()) {
             Some(pause) => tokio::time::sleep(pause).await,
             None => return Err(receiver.client.wire.failed(error).into()),
         }

@@ -98,6 +98,15 @@ impl Shown {
         self.shared.update(|row| row.done = done);
     }
 
+    /// Bytes per second, now and smoothed, of so many in all.
+    fn rate(&self, sent: u64) -> (u64, u64) {
+        let now = Instant::now();
+        let mut flow = self.flow.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = sent.saturating_sub(flow.total());
+        flow.add(news, now);
+        (flow.now(now), flow.smooth(now))
+    }
+
     pub(super) fn over(&self) {
         self.shared.update(|row| {
             row.done = row.size;
@@ -123,13 +132,7 @@ impl Ledger for Shown {
         sums.now = (p.sent, p.wire);
         let (done, sent, wire) = (sums.done + p.held, sums.sent + p.sent, sums.wire + p.wire + sums.asked);
         drop(sums);
-        let now = Instant::now();
-        let (rate, smooth) = {
-            let mut flow = self.flow.lock().unwrap_or_else(PoisonError::into_inner);
-            let news = sent.saturating_sub(flow.total());
-            flow.add(news, now);
-            (flow.now(now), flow.smooth(now))
-        };
+        let (rate, smooth) = self.rate(sent);
         let paths = self.paths.iter().zip(&p.paths).map(|(name, path)| PathRow {
             path: name.clone(),
             state: match path.view.standing {

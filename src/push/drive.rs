@@ -1,6 +1,6 @@
 //! The driver of a push: owns the [`Plan`], carries out what it says, feeds back what happens.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -398,6 +398,11 @@ impl Drive {
             changes: self.plan.changes().cloned().collect(),
             cut_off,
         });
+    }
+
+    /// Files that a tolerant reader could not read as they were scanned, and why.
+    pub(crate) fn spoiled(&self) -> BTreeMap<String, String> {
+        self.common.reader.spoiled()
     }
 
     /// The digests of all segments, once each is known.

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::buffers::Buffers;
 use super::plan::PathId;
 use super::wire::{Wire, WireError};
-use crate::content::{Digest, ReadError, Reader};
+use crate::content::{Digest, ReadError, Reader, zeros};
 use crate::throttle::{self, Throttle};
 
 /// Bytes handed to the system at a time.
@@ -89,18 +89,21 @@ pub(super) async fn send(
         Ok(read) => read,
         Err(error) => return Outcome::Source(error),
     };
-    if known.is_some_and(|known| known != digest) {
+    if known.is_some_and(|known| known != digest) && !common.reader.is_tolerant() {
         // Same size, time and inode as before, other bytes: never mixed.
         return Outcome::Source(ReadError::Changed { path: format!("segment {segment}") });
     }
+    // A hole, most likely: the receiver makes the bytes itself.
+    let zeros = run.end > run.start && zeros::is_zero(&bytes);
+    let bytes = if zeros { Bytes::new() } else { bytes };
     let (held, gone) = oneshot::channel();
     let bytes = Bytes::from_owner(Leaving { bytes, _held: held });
     let start = Instant::now();
     let size = common.reader.layout().size();
     let (feed, chunks) = mpsc::channel(1);
-    let body = reqwest::Body::wrap(Fed { chunks, left: run.end - run.start });
+    let body = reqwest::Body::wrap(Fed { chunks, left: bytes.len() as u64 });
     let (lane, length) = (wire.lane(), run.end - run.start);
-    let answer = wire.put(&common.upload, segment, (run, size), &digest, body, lane.as_ref());
+    let answer = wire.put(&common.upload, segment, (run, size), &digest, (!zeros).then_some(body), lane.as_ref());
     let last = Arc::new(std::sync::Mutex::new(Instant::now()));
     let feeding = async {
         let step = usize::try_from(throttle::quantum(&common.throttle)).unwrap_or(STEP).min(STEP);

@@ -40,6 +40,7 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
 const ASSEMBLE_TIMEOUT: Duration = Duration::from_secs(6 * 3600);
 
 static CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
+static FILL: HeaderName = HeaderName::from_static("skep-fill");
 
 /// Why a request did not do what it should.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -282,7 +283,7 @@ impl Wire {
         }
     }
 
-    /// Sends one segment: bytes `range` of `size`.
+    /// Sends one segment: bytes `range` of `size`. No body: all of them are zeros.
     ///
     /// # Errors
     /// It did not get through, or not whole.
@@ -292,16 +293,18 @@ impl Wire {
         segment: u32,
         (range, size): (Range<u64>, u64),
         digest: &Digest,
-        body: Body,
+        body: Option<Body>,
         lane: Option<&Taken>,
     ) -> Result<(), WireError> {
         let client = lane.map_or(&self.client, Taken::client);
         let request = client.put(self.url(&format!("/upload/{upload}/{segment}"))?).headers(self.headers.clone());
+        let request = match body {
+            Some(body) => request.header(CONTENT_LENGTH, range.end - range.start).body(body),
+            None => request.header(CONTENT_LENGTH, 0).header(&FILL, "zeros"),
+        };
         let request = request
-            .header(CONTENT_LENGTH, range.end - range.start)
             .header(CONTENT_RANGE, format!("bytes {}-{}/{size}", range.start, range.end - 1))
-            .header(&CONTENT_DIGEST, format!("sha-256=:{}:", BASE64.encode(&digest.0)))
-            .body(body);
+            .header(&CONTENT_DIGEST, format!("sha-256=:{}:", BASE64.encode(&digest.0)));
         // The answer is read to its end: only then can the connection be used again.
         let answer = async { read_capped(self.ask(request).await?).await }.await;
         if let (Some(lane), Err(WireError::Broken(_))) = (lane, &answer) {

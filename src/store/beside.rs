@@ -48,7 +48,7 @@ impl Version {
     }
 
     #[allow(clippy::unnecessary_cast)] // the fields' types differ between systems
-    fn from_stat(stat: &Stat) -> Self {
+    pub(crate) fn from_stat(stat: &Stat) -> Self {
         let ns = |seconds: i64, ns: i64| i128::from(seconds) * 1_000_000_000 + i128::from(ns);
         Self {
             size: u64::try_from(stat.st_size).unwrap_or(0),

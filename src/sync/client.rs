@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::compare::{CompareError, Descent, There};
 use super::entry::Tree;
-use super::plan::Question;
+use super::plan::Questions;
 use super::receive::{digests, open_regular};
 use super::rules::Rules;
 use super::wire::{
@@ -20,7 +20,7 @@ use super::wire::{
     WireError as Document,
 };
 use crate::content::{Digest, name};
-use crate::push::retry;
+use crate::push::retry::Pace;
 use crate::push::wire::{Wire, WireError};
 use crate::store::beneath;
 
@@ -64,14 +64,15 @@ pub(crate) struct Client {
     pub path: String,
     /// Bytes of requests and answers, heads included as far as known.
     pub bytes: AtomicU64,
+    pace: Pace,
 }
 
 /// Bytes of the heads of a request and its answer, about.
 const HEADS: u64 = 350;
 
 impl Client {
-    pub(crate) fn new(wire: Arc<Wire>, path: String) -> Self {
-        Self { wire, path, bytes: AtomicU64::new(0) }
+    pub(crate) fn new(wire: Arc<Wire>, path: String, pace: Pace) -> Self {
+        Self { wire, path, bytes: AtomicU64::new(0), pace }
     }
 
     /// One exchange, tried again while the way breaks or the receiver is busy: none of them does anything
@@ -93,7 +94,7 @@ impl Client {
                 Err(error) => return Err(failed(error)),
             };
             failures += 1;
-            match retry::wait(failures, asked, fastrand::f64()) {
+            match self.pace.wait(failures, asked, fastrand::f64()) {
                 Some(pause) => tokio::time::sleep(pause).await,
                 None => return Err(failed(error)),
             }
@@ -139,18 +140,33 @@ impl Client {
         }
     }
 
+    /// What stands at a file's place.
+    pub(crate) async fn look_at_file(&self) -> Result<Compared, ClientError> {
+        let rules = Rules::first(vec!["*".into()]);
+        let request = Compare { version: VERSION, path: self.path.clone(), rules, digest: Digest([0; 32]) };
+        match self.ask("/sync/compare", &request).await {
+            Err(ClientError::Wire { at, error: WireError::Unknown }) => Err(ClientError::NoSyncs(at)),
+            compared => compared,
+        }
+    }
+
+    /// The digest of the file there, and of one here; none: it cannot be had.
+    pub(crate) async fn file_digests(&self, here: &Path) -> Result<(Option<Digest>, Option<Digest>), ClientError> {
+        let (top, name) = (here.parent().unwrap_or(Path::new("/")), here.file_name().unwrap_or_default());
+        let here = vec![name::escape(name)];
+        let there = BTreeMap::from([(String::new(), 0)]);
+        let (mine, theirs) = tokio::join!(digests_here(top.to_owned(), here), self.digests_there(&there));
+        Ok((mine?.into_values().next(), theirs?.into_values().next()))
+    }
+
     /// The digests of both ends that a plan's questions ask for. `top`: the tree here.
     pub(crate) async fn answers(
         &self,
         top: &Path,
-        questions: &[Question],
+        questions: &Questions,
     ) -> Result<(BTreeMap<String, Digest>, BTreeMap<String, Digest>), ClientError> {
-        let mut there: BTreeMap<String, u64> = BTreeMap::new();
-        for question in questions {
-            there.extend(question.there.iter().map(|path| (path.clone(), question.size)));
-        }
-        let here: Vec<String> = questions.iter().map(|question| question.path.clone()).collect();
-        let (mine, theirs) = tokio::join!(digests_here(top.to_owned(), here), self.digests_there(&there));
+        let here: Vec<String> = questions.here.iter().cloned().collect();
+        let (mine, theirs) = tokio::join!(digests_here(top.to_owned(), here), self.digests_there(&questions.there));
         Ok((mine?, theirs?))
     }
 
@@ -217,7 +233,7 @@ async fn digests_here(top: PathBuf, paths: Vec<String>) -> Result<BTreeMap<Strin
             open_regular(&folder, raw.file_name()?).ok()
         };
         let found = digests(&paths, open, &stopped);
-        Ok(paths.into_iter().zip(found).filter_map(|(path, digest)| Some((path, digest?))).collect())
+        Ok(paths.into_iter().zip(found).filter_map(|(path, found)| Some((path, found?.0))).collect())
     };
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|e| Err(ClientError::Local(format!("internal: {e}"))))

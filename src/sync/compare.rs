@@ -135,6 +135,7 @@ mod tests {
             mode: there.mode,
             mtime: there.mtime,
             folds_case: false,
+            file: None,
         }
     }
 

@@ -92,6 +92,8 @@ pub struct Skipped {
     pub path: String,
     /// Why, in words.
     pub why: String,
+    /// It would be sent if it could be read.
+    pub unreadable: bool,
 }
 
 /// A tree.

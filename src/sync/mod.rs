@@ -11,8 +11,9 @@
 //! ```
 //!
 //! Deciders: [`entry`] (trees and their digests), [`rules`] (what is left out), [`compare`] (where to look),
-//! [`plan`] (what to do, in which order), [`wire`] (what is said). Drivers: [`scan`], [`receive`] (the far
-//! side), [`client`] (the near one). `engine` ties them together as a transfer.
+//! [`plan`] (what to do, in which order), [`debounce`] (when a watched tree is looked at), [`wire`] (what is said).
+//! Drivers: [`scan`], [`watch`] (what the system tells of changes), [`receive`] (the far side), [`client`] (the near
+//! one). `engine` ties them together as a transfer.
 //!
 //! # Invariants
 //! - A tree with equal digests at its top costs one request, however large it is.
@@ -23,11 +24,13 @@
 
 pub mod client;
 pub mod compare;
+pub mod debounce;
 pub mod entry;
 pub mod plan;
 pub mod receive;
 pub mod rules;
 pub mod scan;
+pub mod watch;
 pub mod wire;
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ use std::io::{self, Read as _};
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -75,6 +77,43 @@ pub struct Scanned {
     pub tree: Tree,
     /// The rules given, with those of each `.skepignore` (of a [`Side::Source`]).
     pub rules: Rules,
+    /// It is one file: the only entry of the tree.
+    pub is_file: bool,
+}
+
+impl Scanned {
+    /// Do both have the same entries, and the same rules?
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.tree.digest() == other.tree.digest() && self.rules == other.rules
+    }
+}
+
+/// Looks at a single file, as a tree with nothing else in it. Blocks.
+///
+/// # Errors
+/// It cannot be read, or is no regular file.
+pub fn scan_file(path: &Path) -> Result<Scanned, ScanError> {
+    let name = path.file_name().map(name::escape).unwrap_or_default();
+    let failed = |error| ScanError::Read { path: name.clone(), error };
+    let file =
+        std::fs::File::options().read(true).custom_flags(OFlags::NONBLOCK.bits() as _).open(path).map_err(failed)?;
+    let stat = rustix::fs::fstat(&file).map_err(|errno| failed(errno.into()))?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(failed(io::Error::other("it is no file and no folder")));
+    }
+    let (device, inode) = identity(&stat);
+    let entry = Entry {
+        name: name.clone().into(),
+        mode: permissions(&stat),
+        mtime: mtime_of(&stat),
+        what: What::File { size: u64::try_from(stat.st_size).unwrap_or(0), leader: None },
+        inode,
+        device,
+        sparse: is_sparse(&stat),
+    };
+    let mut tree = Tree::default();
+    tree.folders.insert(String::new(), Folder { entries: vec![entry], hidden: 0 });
+    Ok(Scanned { tree, rules: Rules::default(), is_file: true })
 }
 
 /// Scans what is below `top`. Blocks; `stop` ends it early.
@@ -136,7 +175,7 @@ pub fn scan(top: impl AsFd, given: Rules, side: Side, stop: &AtomicBool) -> Resu
         Side::Receiver => given,
     };
     rules.check().map_err(|error| bad_rules("the .skepignore files", error))?;
-    Ok(Scanned { tree, rules })
+    Ok(Scanned { tree, rules, is_file: false })
 }
 
 /// Of several names of one file, all but the first learn which that is.
@@ -419,7 +458,7 @@ struct Seen {
 
 impl Seen {
     fn skip(&mut self, path: String, why: impl Into<String>) {
-        self.leave(Skipped { path, why: why.into() });
+        self.leave(Skipped { path, why: why.into(), unreadable: false });
     }
 
     fn leave(&mut self, skipped: Skipped) {
@@ -435,7 +474,7 @@ fn left_out(errno: Errno) -> bool {
 }
 
 fn unreadable(path: String, errno: Errno) -> Skipped {
-    Skipped { path, why: format!("it cannot be read: {}", io::Error::from(errno)) }
+    Skipped { path, why: format!("it cannot be read: {}", io::Error::from(errno)), unreadable: true }
 }
 
 #[allow(clippy::unnecessary_cast)] // field types differ between systems

@@ -66,6 +66,19 @@ pub struct Compared {
     /// Names that differ only in case are one name there.
     #[serde(default)]
     pub folds_case: bool,
+    /// The regular file that stands there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<ListedEntry>,
+}
+
+impl Compared {
+    /// [`Self::file`], if it can be one.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn checked_file(&self) -> Result<Option<Entry>, WireError> {
+        self.file.clone().map(ListedEntry::check).transpose()
+    }
 }
 
 /// `POST /sync/list`: what is in these folders?

@@ -28,7 +28,9 @@ use crate::store::{Beside, FilesErrorKind, Found, Version};
 pub struct PatchRequest {
     /// Where it is below the root, in the manifest's spelling.
     pub path: String,
-    /// What happens to the old file.
+    /// The old file, if it is another one: that stays as it is, and nothing need be at `path`.
+    pub basis: Option<String>,
+    /// What happens to the file at `path`.
     pub policy: Policy,
     /// The [tag](Version::tag) of the old file, as it was when it was signed.
     pub tag: String,
@@ -88,6 +90,8 @@ pub struct Patch {
     name: PathBuf,
     old: File,
     version: Version,
+    /// What stands under the name, and may be replaced; none: nothing does.
+    instead_of: Option<Version>,
     beside: Beside,
     shown: Arc<Patching>,
 }
@@ -113,6 +117,16 @@ impl Uploads {
         }
     }
 
+    /// Where a path is below the root, and the file that stands there.
+    fn taken_by(&self, path: &str) -> Result<(PathBuf, Option<Version>), UploadError> {
+        let target = description(path, 0).check()?;
+        match self.home.root.find(&target.path)? {
+            Found::File(_, version) => Ok((target.path, Some(version))),
+            Found::Nothing => Ok((target.path, None)),
+            Found::Other => Err(UploadError::Taken(format!("{:?} is no file", name::excerpt(path)))),
+        }
+    }
+
     /// Makes room for a new version of a file.
     ///
     /// # Errors
@@ -129,11 +143,15 @@ impl Uploads {
         let asked =
             Description { policy: request.policy, mode: request.mode, ..description(&request.path, request.size) };
         asked.check()?;
-        let (path, old, version) = self.old_file(&request.path)?;
+        let (found, old, version) = self.old_file(request.basis.as_ref().unwrap_or(&request.path))?;
         if version.tag() != request.tag {
             return Err(changed());
         }
-        if request.policy == Policy::Refuse {
+        let (path, instead_of) = match request.basis {
+            None => (found, Some(version)),
+            Some(_) => self.taken_by(&request.path)?,
+        };
+        if request.policy == Policy::Refuse && instead_of.is_some() {
             return Err(UploadError::Taken(format!("{:?} is taken", name::excerpt(&request.path))));
         }
         let others = self.claims();
@@ -153,7 +171,7 @@ impl Uploads {
         let sizes = (version.size, request.size);
         let shown = Patching::new(number, path, request.from.clone(), sizes, self.home.news.clone());
         self.patches.shown.add(shown.clone());
-        Ok(Patch { uploads: self, claim, request, staged_in, name, old, version, beside, shown })
+        Ok(Patch { uploads: self, claim, request, staged_in, name, old, version, instead_of, beside, shown })
     }
 }
 
@@ -248,8 +266,8 @@ impl Patch {
         if !self.is_unchanged() {
             return Err(changed());
         }
-        if self.request.policy != Policy::KeepBoth {
-            return match self.beside.land(&self.name, Some(&self.version)) {
+        if self.request.policy != Policy::KeepBoth || self.instead_of.is_none() {
+            return match self.beside.land(&self.name, self.instead_of.as_ref()) {
                 Ok(()) => Ok(self.staged_in.join(&self.name)),
                 Err(error) if error.kind == FilesErrorKind::Changed => Err(changed()),
                 Err(error) => Err(error.into()),

@@ -251,3 +251,36 @@ async fn a_frame_that_wants_gigabytes_is_refused() {
     }
     assert!(fs::read(raw.node.root().join("f")).unwrap() == new);
 }
+
+#[tokio::test]
+async fn a_file_is_made_of_another_one_that_stays() {
+    let raw = Raw::new().await;
+    let (body, new) = raw.swapped();
+    let tag = raw.tag().await;
+    let root = raw.node.root();
+    let post = async |path: &str, query: &str| {
+        let url = format!("{}?size={}&{query}", raw.at("apply", path), new.len());
+        answer(raw.client.post(url).header("if-match", &tag).body(body.clone())).await
+    };
+    fs::create_dir(root.join("d")).unwrap();
+    let (status, made) = post("d/new", "basis=f&mode=384").await;
+    assert_eq!((status, made["path"].as_str()), (201, Some("d/new")), "{made}");
+    assert!(fs::read(root.join("d/new")).unwrap() == new && fs::read(root.join("f")).unwrap() == raw.old);
+    // What stands there is replaced, if it may be.
+    fs::write(root.join("d/new"), "another").unwrap();
+    assert_eq!(post("d/new", "basis=f&policy=refuse").await.0, 409);
+    assert_eq!(fs::read(root.join("d/new")).unwrap(), b"another");
+    assert_eq!(post("d/new", "basis=f").await.0, 201);
+    assert!(fs::read(root.join("d/new")).unwrap() == new);
+    fs::remove_file(root.join("d/new")).unwrap();
+    // Neither comes from outside, or goes there.
+    symlink("/etc", root.join("out")).unwrap();
+    for (path, basis) in [("x", "../f"), ("x", "/etc/passwd"), ("x", "out/passwd"), ("x", ".skep-x"), ("out/x", "f")] {
+        let (status, why) = post(path, &format!("basis={basis}")).await;
+        assert!((400..500).contains(&status), "{path} {basis}: {status} {why}");
+    }
+    assert_eq!(post("x", "basis=no").await.0, 404);
+    fs::write(root.join("f"), "changed").unwrap();
+    assert_eq!(post("x", "basis=f").await.0, 412);
+    assert_eq!(left(&root), [""; 0]);
+}

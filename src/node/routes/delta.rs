@@ -54,6 +54,7 @@ pub struct First {
 #[derive(Debug, Deserialize)]
 pub struct Applied {
     size: u64,
+    basis: Option<String>,
     #[serde(default)]
     policy: Option<Policy>,
     mode: Option<u32>,
@@ -140,6 +141,7 @@ pub async fn apply(
     let mut body = Incoming::new(body, &shared, uploads.clone());
     let request = PatchRequest {
         path,
+        basis: wanted.basis,
         policy: wanted.policy.unwrap_or(Policy::Overwrite),
         tag: tag(&head.headers)?,
         size: wanted.size,

@@ -26,6 +26,9 @@ use crate::upload::{Begun, Description, Opened, STREAM, SegmentWriter, UploadErr
 
 /// Digest of the bytes of a message (RFC 9530).
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
+/// What the bytes of a segment are that comes without them.
+const FILL: HeaderName = HeaderName::from_static("skep-fill");
+static ZEROS: [u8; 128 << 10] = [0; 128 << 10];
 /// Longest time for a description, so that nobody holds a place by dripping.
 const LONGEST: Duration = Duration::from_secs(300);
 /// When a sender that met a limit may come back.
@@ -128,11 +131,21 @@ async fn receive(
         .and_then(digest::parse)
         .ok_or_else(|| Problem::bad_request("a segment needs \"Content-Digest: sha-256=:BASE64:\""))?;
     let length = text(&header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
-    if length.is_some_and(|length| length != bytes.end - bytes.start) {
+    let fill = match text(&FILL) {
+        None => false,
+        Some("zeros") => true,
+        Some(_) => return Err(Problem::bad_request("a segment can be filled with \"zeros\" only")),
+    };
+    let expected = if fill { 0 } else { bytes.end - bytes.start };
+    if length.is_some_and(|length| length != expected) {
         return Err(Problem::bad_request("Content-Length and Content-Range disagree"));
     }
     if let Begun::Write(writer) = upload.begin(index, &bytes, digest, &sender(head)).map_err(problem)? {
-        write(writer, body).await?;
+        if fill {
+            write_zeros(writer, bytes.end - bytes.start).await?;
+        } else {
+            write(writer, body).await?;
+        }
     }
     Ok(Taken { held_bytes: upload.held_bytes(), durable: upload.is_durable() })
 }
@@ -155,6 +168,19 @@ async fn write(mut writer: Box<SegmentWriter>, body: &mut Incoming) -> Result<()
         if !writer.feed(&chunk).map_err(problem)? {
             break;
         }
+    }
+    writer.finish().await.map_err(problem)
+}
+
+async fn write_zeros(mut writer: Box<SegmentWriter>, mut left: u64) -> Result<(), Problem> {
+    while left > 0 {
+        let now = left.min(ZEROS.len() as u64);
+        if !writer.feed(&ZEROS[..now as usize]).map_err(problem)? {
+            break;
+        }
+        left -= now;
+        // Nothing here waits for the network: others get their turn.
+        tokio::task::yield_now().await;
     }
     writer.finish().await.map_err(problem)
 }

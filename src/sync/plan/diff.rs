@@ -110,7 +110,8 @@ impl Draft<'_> {
         } else {
             // Perhaps only the time differs; or nothing, and we are asked to make sure.
             self.add(at, send, was);
-            self.questions.insert(at.to_owned(), vec![at.to_owned()]);
+            self.questions.here.insert(at.to_owned());
+            self.questions.there.insert(at.to_owned(), *size);
             if is_same && *mode == entry.mode && their.is_none() {
                 self.quiet.insert(at.to_owned());
             }

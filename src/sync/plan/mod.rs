@@ -10,13 +10,14 @@
 //! decide if `checksum` is asked for, and always before bytes that are there already are used again. What the
 //! scan could not read or send is left as it is at the other end.
 
+mod basis;
 mod diff;
 mod reuse;
 mod steps;
 
 use std::collections::BTreeMap;
 
-pub use reuse::Question;
+pub use reuse::Questions;
 pub use steps::{Round, Steps};
 
 pub use crate::control::sync::{Act, Item, Totals, Was};
@@ -65,8 +66,8 @@ pub struct Draft<'a> {
     there: &'a There,
     options: Options,
     items: BTreeMap<String, Item>,
-    /// Files to be sent that may be there: what to compare them with, best first.
-    questions: BTreeMap<String, Vec<String>>,
+    /// What has to be hashed: files to be sent, and what of the other end they may be.
+    questions: Questions,
     /// Files that are equal by size and time, and are asked about only because of `checksum`.
     quiet: std::collections::BTreeSet<String>,
     /// Further names that are right so long as their file stays.
@@ -95,6 +96,40 @@ pub struct Plan {
     times: BTreeMap<String, Mtime>,
 }
 
+impl Plan {
+    /// Of a single file, the only one of `here`; none: nothing has to happen.
+    pub fn of_file(here: &Tree, item: Option<Item>) -> Self {
+        let mut totals = Totals { entries: here.count(), bytes: here.bytes(), ..Totals::default() };
+        item.iter().for_each(|item| count(&mut totals, item));
+        Self {
+            items: item.into_iter().collect(),
+            totals,
+            unlock: Vec::new(),
+            settle: Vec::new(),
+            times: BTreeMap::new(),
+        }
+    }
+}
+
+fn count(totals: &mut Totals, item: &Item) {
+    match &item.act {
+        Act::Folder => totals.folders += 1,
+        Act::Send { size, .. } => {
+            *(if item.was == Was::File { &mut totals.changed } else { &mut totals.new }) += 1;
+            totals.send_bytes += size;
+        }
+        Act::Reuse { size, copy, .. } => {
+            *(if *copy { &mut totals.copied } else { &mut totals.moved }) += 1;
+            totals.reused_bytes += size;
+        }
+        Act::Link { .. } => totals.linked += 1,
+        Act::Symlink { .. } => totals.symlinks += 1,
+        Act::Touch => totals.touched += 1,
+        Act::Delete { .. } => totals.deleted += 1,
+        Act::Leave { .. } => totals.left += 1,
+    }
+}
+
 impl<'a> Draft<'a> {
     /// Compares the trees.
     ///
@@ -109,7 +144,7 @@ impl<'a> Draft<'a> {
             there,
             options,
             items: BTreeMap::new(),
-            questions: BTreeMap::new(),
+            questions: Questions::default(),
             quiet: Default::default(),
             followers: Vec::new(),
             folders: BTreeMap::new(),
@@ -123,15 +158,8 @@ impl<'a> Draft<'a> {
     }
 
     /// Files of which both ends' digests would tell that bytes need not be sent.
-    pub fn questions(&self) -> Vec<Question> {
-        self.questions
-            .iter()
-            .map(|(path, there)| Question {
-                path: path.clone(),
-                there: there.clone(),
-                size: self.here.get(path).map_or(0, super::entry::Entry::size),
-            })
-            .collect()
+    pub fn questions(&self) -> &Questions {
+        &self.questions
     }
 
     /// Takes the answers in and ends the plan. `here`, `there`: digests by path, as far as they could be had.
@@ -178,24 +206,7 @@ impl<'a> Draft<'a> {
             deleted: self.swallowed,
             ..Totals::default()
         };
-        for item in self.items.values() {
-            match &item.act {
-                Act::Folder => totals.folders += 1,
-                Act::Send { size, .. } => {
-                    *(if item.was == Was::File { &mut totals.changed } else { &mut totals.new }) += 1;
-                    totals.send_bytes += size;
-                }
-                Act::Reuse { size, copy, .. } => {
-                    *(if *copy { &mut totals.copied } else { &mut totals.moved }) += 1;
-                    totals.reused_bytes += size;
-                }
-                Act::Link { .. } => totals.linked += 1,
-                Act::Symlink { .. } => totals.symlinks += 1,
-                Act::Touch => totals.touched += 1,
-                Act::Delete { .. } => totals.deleted += 1,
-                Act::Leave { .. } => totals.left += 1,
-            }
-        }
+        self.items.values().for_each(|item| count(&mut totals, item));
         // A file that moves is not deleted where it was.
         totals.deleted = totals.deleted.saturating_sub(totals.moved);
         totals

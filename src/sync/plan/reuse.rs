@@ -1,153 +1,202 @@
 //! Bytes that need not be sent because the other end has them: under the same name with another time, under
-//! a name that is gone, or in another file; and files that are merely like one.
+//! a name that is gone, or in another file. Digests decide; what is hashed is chosen by size, time and name.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::hash::Hash;
 
+use super::basis::{BASIS_FROM, Bases};
 use super::{Act, Draft, Was};
 use crate::content::Digest;
-use crate::sync::entry::{Entry, join, split};
+use crate::sync::entry::{Entry, Mtime, What, join, split};
 
 /// Files of this size and more are compared with any of the same size, smaller ones only with those of the
 /// same name or time: they are sent as fast as two disks are read.
 const LARGE: u64 = 64 << 10;
-/// Files there that one of ours is compared with.
-const CANDIDATES: usize = 4;
-/// Files there of one size that are looked at.
-const LOOKED_AT: usize = 256;
-/// A basis is worth a look from this size on.
-const BASIS_FROM: u64 = 16 << 10;
-/// Names that are looked at for a basis.
-const NAMES: usize = 512;
+/// Files there that stay, of those that one of ours may be a copy of.
+const COPIES: usize = 4;
+/// Files there that one file of ours may be, at least; of many that are sent, each adds [`EACH`]. So what is hashed
+/// there is never much more than what is sent.
+const SOME: usize = 256;
+const EACH: usize = 4;
 
-/// Is a file of ours one of theirs?
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Question {
-    /// Path here.
-    pub path: String,
-    /// Paths there, likeliest first.
-    pub there: Vec<String>,
-    /// Bytes of each.
-    pub size: u64,
+/// What both ends have to hash before a plan is made.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Questions {
+    /// Paths here.
+    pub here: BTreeSet<String>,
+    /// Paths there, with their sizes.
+    pub there: BTreeMap<String, u64>,
 }
 
-impl Draft<'_> {
-    /// Finds, for each file to be sent, those that may be it or are like it.
-    pub(super) fn look_for_bytes(&mut self) {
-        let mut by_size: HashMap<u64, Vec<(String, &Entry)>> = HashMap::new();
-        let mut by_folder: HashMap<&str, Vec<&Entry>> = HashMap::new();
-        let mut by_name: HashMap<&str, Vec<String>> = HashMap::new();
-        for (path, folder) in &self.there.folders {
-            for entry in folder.entries.iter().filter(|entry| entry.is_file() && entry.size() > 0) {
-                let at = join(path, &entry.name);
-                by_size.entry(entry.size()).or_default().push((at.clone(), entry));
-                by_name.entry(&entry.name).or_default().push(at);
-                by_folder.entry(path).or_default().push(entry);
-            }
-        }
-        let sent: Vec<(String, u64)> = self
-            .items
-            .values()
-            .filter_map(|item| match item.act {
-                Act::Send { size, .. } if size > 0 => Some((item.path.clone(), size)),
-                _ => None,
-            })
-            .collect();
-        for (path, size) in sent {
-            let Some(entry) = self.here.get(&path) else { continue };
-            let known = self.questions.get(&path).cloned().unwrap_or_default();
-            let mut likely: Vec<(u32, &String)> = by_size
-                .get(&size)
-                .into_iter()
-                .flatten()
-                .take(LOOKED_AT)
-                .filter(|(at, _)| !known.contains(at))
-                .map(|(at, other)| (self.likelihood(entry, at, other), at))
-                .filter(|(likelihood, _)| *likelihood > 0)
-                .collect();
-            likely.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(b.1)));
-            let more = likely.into_iter().take(CANDIDATES).map(|(_, at)| at.clone());
-            let all: Vec<String> = known.into_iter().chain(more).collect();
-            if !all.is_empty() {
-                self.questions.insert(path.clone(), all);
-            }
-            if size >= BASIS_FROM {
-                let found = similar(&path, entry, &by_folder, &by_name);
-                if let Some(Act::Send { basis: basis @ None, .. }) = self.items.get_mut(&path).map(|i| &mut i.act) {
-                    *basis = found;
-                }
-            }
+impl Questions {
+    /// Nothing has to be hashed.
+    pub fn is_empty(&self) -> bool {
+        self.here.is_empty()
+    }
+}
+
+/// Files there that have something in common; those that only they have first, then the others.
+struct Alike<K>(HashMap<K, (Vec<usize>, Vec<usize>)>);
+
+impl<K: Hash + Eq> Alike<K> {
+    fn new() -> Self {
+        Self(HashMap::new())
+    }
+
+    fn add(&mut self, key: K, is_gone: bool, file: usize) {
+        let (gone, stay) = self.0.entry(key).or_default();
+        if is_gone {
+            gone.push(file);
+        } else if stay.len() < COPIES {
+            stay.push(file);
         }
     }
 
-    /// How likely a file there of the same size is the same; 0: not worth a look.
-    fn likelihood(&self, entry: &Entry, at: &str, other: &Entry) -> u32 {
-        let is_gone = u32::from(self.gone.contains(at));
-        match (other.mtime == entry.mtime, other.name == entry.name) {
-            (true, true) => 6 + is_gone,
-            (true, false) => 4 + is_gone,
-            (false, true) => 2 + is_gone,
-            (false, false) if entry.size() >= LARGE => 1 + is_gone,
-            (false, false) => 0,
+    /// Those worth a look where `sent` files of ours are looked for.
+    fn likely(&self, key: &K, most: usize) -> impl Iterator<Item = usize> {
+        self.0.get(key).into_iter().flat_map(move |(gone, stay)| gone.iter().take(most).chain(stay).copied())
+    }
+}
+
+/// How many files of ours have something in common.
+fn counted<K: Hash + Eq>(keys: impl Iterator<Item = K>) -> HashMap<K, usize> {
+    let mut counts = HashMap::new();
+    keys.for_each(|key| *counts.entry(key).or_default() += 1);
+    counts
+}
+
+impl Draft<'_> {
+    /// Finds what may be there already of the files to be sent, and for each what is like it.
+    pub(super) fn look_for_bytes(&mut self) {
+        let there = self.there;
+        let (mut files, mut bases): (Vec<(String, u64)>, Bases<'_>) = Default::default();
+        let (mut by_time, mut by_name, mut by_size) = (Alike::new(), Alike::new(), Alike::new());
+        for (path, folder) in &there.folders {
+            for entry in folder.entries.iter().filter(|entry| entry.is_file() && entry.size() > 0) {
+                let at = join(path, &entry.name);
+                let (size, number, is_gone) = (entry.size(), files.len(), self.gone.contains(&at));
+                by_time.add((size, entry.mtime), is_gone, number);
+                by_name.add((size, &*entry.name), is_gone, number);
+                by_size.add(size, is_gone, number);
+                bases.add(path, entry, is_gone);
+                files.push((at, size));
+            }
         }
+        let here = self.here;
+        let sent: Vec<(String, &Entry)> = self
+            .items
+            .values()
+            .filter(|item| matches!(item.act, Act::Send { size, .. } if size > 0))
+            .filter_map(|item| Some((item.path.clone(), here.get(&item.path)?)))
+            .collect();
+        let times: HashMap<(u64, Mtime), usize> = counted(sent.iter().map(|(_, e)| (e.size(), e.mtime)));
+        let sizes: HashMap<u64, usize> = counted(sent.iter().map(|(_, e)| e.size()));
+        let mut asked: HashSet<usize> = HashSet::new();
+        let mut seen = (HashSet::new(), HashSet::new(), HashSet::new());
+        for (path, entry) in &sent {
+            let (size, time, name) = (entry.size(), (entry.size(), entry.mtime), (entry.size(), &*entry.name));
+            let most = |count: Option<&usize>| SOME + EACH * count.unwrap_or(&0);
+            let mut found = by_time.0.contains_key(&time) || by_name.0.contains_key(&name);
+            if seen.0.insert(time) {
+                asked.extend(by_time.likely(&time, most(times.get(&time))));
+            }
+            if seen.1.insert(name) {
+                asked.extend(by_name.likely(&name, most(None)));
+            }
+            if size >= LARGE {
+                found |= by_size.0.contains_key(&size);
+                if seen.2.insert(size) {
+                    asked.extend(by_size.likely(&size, EACH * sizes.get(&size).unwrap_or(&1)));
+                }
+            }
+            if found {
+                self.questions.here.insert(path.clone());
+            }
+            if size >= BASIS_FROM
+                && let Some(Act::Send { basis: basis @ None, .. }) = self.items.get_mut(path).map(|i| &mut i.act)
+            {
+                *basis = bases.of(path, entry);
+            }
+        }
+        self.questions.there.extend(asked.into_iter().map(|n| files[n].clone()));
     }
 
     /// Takes in what the digests say.
     pub(super) fn reuse(&mut self, here: &BTreeMap<String, Digest>, there: &BTreeMap<String, Digest>) {
-        let mut taken: BTreeSet<String> = BTreeSet::new();
-        for (path, candidates) in std::mem::take(&mut self.questions) {
-            let (Some(own), Some(entry)) = (here.get(&path), self.here.get(&path)) else { continue };
-            let Some(from) = candidates.into_iter().find(|at| there.get(at) == Some(own)) else { continue };
+        let mut held = Held::of(there, |path| self.gone.contains(path));
+        let asked = std::mem::take(&mut self.questions).here;
+        for path in &asked {
+            let (Some(own), Some(entry)) = (here.get(path), self.here.get(path)) else { continue };
             let size = entry.size();
-            if from == path {
-                if self.quiet.contains(&path) {
-                    self.items.remove(&path);
+            if there.get(path) == Some(own) {
+                if self.quiet.contains(path) {
+                    self.items.remove(path);
                     continue;
                 }
-                let is_linked = self.there_is_linked(&path);
-                let act = if is_linked { Act::Reuse { from, size, copy: true } } else { Act::Touch };
-                self.add(&path, act, Was::File);
+                let is_linked = self.there_is_linked(path);
+                let act = if is_linked { Act::Reuse { from: path.clone(), size, copy: true } } else { Act::Touch };
+                self.add(path, act, Was::File);
                 continue;
             }
-            let goes = self.options.delete && self.gone.contains(&from) && taken.insert(from.clone());
-            let was = self.items.get(&path).map_or(Was::Nothing, |item| item.was);
-            self.add(&path, Act::Reuse { from, size, copy: !goes }, was);
+            let Some((from, only)) = held.take(own, path) else { continue };
+            let (from, copy) = (from.to_owned(), !(only && self.options.delete));
+            let was = self.items.get(path).map_or(Was::Nothing, |item| item.was);
+            self.add(path, Act::Reuse { from, size, copy }, was);
         }
     }
 
     /// Is that name there a further one of a file?
     fn there_is_linked(&self, path: &str) -> bool {
-        use crate::sync::entry::What;
         matches!(self.there.get(path).map(|e| &e.what), Some(What::File { leader: Some(_), .. }))
     }
 }
 
-/// A file there that is probably an older version, or a sibling: the same name elsewhere, or a similar name
-/// in the same folder, of a size that is not too different.
-fn similar(
-    path: &str,
-    entry: &Entry,
-    by_folder: &HashMap<&str, Vec<&Entry>>,
-    by_name: &HashMap<&str, Vec<String>>,
-) -> Option<String> {
-    let (folder, name) = split(path);
-    let fits = |size: u64| size >= entry.size() / 4 && size / 4 <= entry.size();
-    let beside = by_folder.get(folder).into_iter().flatten().take(NAMES);
-    let best = beside
-        .filter(|other| fits(other.size()))
-        .map(|other| (likeness(name, &other.name), &other.name))
-        .max_by(|a, b| a.0.cmp(&b.0).then_with(|| b.1.cmp(a.1)));
-    match best {
-        Some((likeness, other)) if likeness >= 60 => Some(join(folder, other)),
-        _ => by_name.get(name).and_then(|all| all.first()).cloned(),
-    }
+/// Which files there hold which bytes.
+struct Held<'a> {
+    of: HashMap<&'a Digest, Same<'a>>,
+    by_name: HashMap<(&'a Digest, &'a str), Vec<&'a str>>,
+    taken: HashSet<&'a str>,
 }
 
-/// How much of the longer of two names the other begins and ends with, in percent: `app-1.2.tar` and
-/// `app-1.3.tar` share 10 of 11 bytes.
-fn likeness(a: &str, b: &str) -> usize {
-    let (a, b) = (a.as_bytes(), b.as_bytes());
-    let head = a.iter().zip(b).take_while(|(x, y)| x == y).count();
-    let rest = a.len().min(b.len()) - head;
-    let tail = a.iter().rev().zip(b.iter().rev()).take(rest).take_while(|(x, y)| x == y).count();
-    (head + tail) * 100 / a.len().max(b.len()).max(1)
+/// Files with the same bytes.
+#[derive(Default)]
+struct Same<'a> {
+    /// Those that only they have, last first.
+    gone: Vec<&'a str>,
+    stays: Option<&'a str>,
+    /// One that was taken already: its bytes are kept aside all the same.
+    moved: Option<&'a str>,
+}
+
+impl<'a> Held<'a> {
+    fn of(there: &'a BTreeMap<String, Digest>, is_gone: impl Fn(&str) -> bool) -> Self {
+        let mut held = Self { of: HashMap::new(), by_name: HashMap::new(), taken: HashSet::new() };
+        for (path, digest) in there.iter().rev() {
+            let same = held.of.entry(digest).or_default();
+            if is_gone(path) {
+                same.gone.push(path);
+                held.by_name.entry((digest, split(path).1)).or_default().push(path);
+            } else {
+                same.stays = Some(path);
+            }
+        }
+        held
+    }
+
+    /// A file with these bytes for one of ours, of the same name if there is one; and whether nobody else has that.
+    fn take(&mut self, digest: &'a Digest, path: &'a str) -> Option<(&'a str, bool)> {
+        let same = self.of.get_mut(digest)?;
+        let named = self.by_name.get_mut(&(digest, split(path).1));
+        let mut free = |paths: &mut Vec<&'a str>| loop {
+            let path = paths.pop()?;
+            if self.taken.insert(path) {
+                return Some(path);
+            }
+        };
+        if let Some(from) = named.and_then(&mut free).or_else(|| free(&mut same.gone)) {
+            same.moved = Some(from);
+            return Some((from, true));
+        }
+        same.stays.or(same.moved).map(|from| (from, false))
+    }
 }

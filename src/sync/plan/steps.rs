@@ -1,7 +1,7 @@
 //! From a plan to operations in an order in which nothing is ever lost: what is needed elsewhere is kept
 //! aside before it is replaced, what is new stands before what is gone is deleted, modes and times come last.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::{Act, Plan, Was};
 use crate::sync::entry::{Tree, What};
@@ -21,18 +21,21 @@ pub struct Round {
     pub files: Vec<String>,
     /// Of these, those that may replace a folder.
     pub over_folder: HashSet<String>,
+    /// Of these, those that something there is like, and what.
+    pub bases: BTreeMap<String, String>,
 }
 
 impl Round {
-    /// What puts the files in place, once the upload of this name holds them.
-    pub fn after(&self, upload: &str) -> Vec<Op> {
+    /// What puts the files in place, once the upload of this name holds them; but for some.
+    pub fn after(&self, upload: &str, spoiled: &BTreeMap<String, String>) -> Vec<Op> {
         let take = |path: &String| Op::Take {
             upload: Some(upload.to_owned()),
             from: path.clone(),
             path: path.clone(),
             over_folder: self.over_folder.contains(path),
         };
-        self.before.iter().cloned().chain(self.files.iter().map(take)).collect()
+        let whole = self.files.iter().filter(|path| !spoiled.contains_key(*path));
+        self.before.iter().cloned().chain(whole.map(take)).collect()
     }
 }
 
@@ -69,6 +72,7 @@ impl Plan {
             }
             false
         };
+        let mut bases: BTreeMap<String, String> = BTreeMap::new();
         let (mut early, mut late, mut late_folders, mut slot) = (Vec::new(), Vec::new(), Vec::new(), 0u32);
         let mut folders = Vec::new();
         for item in &self.items {
@@ -76,7 +80,8 @@ impl Plan {
             match &item.act {
                 Act::Folder if is_late(&path) => late_folders.push(Op::Folder { path }),
                 Act::Folder => folders.push(Op::Folder { path }),
-                Act::Send { size, .. } => {
+                Act::Send { size, basis } => {
+                    bases.extend(basis.clone().map(|basis| (path.clone(), basis)));
                     (if is_late(&path) { &mut late } else { &mut early }).push((path, *size, over_folder));
                 }
                 Act::Reuse { from, size, copy } => {
@@ -107,6 +112,9 @@ impl Plan {
             }
         }
         steps.rounds.append(&mut later);
+        for round in &mut steps.rounds {
+            round.bases = round.files.iter().filter_map(|path| Some((path.clone(), bases.remove(path)?))).collect();
+        }
         for item in &self.items {
             let (path, over_folder) = (item.path.clone(), item.was == Was::Folder);
             match &item.act {

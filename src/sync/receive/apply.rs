@@ -12,11 +12,11 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::put::{self, Replaces};
-use super::{SyncError, below, open_regular, target};
+use super::{Hashed, SyncError, below, open_regular, target};
 use crate::content::manifest::target_stays_inside;
 use crate::content::name;
 use crate::failpoint;
-use crate::store::beneath;
+use crate::store::{Version, beneath};
 use crate::sync::entry::Mtime;
 use crate::sync::scan::{mtime_of, permissions};
 use crate::sync::wire::{Applied, Apply, Op, VERSION};
@@ -27,7 +27,7 @@ const SYNCED: usize = 64;
 /// Reasons that are told.
 const REASONS: usize = 200;
 
-pub(super) fn apply(root: &OwnedFd, request: &Apply) -> Result<Applied, SyncError> {
+pub(super) fn apply(root: &OwnedFd, request: &Apply, hashed: &mut Hashed) -> Result<Applied, SyncError> {
     if request.version != VERSION {
         return Err(SyncError::Bad(format!("version {}; this node knows version {VERSION}", request.version)));
     }
@@ -39,7 +39,7 @@ pub(super) fn apply(root: &OwnedFd, request: &Apply) -> Result<Applied, SyncErro
         check(op)?;
     }
     let stage = stage_of(&request.sync);
-    let mut work = Work { root, top, stage, at: None, dirty: BTreeSet::new() };
+    let mut work = Work { root, top, stage, hashed, at: None, dirty: BTreeSet::new() };
     let mut applied = Applied::default();
     for (index, op) in request.ops.iter().enumerate() {
         match work.carry_out(op) {
@@ -71,11 +71,14 @@ fn check(op: &Op) -> Result<(), SyncError> {
     let bad = |why: &str| Err(SyncError::Bad(format!("{:?}: {why}", name::excerpt(path))));
     if !path.is_empty() {
         target(path)?;
-    } else if !matches!(op, Op::Folder { .. } | Op::Unlock { .. } | Op::Meta { .. }) {
+    } else if !matches!(op, Op::Folder { .. } | Op::Unlock { .. } | Op::Take { .. } | Op::Meta { .. }) {
         return bad("that cannot be done to the top of a tree");
     }
     match op {
-        Op::Take { upload, from, .. } => {
+        Op::Take { upload, from, over_folder, .. } => {
+            if path.is_empty() && *over_folder {
+                return bad("a file does not take the place of a tree");
+            }
             if upload.as_ref().is_some_and(|upload| !is_key(upload)) {
                 return bad("an upload is named by 32 hex digits");
             }
@@ -115,6 +118,7 @@ struct Work<'a> {
     root: &'a OwnedFd,
     top: PathBuf,
     stage: String,
+    hashed: &'a mut Hashed,
     /// The folder that was opened last: neighbours come one after another.
     at: Option<(PathBuf, OwnedFd)>,
     /// Folders whose names changed.
@@ -159,8 +163,14 @@ impl Work<'_> {
             }
             Op::Stash { path, size, mtime, slot, copy } => {
                 let aside = self.aside()?;
+                let full = below(&self.top, path).map_err(io::Error::other)?;
+                // Whoever wrote into it since its digest was told, and set the time back.
+                let told = self.hashed.get(&full).copied();
                 let (folder, name) = self.place(path, false)?;
-                stash(folder, &name, &aside, &slot.to_string(), (*size, *mtime), *copy)
+                stash(folder, &name, &aside, &slot.to_string(), (*size, *mtime, told), *copy)?;
+                // A link to it moves its time of change.
+                self.hashed.remove(&full);
+                Ok(())
             }
             Op::Folder { path } => self.make_folder(path),
             Op::Take { upload, from, path, over_folder } => {
@@ -172,21 +182,24 @@ impl Work<'_> {
                         (parent, full.file_name().unwrap_or_default().to_owned())
                     }
                 };
+                if path.is_empty() {
+                    // A single file: where it goes may not be there yet.
+                    let parent = self.top.parent().unwrap_or(Path::new("")).to_owned();
+                    beneath::make_folders(self.root, &parent)?;
+                    self.dirty.extend(parent.ancestors().map(ToOwned::to_owned));
+                }
                 let (folder, name) = self.place(path, true)?;
                 put::put(&source, &own, folder, &name, Replaces::of(*over_folder))
             }
             Op::Link { path, leader, over_folder } => {
                 let aside = self.aside()?;
-                {
+                let (own, leading) = {
                     let (folder, name) = self.place(leader, false)?;
                     refuse_all_but_files(folder, &name)?;
-                    put::remove_file(&aside, OsStr::new("link"))?;
-                    rustix::fs::linkat(folder, &*name, &aside, "link", AtFlags::empty())?;
-                }
+                    (name, folder.try_clone()?)
+                };
                 let (folder, name) = self.place(path, true)?;
-                put::put(&aside, OsStr::new("link"), folder, &name, Replaces::of(*over_folder))?;
-                // Two names of one file are not renamed into one (rename(2)).
-                put::remove_file(&aside, OsStr::new("link"))
+                put::link(&aside, (&leading, &own), (folder, &name), Replaces::of(*over_folder))
             }
             Op::Symlink { path, target, mtime, over_folder } => {
                 let aside = self.aside()?;
@@ -237,13 +250,8 @@ impl Work<'_> {
             return Ok(());
         }
         let aside = self.aside()?;
-        match rustix::fs::mkdirat(&aside, "folder", Mode::from_raw_mode(0o700)) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(errno) => return Err(errno.into()),
-        }
         let (folder, name) = self.place(path, true)?;
-        put::exchange(&aside, OsStr::new("folder"), folder, &name)?;
-        put::remove_file(&aside, OsStr::new("folder"))
+        put::turn_into_folder(&aside, folder, &name)
     }
 
     /// Makes durable which names there are.
@@ -290,11 +298,12 @@ fn stash(
     name: &OsStr,
     aside: &OwnedFd,
     slot: &str,
-    (size, mtime): (u64, Mtime),
+    (size, mtime, told): (u64, Mtime, Option<Version>),
     copy: bool,
 ) -> io::Result<()> {
     let stat = refuse_all_but_files(&folder, name)?;
-    if u64::try_from(stat.st_size) != Ok(size) || mtime_of(&stat) != mtime {
+    let is_other = told.is_some_and(|told| Version::from_stat(&stat) != told);
+    if u64::try_from(stat.st_size) != Ok(size) || mtime_of(&stat) != mtime || is_other {
         return Err(io::Error::other("it changed since it was compared: run the sync again"));
     }
     put::remove_file(aside, OsStr::new(slot))?;

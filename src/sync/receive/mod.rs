@@ -4,7 +4,7 @@
 mod apply;
 mod put;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -19,10 +19,10 @@ use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
 use super::entry::{Tree, What};
-use super::scan::{RESERVED, ScanError, Side, identity, scan};
-use super::wire::{Applied, Apply, Compare, Compared, Digested, Digests, List, Listed, Stands, VERSION};
+use super::scan::{RESERVED, ScanError, Side, identity, mtime_of, permissions, scan};
+use super::wire::{Applied, Apply, Compare, Compared, Digested, Digests, List, Listed, ListedEntry, Stands, VERSION};
 use crate::content::{Digest, name};
-use crate::store::beneath;
+use crate::store::{Version, beneath};
 use crate::upload::STAGE;
 
 /// Trees kept for those who ask for their folders.
@@ -31,6 +31,8 @@ const SNAPSHOTS: usize = 4;
 const KEPT: Duration = Duration::from_secs(60);
 /// What a sync left behind is removed after this.
 const LEFTOVERS: Duration = Duration::from_secs(48 * 3600);
+/// Files whose looks are kept from when they were hashed until they are used.
+const HASHED: usize = 1 << 16;
 /// Bytes per read of a file that is hashed.
 const STEP: usize = 256 << 10;
 /// More threads than this only wait for the disk.
@@ -60,7 +62,12 @@ pub struct Trees {
     snapshots: Mutex<VecDeque<Snapshot>>,
     /// One at a time changes anything.
     applying: Mutex<()>,
+    /// What files looked like when their digests were told.
+    hashed: Mutex<Hashed>,
 }
+
+/// Paths below the root.
+type Hashed = HashMap<PathBuf, Version>;
 
 #[derive(Debug)]
 struct Snapshot {
@@ -80,6 +87,7 @@ impl Trees {
             root: rustix::fs::open(root, flags, Mode::empty())?,
             snapshots: Mutex::default(),
             applying: Mutex::default(),
+            hashed: Mutex::default(),
         };
         trees.sweep(root);
         Ok(trees)
@@ -107,10 +115,11 @@ impl Trees {
             mode: 0,
             mtime: Default::default(),
             folds_case: false,
+            file: None,
         };
         let top = match self.stands(&path)? {
-            Stands::Folder => self.folder(&path)?,
-            stands => return Ok(Compared { stands, ..compared }),
+            (Stands::Folder, _) => self.folder(&path)?,
+            (stands, file) => return Ok(Compared { stands, file, ..compared }),
         };
         let tree = scan(&top, request.rules, Side::Receiver, stop).map_err(|error| match error {
             ScanError::Rules { .. } => SyncError::Bad(error.to_string()),
@@ -156,8 +165,17 @@ impl Trees {
         let top = target(&request.path)?;
         let paths = request.files.iter().map(|file| below(&top, file)).collect::<Result<Vec<_>, _>>()?;
         let open = |path: &PathBuf| self.open_file(path).ok();
-        let digests = digests(&paths, open, stop);
-        Ok(Digested { digests })
+        let found = digests(&paths, open, stop);
+        let mut hashed = self.hashed.lock().unwrap_or_else(PoisonError::into_inner);
+        if hashed.len() + paths.len() > HASHED {
+            hashed.clear();
+        }
+        let digests = paths.into_iter().zip(found).map(|(path, found)| {
+            let (digest, version) = found?;
+            hashed.insert(path, version);
+            Some(digest)
+        });
+        Ok(Digested { digests: digests.collect() })
     }
 
     /// Carries out operations; what was seen of any tree does not count any more. Blocks.
@@ -167,25 +185,31 @@ impl Trees {
     pub fn apply(&self, request: &Apply) -> Result<Applied, SyncError> {
         let _one = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
         self.snapshots().clear();
-        apply::apply(&self.root, request)
+        apply::apply(&self.root, request, &mut self.hashed.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn folder(&self, path: &Path) -> Result<OwnedFd, SyncError> {
         beneath::open_folder(&self.root, path).map_err(|error| SyncError::Disk(told(path, &error)))
     }
 
-    fn stands(&self, path: &Path) -> Result<Stands, SyncError> {
+    /// What is there; if it is a file, how it looks.
+    fn stands(&self, path: &Path) -> Result<(Stands, Option<ListedEntry>), SyncError> {
         let parent = match beneath::open_folder(&self.root, path.parent().unwrap_or(Path::new(""))) {
             Ok(parent) => parent,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Stands::Nothing),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Stands::Nothing, None)),
             Err(error) => return Err(SyncError::InTheWay(told(path, &error))),
         };
-        match rustix::fs::statat(parent, path.file_name().unwrap_or_default(), AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => Ok(Stands::Folder),
-            Ok(_) => Ok(Stands::Other),
-            Err(Errno::NOENT) => Ok(Stands::Nothing),
-            Err(errno) => Err(disk(errno)),
-        }
+        let name = path.file_name().unwrap_or_default();
+        let stat = match rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => stat,
+            Err(Errno::NOENT) => return Ok((Stands::Nothing, None)),
+            Err(errno) => return Err(disk(errno)),
+        };
+        Ok(match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => (Stands::Folder, None),
+            FileType::RegularFile => (Stands::Other, Some(listed(name, &stat))),
+            _ => (Stands::Other, None),
+        })
     }
 
     /// A regular file, for reading; never waits for a pipe.
@@ -234,6 +258,13 @@ fn refuse_reserved(path: &Path) -> Result<(), &'static str> {
     }
 }
 
+/// A file as it is told.
+fn listed(name: &std::ffi::OsStr, stat: &rustix::fs::Stat) -> ListedEntry {
+    let size = u64::try_from(stat.st_size).unwrap_or(0);
+    let (m, t) = (permissions(stat), mtime_of(stat));
+    ListedEntry { n: name::escape(name), m, t, s: Some(size), h: None, d: None, l: None }
+}
+
 fn told(path: &Path, error: &io::Error) -> String {
     format!("{:?}: {error}", name::printable(&name::escape(path.as_os_str())))
 }
@@ -249,12 +280,13 @@ pub(super) fn open_regular(folder: impl AsFd, name: &std::ffi::OsStr) -> io::Res
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
 }
 
-/// SHA-256 of each file that `open` opens, on all cores; none where one cannot be read.
+/// SHA-256 of each file that `open` opens, on all cores, and what it was that was hashed; none where one cannot be read, or is
+/// written to meanwhile.
 pub(super) fn digests<P: Sync>(
     paths: &[P],
     open: impl Fn(&P) -> Option<File> + Sync,
     stop: &AtomicBool,
-) -> Vec<Option<Digest>> {
+) -> Vec<Option<(Digest, Version)>> {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(MAX_THREADS);
     let (next, found) = (AtomicUsize::new(0), Mutex::new(vec![None; paths.len()]));
     let work = || {
@@ -275,11 +307,15 @@ pub(super) fn digests<P: Sync>(
     found.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn hash(mut file: File, buffer: &mut [u8], stop: &AtomicBool) -> Option<Digest> {
+fn hash(mut file: File, buffer: &mut [u8], stop: &AtomicBool) -> Option<(Digest, Version)> {
     let mut hash = Sha256::new();
+    let version = Version::of(&file).ok()?;
     loop {
         match file.read(buffer) {
-            Ok(0) => return Some(Digest(hash.finalize().into())),
+            Ok(0) => {
+                let is_same = Version::of(&file).is_ok_and(|now| now == version);
+                return is_same.then(|| (Digest(hash.finalize().into()), version));
+            }
             Ok(count) if !stop.load(Ordering::Relaxed) => hash.update(&buffer[..count]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             _ => return None,

@@ -1,4 +1,5 @@
-//! Single steps on names in open folders; none follows a link.
+//! Single steps on names in open folders; none follows a link. What lies on another mount than its place is copied
+//! beside that first: no rename goes from one mount to another.
 
 use std::ffi::OsStr;
 use std::io;
@@ -9,6 +10,11 @@ use rustix::io::Errno;
 
 use crate::content::name::MAX_DEPTH;
 use crate::sync::entry::Mtime;
+use crate::sync::scan::{mtime_of, permissions};
+
+/// What is copied to another mount, on its way to its name. One at a time changes anything, so one name will do: what a
+/// crash leaves under it is removed by the next that comes by.
+const COPY: &str = ".skep-sync-copy";
 
 /// What may stand where something is put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,11 +38,66 @@ pub(super) fn put(from: &OwnedFd, own: &OsStr, to: &OwnedFd, name: &OsStr, repla
             exchange(from, own, to, name)?;
             remove_tree(from, own)
         }
+        Err(Errno::XDEV) => {
+            let copy = OsStr::new(COPY);
+            let put = copy_beside(from, own, to, copy).and_then(|()| put(to, copy, to, name, replaces));
+            if put.is_err() {
+                let _ = remove_file(to, copy);
+            }
+            put?;
+            remove_file(from, own)
+        }
         Err(Errno::ISDIR | Errno::EXIST | Errno::NOTEMPTY) => {
             Err(io::Error::other("a folder stands there meanwhile: run the sync again"))
         }
         other => Ok(other?),
     }
+}
+
+/// Copies a file or link, with its mode and time, onto the disk.
+fn copy_beside(from: &OwnedFd, own: &OsStr, to: &OwnedFd, copy: &OsStr) -> io::Result<()> {
+    remove_file(to, copy)?;
+    let stat = rustix::fs::statat(from, own, AtFlags::SYMLINK_NOFOLLOW)?;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Symlink => {
+            let target = rustix::fs::readlinkat(from, own, Vec::new())?;
+            rustix::fs::symlinkat(&*target, to, copy)?;
+            set_time(to, copy, mtime_of(&stat))
+        }
+        FileType::RegularFile => {
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let mut old = super::open_regular(from, own)?;
+            let mut new = std::fs::File::from(rustix::fs::openat(to, copy, flags, Mode::from_raw_mode(0o600))?);
+            io::copy(&mut old, &mut new)?;
+            rustix::fs::fchmod(&new, Mode::from_raw_mode(permissions(&stat) as _))?;
+            set_time(to, copy, mtime_of(&stat))?;
+            new.sync_all()
+        }
+        _ => Err(io::Error::other("it lies on another mount")),
+    }
+}
+
+/// Makes a folder in place of what is no folder, in one step.
+pub(super) fn turn_into_folder(aside: &OwnedFd, to: &OwnedFd, name: &OsStr) -> io::Result<()> {
+    let mut made = OsStr::new("folder");
+    let mut at = aside;
+    for last in [false, true] {
+        match rustix::fs::mkdirat(at, made, Mode::from_raw_mode(0o700)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        match exchange(at, made, to, name) {
+            // Another mount: beside it.
+            Err(error) if !last && error.raw_os_error() == Some(Errno::XDEV.raw_os_error()) => {
+                (at, made) = (to, OsStr::new(COPY));
+            }
+            other => {
+                other?;
+                break;
+            }
+        }
+    }
+    remove_file(at, made)
 }
 
 /// Two names change places, in one step where the file system can.
@@ -50,6 +111,29 @@ pub(super) fn exchange(from: &OwnedFd, own: &OsStr, to: &OwnedFd, name: &OsStr) 
         }
         other => Ok(other?),
     }
+}
+
+/// Gives a file another name. There is no file with names on two mounts.
+pub(super) fn link(
+    aside: &OwnedFd,
+    (leading, own): (&OwnedFd, &OsStr),
+    (to, name): (&OwnedFd, &OsStr),
+    replaces: Replaces,
+) -> io::Result<()> {
+    let (mut at, mut link) = (aside, OsStr::new("link"));
+    remove_file(at, link)?;
+    if let Err(error) = rustix::fs::linkat(leading, own, at, link, AtFlags::empty()) {
+        if error != Errno::XDEV {
+            return Err(error.into());
+        }
+        (at, link) = (to, OsStr::new(COPY));
+        remove_file(at, link)?;
+        rustix::fs::linkat(leading, own, at, link, AtFlags::empty())?;
+    }
+    let put = put(at, link, to, name, replaces);
+    // Two names of one file are not renamed into one (rename(2)).
+    remove_file(at, link)?;
+    put
 }
 
 /// Removes a file or link; that there is none is fine.

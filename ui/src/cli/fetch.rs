@@ -167,7 +167,8 @@ fn exit_of(row: &TransferRow) -> Exit {
         TransferState::Cancelled => Exit::Failed,
         _ if row.integrity_failure => Exit::Integrity,
         _ if row.refused => Exit::Refused,
-        TransferState::Failed if row.pieces_done == 0 => Exit::Failed,
+        // A sync that was planned did what it could.
+        TransferState::Failed if row.pieces_done == 0 && row.sync.is_none() => Exit::Failed,
         _ => Exit::Incomplete,
     }
 }
@@ -182,7 +183,7 @@ fn why(row: &TransferRow) -> String {
         TransferState::Paused => {
             format!("{name}: paused by another command at {had}; resume with: skep resume {}", row.id)
         }
-        _ if row.pieces_done == 0 => format!("{name}: {error}"),
+        _ if row.pieces_done == 0 || row.sync.is_some() => format!("{name}: {error}"),
         _ => format!("{name}: {error} (has {had}; resume with: {})", resume_command()),
     }
 }
@@ -247,6 +248,7 @@ mod tests {
             (TransferRow { refused: true, ..row(TransferState::Failed, 0, false) }, Exit::Refused),
             (TransferRow { refused: true, ..row(TransferState::Failed, 5, false) }, Exit::Refused),
             (row(TransferState::Paused, 5, false), Exit::Incomplete),
+            (TransferRow { sync: Some(Default::default()), ..row(TransferState::Failed, 0, false) }, Exit::Incomplete),
             (row(TransferState::Cancelled, 5, false), Exit::Failed),
         ] {
             assert_eq!(exit_of(&row), exit, "{row:?}");

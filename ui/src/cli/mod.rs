@@ -30,6 +30,7 @@ mod serve;
 mod settle;
 mod share;
 mod sync;
+mod sync_watch;
 mod themes;
 mod verify;
 

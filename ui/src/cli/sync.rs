@@ -10,12 +10,13 @@ use skep_engine::control::{Command, Reply, SyncPlan, SyncRequest};
 
 use super::context::{Context, absolute};
 use super::fetch::{self, Wanted};
+use super::sync_watch;
 use crate::config::units;
 use crate::host::{self, Start, with_scheme};
 use crate::logging;
 use crate::output::{Exit, Failure, human, totals_line};
 
-/// Make a folder at another node equal to one here
+/// Make a folder or file at another node equal to one here
 ///
 /// DEST is http(s)://HOST:PORT/DIR/ (the name stays) or http(s)://HOST:PORT/NAME, under the receiver's root.
 /// Folders are compared by digests, so what is equal costs next to nothing; files that changed (by size and
@@ -26,7 +27,7 @@ use crate::output::{Exit, Failure, human, totals_line};
 /// it; of several lines the last that matches decides.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Folder
+    /// Folder or file
     #[arg(value_name = "PATH")]
     path: PathBuf,
     /// Where to; further endpoints of the same receiver may follow, separated by commas
@@ -50,6 +51,9 @@ pub struct Args {
     /// Compare files by their digests instead of size and time: reads everything at both ends
     #[arg(long)]
     checksum: bool,
+    /// Go on until Ctrl-C: whatever changes in the folder is there a moment later
+    #[arg(long, conflicts_with = "dry_run")]
+    watch: bool,
     /// Say what would be done, item by item, and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -70,12 +74,16 @@ pub(super) fn run(cx: &Context, args: &Args, matches: &ArgMatches) -> Result<Exi
         checksum: args.checksum,
         force: args.force,
         max_delete: args.max_delete,
+        watch: args.watch,
         rules: rules(args, matches),
         up: args.bwlimit,
         ..SyncRequest::default()
     };
     if args.dry_run {
         return cx.engine(preview(cx, request));
+    }
+    if args.watch {
+        return cx.engine(sync_watch::run(cx, request));
     }
     let label = request.dest.clone();
     cx.engine(fetch::run(cx, vec![Wanted::of(Command::Sync(request), label)], false))

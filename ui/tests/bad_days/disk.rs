@@ -243,3 +243,59 @@ fn folders_of_the_root_that_are_mounts_of_their_own_are_pushed_to() {
     says(&from.run(&["send", "large.bin", &format!("{url}/disk/")]), &["large.bin", "no space for it"]);
     assert_eq!(node.stop(), 0);
 }
+
+/// Nothing can be renamed from one mount to another: what is kept equal there is copied beside its place first.
+#[test]
+fn a_tree_with_a_mount_in_it_is_kept_equal() {
+    let (from, to) = (Lab::new(), Lab::new());
+    fs::create_dir(to.path("small")).unwrap();
+    if let Some(why) = no_tiny_disk(&to) {
+        eprintln!("skipped: this system lets nobody mount a tiny file system: {}", why.trim());
+        return;
+    }
+    fs::create_dir_all(to.path("state/root/all/disk")).unwrap();
+    let mounts = r#"mount -t tmpfs -o size=8m none state/root/all/disk && exec "$0" "$@""#;
+    let mut node = started_by(&to, &["unshare", "-rm", "bash", "-c", mounts]);
+    let url = node.url.clone().unwrap();
+    let root = format!("/proc/{}/root{}", node.child.id(), to.path("state/root").display());
+    let root = Path::new(&root);
+    for (name, size) in [("a", 300_000), ("disk/b", 200_000), ("disk/sub/c", 1_000), ("disk/sub/d", 70_000)] {
+        from.data(&format!("all/{name}"), size);
+    }
+    let sync = || from.run(&["sync", "all", &format!("{url}/"), "--delete", "--json"]).expect(0).last();
+    let same = |names: &[&str]| {
+        for name in names {
+            let (here, there) = (from.path(&format!("all/{name}")), root.join("all").join(name));
+            assert!(fs::read(&here).unwrap() == fs::read(&there).unwrap(), "{name}");
+            let time = |path| fs::symlink_metadata(path).unwrap().modified().unwrap();
+            assert_eq!(time(&here), time(&there), "{name}");
+        }
+        for folder in [root.to_owned(), root.join("all"), root.join("all/disk")] {
+            let left = fs::read_dir(&folder)
+                .unwrap()
+                .find(|e| e.as_ref().unwrap().file_name().to_string_lossy().starts_with(".skep"));
+            assert!(left.is_none(), "{left:?}");
+        }
+    };
+    assert_eq!(sync()["totals"]["new"], 4);
+    same(&["a", "disk/b", "disk/sub/c", "disk/sub/d"]);
+    // Moved over the border both ways, linked, turned from one kind into another.
+    let here = |name: &str| from.path(&format!("all/{name}"));
+    fs::rename(here("a"), here("disk/a")).unwrap();
+    fs::rename(here("disk/sub/d"), here("d")).unwrap();
+    fs::remove_dir_all(here("disk/sub")).unwrap();
+    fs::write(here("disk/sub"), "a file now").unwrap();
+    fs::remove_file(here("disk/b")).unwrap();
+    from.data("all/disk/b/in", 5_000);
+    fs::hard_link(here("disk/a"), here("disk/again")).unwrap();
+    std::os::unix::fs::symlink("a", here("disk/link")).unwrap();
+    let totals = &sync()["totals"];
+    assert_eq!(
+        (&totals["moved"], &totals["linked"], &totals["symlinks"]),
+        (&2.into(), &1.into(), &1.into()),
+        "{totals}"
+    );
+    same(&["disk/a", "d", "disk/sub", "disk/b/in", "disk/again", "disk/link"]);
+    assert_eq!(sync()["totals"]["moved"], 0);
+    assert_eq!(node.stop(), 0);
+}

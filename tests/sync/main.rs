@@ -1,10 +1,15 @@
 //! `skep sync` between real nodes on loopback.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "../common/mod.rs"]
 mod common;
 #[allow(dead_code)]
-#[path = "push/relay.rs"]
+#[path = "../push/relay.rs"]
 mod relay;
+
+mod files;
+mod watching;
+mod ways;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
@@ -125,7 +130,7 @@ async fn a_plan_tells_all_and_does_nothing() {
     for (change, kind) in [
         ((|r| r.dest = "ftp://h/".into()) as fn(&mut SyncRequest), CommandErrorKind::Invalid),
         (|r| r.path = "/no/such".into(), CommandErrorKind::NotFound),
-        (|r| r.path.push("a"), CommandErrorKind::Invalid),
+        (|r| r.path.push("a/b"), CommandErrorKind::NotFound),
         (|r| r.rules = vec!["x".into(); 5_000], CommandErrorKind::Invalid),
         (|r| r.rules = vec!["{a".into()], CommandErrorKind::Conflict),
         (|r| r.max_delete = Some(0), CommandErrorKind::Conflict),

@@ -1,0 +1,185 @@
+//! A sync that goes on for good: a pass whenever something changed, now and then to be sure, and again when a receiver that
+//! was away is back.
+
+use std::time::{Duration, Instant};
+
+use super::strategy::{Job, JobEnd, JobError};
+use super::sync_job::{Passed, pass};
+use crate::clock::unix_ms;
+use crate::content::name::printable;
+use crate::control::sync::WatchRow;
+use crate::control::{SyncRequest, TransferState};
+use crate::push::PushError;
+use crate::push::paths::Destination;
+use crate::push::wire::WireError;
+use crate::sync::debounce::Debounce;
+use crate::sync::scan::Scanned;
+use crate::sync::watch::{Cover, Told, Watcher};
+
+/// Both ends are compared so often though nothing is told to have changed: the receiver's tree may have.
+const SURE: Duration = Duration::from_secs(600);
+/// The same where not every folder can be watched, and after something went wrong here.
+const UNSURE: Duration = Duration::from_secs(15);
+
+/// What woke it.
+enum Woken {
+    Stop,
+    /// Something changed here.
+    Changed,
+    /// It is time to be sure.
+    Time,
+}
+
+struct Watch<'a> {
+    job: &'a Job,
+    request: &'a SyncRequest,
+    watcher: Watcher,
+    changes: Debounce,
+    /// What the source was when both were equal.
+    equal: Option<Scanned>,
+    cover: Cover,
+    shown: WatchRow,
+    /// Passes in a row that the receiver could not be reached for.
+    away: u32,
+}
+
+/// Works until it is stopped, or refused.
+pub(super) async fn run(job: &Job, request: &SyncRequest, destination: &Destination) -> Result<JobEnd, JobError> {
+    let is_file = request.path.is_file();
+    let top = request.path.parent().filter(|_| is_file).unwrap_or(&request.path);
+    let mut watch = Watch {
+        job,
+        request,
+        watcher: Watcher::new(top),
+        changes: Debounce::default(),
+        equal: None,
+        cover: Cover::default(),
+        shown: job.shared.row().watch.unwrap_or_default(),
+        away: 0,
+    };
+    let mut sure = true;
+    loop {
+        watch.changes.on_look();
+        let began = Instant::now();
+        let before = watch.equal.as_ref().filter(|_| !sure);
+        let passed = pass(job, request, destination, before).await;
+        watch.changes.on_looked(Instant::now(), began.elapsed());
+        let rest = match passed {
+            Ok(None) => return Ok(JobEnd::Stopped),
+            Ok(Some(passed)) => watch.passed(passed),
+            Err(error) => watch.failed(error)?,
+        };
+        // Others may move bytes while it waits.
+        job.give_back_place();
+        watch.rests();
+        match watch.wait(rest).await {
+            Woken::Stop => return Ok(JobEnd::Stopped),
+            Woken::Changed => sure = watch.away > 0,
+            Woken::Time => sure = true,
+        }
+    }
+}
+
+impl Watch<'_> {
+    /// A pass has ended: how long to rest unless something changes.
+    fn passed(&mut self, passed: Passed) -> Duration {
+        let trouble = passed.trouble();
+        if self.away > 0 {
+            tracing::info!(transfer = self.job.shared.id.0, "the receiver answers again");
+        }
+        (self.away, self.shown.away) = (0, None);
+        if let Some(did) = passed.did
+            && (self.shown.passes == 0
+                || !did.is_nothing()
+                || trouble.as_deref().unwrap_or_default() != self.shown.trouble)
+        {
+            self.shown.passes += 1;
+            (self.shown.at_ms, self.shown.last) = (unix_ms(), did);
+            self.shown.trouble = trouble.clone().unwrap_or_default();
+        }
+        self.covers(&passed.scanned);
+        self.equal = trouble.is_none().then_some(passed.scanned);
+        if self.cover.partial || trouble.is_some() { UNSURE } else { SURE }
+    }
+
+    /// A pass broke off.
+    ///
+    /// # Errors
+    /// Trying again is of no use.
+    fn failed(&mut self, error: JobError) -> Result<Duration, JobError> {
+        let words = printable(&error.to_string());
+        match error {
+            JobError::Push(PushError::Wire { error: WireError::Broken(_) | WireError::Busy(_), .. }) => {
+                self.away += 1;
+                tracing::warn!(transfer = self.job.shared.id.0, error = %words, "the receiver is away");
+                self.shown.away = Some(words);
+                Ok(self.job.services.pace.probe_pause(self.away, fastrand::f64()))
+            }
+            error if error.is_refusal() => Err(error),
+            _ => {
+                tracing::warn!(transfer = self.job.shared.id.0, error = %words, "a pass broke off");
+                if self.shown.trouble != words || self.shown.passes == 0 {
+                    self.shown.passes += 1;
+                    (self.shown.at_ms, self.shown.last) = (unix_ms(), Default::default());
+                    self.shown.trouble = words;
+                }
+                self.equal = None;
+                Ok(UNSURE)
+            }
+        }
+    }
+
+    /// Watches what was seen. What is new may have changed since: that is one more change.
+    fn covers(&mut self, scanned: &Scanned) {
+        let folders = scanned.tree.folders.keys().map(String::as_str);
+        self.cover = self.watcher.cover(folders);
+        if self.cover.news {
+            self.changes.on_change(Instant::now());
+        }
+        self.shown.folders = self.cover.folders;
+    }
+
+    fn rests(&self) {
+        let reason = match (&self.shown.away, self.shown.trouble.as_str()) {
+            (Some(error), _) => format!("the receiver is away, it is tried again: {error}"),
+            (None, "") if self.cover.partial => "equal; not every folder can be watched: looks again every 15 s".into(),
+            (None, "") => format!("equal; watches {} folders", self.shown.folders),
+            (None, trouble) => trouble.to_owned(),
+        };
+        self.job.shared.update(|row| {
+            row.state = TransferState::Running;
+            row.reason = reason;
+            (row.rate_up, row.smooth_up, row.eta_s) = (0, 0, None);
+            row.watch = Some(self.shown.clone());
+        });
+    }
+
+    async fn wait(&mut self, rest: Duration) -> Woken {
+        let until = Instant::now() + rest;
+        let stop = self.job.stop.clone();
+        loop {
+            // Somebody who is away is not asked sooner because something changed here.
+            let due = self.changes.due().filter(|_| self.away == 0);
+            let wakes = due.map_or(until, |due| due.min(until));
+            tokio::select! {
+                () = stop.cancelled() => return Woken::Stop,
+                () = tokio::time::sleep_until(wakes.into()) => {
+                    return if due.is_some_and(|due| due <= until) { Woken::Changed } else { Woken::Time };
+                }
+                told = self.watcher.changed() => match told {
+                    Ok(Told::Changed) => self.changes.on_change(Instant::now()),
+                    Ok(Told::Overflow) => {
+                        tracing::info!(transfer = self.job.shared.id.0, "more changed than the system can tell: everything is looked at");
+                        self.changes.on_change(Instant::now());
+                    }
+                    Err(error) => {
+                        tracing::warn!(transfer = self.job.shared.id.0, %error, "changes are told no more");
+                        self.watcher = Watcher::blind(&self.request.path);
+                        self.cover.partial = true;
+                        return Woken::Time;
+                    }
+                },
+            }
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Single files, holes, what changes while it is read, what was renamed.
+
+use std::fs::{self, FileTimes};
+use std::io::Write as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
+
+use skep_engine::control::{Command, CommandErrorKind, Reply, SyncRequest, TransferState};
+
+use super::common::{TestNode, noise, noise_file};
+use super::relay::Relay;
+use super::{is_tidy, listing, request, sync, write};
+
+#[tokio::test]
+async fn a_single_file_is_kept_equal_too() {
+    let (node, receiver, dir) = (TestNode::start().await, TestNode::start().await, tempfile::tempdir().unwrap());
+    let (file, root) = (dir.path().join("data.bin"), receiver.root());
+    fs::write(&file, noise(300_000, 1)).unwrap();
+    fs::write(dir.path().join("beside"), "not asked for").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+    let asks = |dest: &str| SyncRequest {
+        dest: format!("{}{dest}", receiver.url()),
+        path: file.clone(),
+        delete: true,
+        ..SyncRequest::default()
+    };
+    let same = |path: &str| {
+        let (here, there) = (fs::metadata(&file).unwrap(), fs::metadata(root.join(path)).unwrap());
+        assert_eq!(
+            (here.mtime(), here.mtime_nsec(), here.mode()),
+            (there.mtime(), there.mtime_nsec(), there.mode()),
+            "{path}"
+        );
+        assert!(fs::read(&file).unwrap() == fs::read(root.join(path)).unwrap(), "{path}");
+    };
+    for (dest, path) in [("/", "data.bin"), ("/deep/er/", "deep/er/data.bin"), ("/deep/other", "deep/other")] {
+        let row = sync(&node, asks(dest)).await;
+        assert_eq!((row.sync.unwrap().new, row.bytes_up), (1, 300_000), "{path}");
+        same(path);
+        let row = sync(&node, asks(dest)).await;
+        assert!(row.sync.unwrap().is_nothing() && row.wire_bytes < 2_000, "{row:#?}");
+    }
+    // Touched only; then changed.
+    fs::File::options().write(true).open(&file).unwrap().set_modified(UNIX_EPOCH).unwrap();
+    let totals = sync(&node, asks("/deep/other")).await.sync.unwrap();
+    assert_eq!((totals.touched, totals.send_bytes), (1, 0));
+    same("deep/other");
+    fs::write(&file, noise(300_001, 2)).unwrap();
+    let totals = sync(&node, asks("/deep/other")).await.sync.unwrap();
+    assert_eq!((totals.changed, totals.new), (1, 0));
+    same("deep/other");
+    // Digests find what size and time hide.
+    let (there, time) = (root.join("deep/other"), fs::metadata(&file).unwrap().modified().unwrap());
+    fs::File::options().write(true).open(&there).unwrap().write_all_at(b"wrong", 0).unwrap();
+    fs::File::options().write(true).open(&there).unwrap().set_modified(time).unwrap();
+    assert!(sync(&node, asks("/deep/other")).await.sync.unwrap().is_nothing());
+    assert_eq!(sync(&node, SyncRequest { checksum: true, ..asks("/deep/other") }).await.sync.unwrap().changed, 1);
+    same("deep/other");
+    // A folder does not give way to it, whatever is asked for.
+    let error = node.control.command(Command::PreviewSync(asks("/deep"))).await.unwrap_err();
+    assert!(error.kind == CommandErrorKind::Conflict && error.to_string().contains("no file"), "{error}");
+    let Reply::SyncPlan(plan) = node.control.command(Command::PreviewSync(asks("/new/name"))).await.unwrap() else {
+        panic!()
+    };
+    assert_eq!((plan.items.len(), plan.totals.send_bytes, plan.to.as_str()), (1, 300_001, "new/name"));
+    assert!(!root.join("new").exists() && is_tidy(&receiver));
+    assert_eq!(fs::read_dir(&root).unwrap().count(), 2, "nothing else went along");
+}
+
+#[tokio::test]
+async fn holes_stay_holes_and_cost_nothing() {
+    let (node, receiver, dir) = (TestNode::start().await, TestNode::start().await, tempfile::tempdir().unwrap());
+    let (tree, there) = (dir.path().join("tree"), receiver.root().join("in/tree"));
+    fs::create_dir(&tree).unwrap();
+    let file = fs::File::create(tree.join("disk.img")).unwrap();
+    file.set_len(256 << 20).unwrap();
+    file.write_all_at(&noise(200_000, 1), 100 << 20).unwrap();
+    fs::File::create(tree.join("empty.img")).unwrap().set_len(64 << 20).unwrap();
+    write(&tree, "plain", &noise(100_000, 2));
+    let relay = Relay::to(receiver.url().trim_start_matches("http://").parse().unwrap()).await;
+    sync(&node, request(&tree, &relay.url())).await;
+    assert_eq!(listing(&tree), listing(&there));
+    let used = |name: &str| fs::metadata(there.join(name)).unwrap().blocks() * 512;
+    assert!(used("disk.img") < 1 << 20, "{} bytes on the disk", used("disk.img"));
+    assert_eq!(used("empty.img"), 0);
+    assert!(relay.carried() < 18 << 20, "a segment with data in it, and heads: {}", relay.carried());
+    // What was data and is a hole now gives its room back.
+    rustix::fs::fallocate(
+        &file,
+        rustix::fs::FallocateFlags::PUNCH_HOLE | rustix::fs::FallocateFlags::KEEP_SIZE,
+        100 << 20,
+        1 << 20,
+    )
+    .unwrap();
+    file.set_modified(UNIX_EPOCH + Duration::from_secs(1_000)).unwrap();
+    sync(&node, request(&tree, &relay.url())).await;
+    assert_eq!(listing(&tree), listing(&there));
+    assert_eq!(used("disk.img"), 0);
+}
+
+#[tokio::test]
+async fn a_file_that_never_rests_is_named_and_the_others_arrive() {
+    let (node, receiver, dir) = (TestNode::start().await, TestNode::start().await, tempfile::tempdir().unwrap());
+    let (tree, there) = (dir.path().join("tree"), receiver.root().join("in/tree"));
+    fs::create_dir(&tree).unwrap();
+    for n in 0..20 {
+        noise_file(&tree, &format!("{n:02}"), 50_000 + n);
+    }
+    let mut log = fs::File::create(tree.join("10.log")).unwrap();
+    log.write_all(b"x").unwrap();
+    let over = Arc::new(AtomicBool::new(false));
+    let stop = over.clone();
+    let writer = std::thread::spawn(move || {
+        while !stop.load(Ordering::Relaxed) {
+            log.write_all(b"x").unwrap();
+        }
+    });
+    let id = node.added(Command::Sync(request(&tree, &receiver.url()))).await;
+    let row = node.wait(id, |row| row.state.is_settled()).await;
+    over.store(true, Ordering::Relaxed);
+    writer.join().unwrap();
+    assert_eq!(row.state, TransferState::Failed, "{row:#?}");
+    assert!(row.error.as_ref().is_some_and(|error| error.contains("10.log") && !error.contains("11")), "{row:#?}");
+    for n in 0..20 {
+        let name = format!("{n:02}");
+        assert!(fs::read(tree.join(&name)).unwrap() == fs::read(there.join(&name)).unwrap(), "{name}");
+    }
+    assert!(!there.join("10.log").exists(), "nothing that was never so");
+    sync(&node, request(&tree, &receiver.url())).await;
+    assert_eq!(listing(&tree), listing(&there));
+    assert!(is_tidy(&receiver));
+}
+
+#[tokio::test]
+async fn a_thousand_renamed_files_move_no_content() {
+    let (node, receiver, dir) = (TestNode::start().await, TestNode::start().await, tempfile::tempdir().unwrap());
+    let (tree, there) = (dir.path().join("tree"), receiver.root().join("in/tree"));
+    let time = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    for n in 0..1_000 {
+        // Half of them alike by size and time.
+        let bytes = noise(2_000 + if n % 2 == 0 { 0 } else { n }, n as u64);
+        write(&tree, &format!("old/{n:04}.dat"), &bytes);
+        let file = fs::File::options().write(true).open(tree.join(format!("old/{n:04}.dat"))).unwrap();
+        file.set_times(FileTimes::new().set_modified(time)).unwrap();
+    }
+    let relay = Relay::to(receiver.url().trim_start_matches("http://").parse().unwrap()).await;
+    sync(&node, request(&tree, &relay.url())).await;
+    let before = relay.carried();
+    fs::create_dir(tree.join("new")).unwrap();
+    for n in 0..1_000 {
+        fs::rename(tree.join(format!("old/{n:04}.dat")), tree.join(format!("new/x{n:04}"))).unwrap();
+    }
+    let row = sync(&node, request(&tree, &relay.url())).await;
+    let totals = row.sync.unwrap();
+    assert_eq!((totals.moved, totals.new, totals.send_bytes, row.bytes_up), (1_000, 0, 0, 0), "{totals:?}");
+    assert!(relay.carried() - before < 700_000, "names alone: {}", relay.carried() - before);
+    assert_eq!(listing(&tree), listing(&there));
+    assert!(is_tidy(&receiver));
+}
