@@ -14,7 +14,7 @@ use skep_engine::delta::blocks::Blocks;
 use skep_engine::delta::hashes::AdlerSha;
 use skep_engine::delta::matched::Matched;
 use skep_engine::delta::rolling::{Roller, Sums, adler32};
-use skep_engine::delta::rounds::search_with;
+use skep_engine::delta::search::search_all;
 use skep_engine::delta::signature::Signature;
 
 const SIZE: usize = 256 << 20;
@@ -46,7 +46,7 @@ fn sign(file: &File, block: u32, threads: usize) -> Signature {
 fn search(bencher: Bencher<'_, '_>, source: &File, signature: &Signature) {
     let hashes = AdlerSha::new(signature.blocks.length());
     let searches = Matched::nothing(SIZE as u64, SIZE as u64).searches();
-    let run = || search_with(source, signature, &hashes, &searches, 1).expect("matches");
+    let run = || search_all(source, signature, &hashes, &searches, 1).expect("matches");
     bencher.counter(BytesCount::new(SIZE)).bench(run);
 }
 

@@ -43,7 +43,7 @@ const CHUNK: usize = 64 << 10;
 const AT_THE_LATEST: Duration = Duration::from_millis(50);
 
 /// Writes into a body; blocks until the network takes it. Nothing is held back for longer than [`AT_THE_LATEST`] while
-/// something comes, but the last chunk, which goes with [`Self::finish`].
+/// something comes.
 pub(crate) struct ChunkWriter {
     to: mpsc::Sender<io::Result<Bytes>>,
     buffer: Vec<u8>,
@@ -90,8 +90,8 @@ impl io::Write for ChunkWriter {
         Ok(count)
     }
 
-    /// Does nothing: what is last goes when everything else is known to be right.
+    /// What there is goes on its way.
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        self.send()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::matched::Matched;
+use super::matcher::Run;
 
 /// Shortest stretch that is told apart, in bytes.
 const SHORTEST: u64 = 4 << 10;
@@ -63,15 +63,15 @@ impl Coverage {
         self.bytes = [0; 3];
     }
 
-    /// What was matched so far; if that is all that will be, the rest is to be sent.
-    pub fn matched(&mut self, matched: &Matched, all: bool) {
-        self.clear();
-        for run in matched.runs() {
+    /// A stretch was decided about, in which these runs were matched: the rest of it is to be sent.
+    pub fn decided(&mut self, source: Range<u64>, runs: &[Run]) {
+        let mut at = source.start;
+        for run in runs {
+            self.add(What::Literal, at..run.source);
             self.add(What::Matched, run.source..run.source_end());
+            at = run.source_end();
         }
-        if all {
-            matched.gaps().for_each(|gap| self.add(What::Literal, gap.source));
-        }
+        self.add(What::Literal, at..source.end);
     }
 
     /// The first `bytes` bytes of what is to be sent, in the order of the file, were sent.
@@ -119,7 +119,6 @@ impl Coverage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::delta::matcher::Run;
     use proptest::prelude::*;
 
     #[test]
@@ -133,12 +132,11 @@ mod tests {
 
     #[test]
     fn what_was_not_found_is_to_be_sent_and_goes_in_order() {
-        let mut matched = Matched::nothing(40 << 10, 40 << 10);
-        matched.add(vec![Run { source: 8 << 10, destination: 0, length: 16 << 10 }], 4 << 10);
+        let run = Run { source: 8 << 10, destination: 0, length: 16 << 10 };
         let mut coverage = Coverage::new(40 << 10, 1_000);
-        coverage.matched(&matched, false);
-        assert_eq!((coverage.bytes(What::Matched), coverage.bytes(What::Literal)), (16 << 10, 0));
-        coverage.matched(&matched, true);
+        coverage.decided(0..20 << 10, &[Run { length: 12 << 10, ..run }]);
+        assert_eq!((coverage.bytes(What::Matched), coverage.bytes(What::Literal)), (12 << 10, 8 << 10));
+        coverage.decided(20 << 10..40 << 10, &[Run { source: 20 << 10, length: 4 << 10, ..run }]);
         assert_eq!((coverage.bytes(What::Matched), coverage.bytes(What::Literal)), (16 << 10, 24 << 10));
         assert_eq!(coverage.shares(What::Literal), [255, 255, 0, 0, 0, 0, 255, 255, 255, 255]);
         coverage.sent_in_order(9 << 10);

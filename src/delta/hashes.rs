@@ -26,7 +26,17 @@ pub trait Hashes: Sync {
 
     /// The strong hash of a block of any length.
     fn strong(&self, block: &[u8]) -> [u8; MAX_STRONG];
+
+    /// The strong hashes of several blocks, as many as `out` has room for.
+    fn strong_each(&self, blocks: &[&[u8]], out: &mut [[u8; MAX_STRONG]]) {
+        for (block, out) in blocks.iter().zip(out) {
+            *out = self.strong(block);
+        }
+    }
 }
+
+/// Blocks whose strong hashes are best computed together.
+pub const LANES: usize = 4;
 
 /// Adler-32 and SHA-256: those of this project's own signatures.
 #[derive(Debug, Clone)]
@@ -65,6 +75,12 @@ impl Hashes for AdlerSha {
     fn strong(&self, block: &[u8]) -> [u8; MAX_STRONG] {
         Sha256::digest(block).into()
     }
+
+    /// Interleaved: the units for SHA-256 wait for one another within a block, not between blocks.
+    fn strong_each(&self, blocks: &[&[u8]], out: &mut [[u8; MAX_STRONG]]) {
+        let count = blocks.len().min(out.len());
+        tape_sha256::hash_many(&blocks[..count], &mut out[..count]);
+    }
 }
 
 /// How many bytes of SHA-256 a signature needs, so that by chance no block is taken for another one.
@@ -83,6 +99,18 @@ pub fn strong_length(blocks: u64, positions: u64, block_length: u32) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn blocks_hashed_together_are_hashed_alike() {
+        let data = super::super::testing::bytes(300_000, 1);
+        let hashes = AdlerSha::new(64);
+        for (length, count) in [(64, 1), (1000, 3), (1, 4), (4096, 9), (55, 6), (0, 2), (65_536, 4)] {
+            let blocks: Vec<&[u8]> = (0..count).map(|n| &data[n * length..][..length - n.min(length / 2)]).collect();
+            let mut out = vec![[0; MAX_STRONG]; count];
+            hashes.strong_each(&blocks, &mut out);
+            assert!(blocks.iter().zip(&out).all(|(block, out)| hashes.strong(block) == *out), "{length}");
+        }
+    }
 
     #[test]
     fn more_comparisons_need_more_bits() {

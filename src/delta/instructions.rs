@@ -13,6 +13,9 @@ const MAGIC: [u8; 4] = *b"SKDI";
 const VERSION: u8 = 1;
 const MATCH: u8 = 0;
 const LITERAL: u8 = 1;
+const ALIVE: u8 = 2;
+/// Most signs of life: at one in five seconds, some days.
+const MOST_ALIVE: u32 = 65_536;
 /// Bytes of the header.
 pub const HEADER: usize = 28;
 /// Most instructions in a section.
@@ -154,6 +157,25 @@ impl<W: Write> Writer<W> {
         self.counted()
     }
 
+    /// Sends what there is, so that a receiver can go on with it.
+    ///
+    /// # Errors
+    /// What the writer below says.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.send()?;
+        self.out.flush()
+    }
+
+    /// Nothing for now, but the connection lives.
+    ///
+    /// # Errors
+    /// What the writer below says.
+    pub fn alive(&mut self) -> io::Result<()> {
+        self.section.push(ALIVE);
+        self.counted()?;
+        self.flush()
+    }
+
     fn counted(&mut self) -> io::Result<()> {
         self.count += 1;
         if self.count == SECTION || self.section.len() >= SECTION_BYTES { self.send() } else { Ok(()) }
@@ -192,6 +214,8 @@ pub struct Reader<R> {
     header: Header,
     /// Instructions left in this section.
     left: u32,
+    /// Signs of life.
+    alive: u32,
     at: u64,
     literal: Vec<u8>,
     digest: Option<Digest>,
@@ -216,7 +240,7 @@ impl<R: Read> Reader<R> {
             source_size: u64::from_le_bytes(array(&mut from)?),
         };
         header.check()?;
-        Ok(Self { from, header, left: 0, at: 0, literal: Vec::new(), digest: None })
+        Ok(Self { from, header, left: 0, alive: 0, at: 0, literal: Vec::new(), digest: None })
     }
 
     /// The header.
@@ -237,20 +261,24 @@ impl<R: Read> Reader<R> {
         if self.digest.is_some() {
             return Ok(None);
         }
-        if self.left == 0 {
-            self.left = u32::from_le_bytes(array(&mut self.from)?);
+        loop {
             if self.left == 0 {
-                return self.end().map(|()| None);
+                self.left = u32::from_le_bytes(array(&mut self.from)?);
+                if self.left == 0 {
+                    return self.end().map(|()| None);
+                }
+                if self.left > SECTION {
+                    return Err(Malformed("a section of too many instructions").into());
+                }
             }
-            if self.left > SECTION {
-                return Err(Malformed("a section of too many instructions").into());
+            self.left -= 1;
+            match array::<1>(&mut self.from)?[0] {
+                MATCH => return self.matched().map(|run| Some(Instruction::Match(run))),
+                LITERAL => return self.literal().map(Some),
+                ALIVE if self.alive < MOST_ALIVE => self.alive += 1,
+                ALIVE => return Err(Malformed("signs of life without end").into()),
+                _ => return Err(Malformed("an instruction that is neither match nor literal").into()),
             }
-        }
-        self.left -= 1;
-        match array::<1>(&mut self.from)?[0] {
-            MATCH => self.matched().map(|run| Some(Instruction::Match(run))),
-            LITERAL => self.literal().map(Some),
-            _ => Err(Malformed("an instruction that is neither match nor literal").into()),
         }
     }
 

@@ -77,7 +77,7 @@ fn what_breaks_a_rule_is_refused() {
         (12, &[0xff; 8], "header"),
         (20, &[0xff; 8], "header"),
         (28, &[0xff; 4], "too many instructions"),
-        (32, &[2], "neither match nor literal"),
+        (32, &[3], "neither match nor literal"),
         (33, &[10], "beyond the end of the old file"),
         (33, &[0xff; 8], "beyond the end of the old file"),
         (41, &[1], "does not go on"),
@@ -107,6 +107,19 @@ fn the_writer_refuses_what_no_reader_would_take() {
     assert!(writer().literal(&vec![0; MAX_LITERAL + 1]).is_err());
     assert!(writer().finish(&Digest([0; 32])).is_err(), "something is missing");
     assert!(Writer::new(Vec::new(), Header { block_length: 1, ..header }).is_err());
+}
+
+#[test]
+fn signs_of_life_are_nothing_and_end() {
+    let header = Header { block_length: 100, destination_size: 950, source_size: 5 };
+    let alive = |times: u32| {
+        let mut writer = Writer::new(Vec::new(), header).unwrap();
+        (0..times).for_each(|_| writer.alive().unwrap());
+        writer.literal(b"hello").unwrap();
+        read(&writer.finish(&Digest([9; 32])).unwrap())
+    };
+    assert_eq!(alive(3).unwrap(), [(0, u64::MAX, b"hello".to_vec())]);
+    assert!(alive(MOST_ALIVE + 1).unwrap_err().to_string().contains("without end"));
 }
 
 #[test]

@@ -10,7 +10,9 @@ const REGION: u64 = 8 << 20;
 /// Runs by position in the new file, apart from one another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Matched {
-    source_size: u64,
+    source: Range<u64>,
+    /// Of the old file: what should begin where `source` does, and what should end where it does.
+    expected: Range<u64>,
     destination_size: u64,
     runs: Vec<Run>,
 }
@@ -27,12 +29,36 @@ pub struct Gap {
 impl Matched {
     /// Nothing yet, of files of these sizes.
     pub fn nothing(source_size: u64, destination_size: u64) -> Self {
-        Self { source_size, destination_size, runs: Vec::new() }
+        Self { source: 0..source_size, expected: 0..destination_size, destination_size, runs: Vec::new() }
     }
 
-    /// Bytes of the new file.
-    pub fn source_size(&self) -> u64 {
-        self.source_size
+    /// Of a stretch of the new file alone, at whose beginning this byte of the old one (`destination_size` bytes) is expected.
+    pub fn part(source: Range<u64>, expected: u64, destination_size: u64, runs: Vec<Run>) -> Self {
+        let expected = expected.min(destination_size);
+        let end = expected.saturating_add(source.end - source.start).min(destination_size);
+        Self { source, expected: expected..end, destination_size, runs }
+    }
+
+    /// The stretch of the new file that this is about.
+    pub fn source(&self) -> Range<u64> {
+        self.source.clone()
+    }
+
+    /// The byte of the old file that is expected behind it.
+    pub fn expected_behind(&self) -> u64 {
+        let on = |run: &Run| run.destination_end() + (self.source.end - run.source_end());
+        self.runs.last().map_or(self.expected.end, on).min(self.destination_size)
+    }
+
+    /// The runs, for good.
+    pub fn into_runs(self) -> Vec<Run> {
+        self.runs
+    }
+
+    /// Ends the stretch earlier, behind the last run at the earliest.
+    pub fn cut(&mut self, end: u64) {
+        let last = self.runs.last().map_or(self.source.start, Run::source_end);
+        self.source.end = end.clamp(last, self.source.end);
     }
 
     /// Bytes of the old file.
@@ -52,7 +78,7 @@ impl Matched {
 
     /// Bytes of the new file that nothing was found for.
     pub fn literal_bytes(&self) -> u64 {
-        self.source_size - self.matched_bytes()
+        self.source.end - self.source.start - self.matched_bytes()
     }
 
     /// Adds what was found in the gaps, in order; where two overlap (searches of neighbouring regions may) the later one gives
@@ -63,7 +89,7 @@ impl Matched {
         // Both parts are sorted: this merges them.
         all.sort_by_key(|run| run.source);
         for mut run in all {
-            let end = self.runs.last().map_or(0, Run::source_end);
+            let end = self.runs.last().map_or(self.source.start, Run::source_end);
             if run.source < end {
                 let cut = (end - run.source).next_multiple_of(u64::from(block));
                 if cut >= run.length {
@@ -80,8 +106,9 @@ impl Matched {
 
     /// What is left of the new file, in order.
     pub fn gaps(&self) -> impl Iterator<Item = Gap> + '_ {
-        let ends = std::iter::once((0, 0)).chain(self.runs.iter().map(|r| (r.source_end(), r.destination_end())));
-        let starts = self.runs.iter().map(|r| r.source).chain(std::iter::once(self.source_size));
+        let first = (self.source.start, self.expected.start);
+        let ends = std::iter::once(first).chain(self.runs.iter().map(|r| (r.source_end(), r.destination_end())));
+        let starts = self.runs.iter().map(|r| r.source).chain(std::iter::once(self.source.end));
         ends.zip(starts)
             .filter(|((end, _), start)| end < start)
             .map(|((end, expected), start)| Gap { source: end..start, expected })
@@ -123,11 +150,11 @@ impl Matched {
         let behind = by_destination.partition_point(|run| run.destination <= destination);
         let before = match behind.checked_sub(1).map(|at| by_destination[at]) {
             Some(run) => (run.source + (destination - run.destination)).into(),
-            None => Some(destination),
+            None => (destination + self.source.start).checked_sub(self.expected.start),
         };
         let after = match by_destination.get(behind) {
             Some(run) => run.source.checked_sub(run.destination - destination),
-            None => self.source_size.checked_sub(self.destination_size - destination),
+            None => (self.source.end + destination).checked_sub(self.expected.end),
         };
         [before, after.filter(|after| Some(*after) != before)]
     }

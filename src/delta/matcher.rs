@@ -10,7 +10,7 @@
 use std::io;
 use std::ops::Range;
 
-use super::hashes::Hashes;
+use super::hashes::{Hashes, LANES, MAX_STRONG};
 use super::signature::Signature;
 use super::table::Table;
 use super::window::Window;
@@ -19,6 +19,8 @@ use super::window::Window;
 const GRANT: i64 = 8;
 /// A weak hash of a block costs a strong one's time divided by this, at least.
 const NEIGHBOUR: i64 = 8;
+/// Longer blocks are hashed one by one, in bytes: several at once are as many in memory.
+const TOGETHER: usize = 256 << 10;
 /// Blocks changed in place that are stepped over at once.
 const SKIPPED: u64 = 2;
 
@@ -70,7 +72,7 @@ pub struct Search {
 pub struct Matcher<'a, H> {
     signature: &'a Signature,
     hashes: &'a H,
-    table: Table,
+    table: &'a Table,
 }
 
 /// The state of one search.
@@ -85,9 +87,9 @@ struct Scan {
 }
 
 impl<'a, H: Hashes> Matcher<'a, H> {
-    /// Indexes a signature.
-    pub fn new(signature: &'a Signature, hashes: &'a H) -> Self {
-        Self { signature, hashes, table: Table::new(signature) }
+    /// Over a signature, of which perhaps only the beginning is there, and the index of what is.
+    pub fn new(signature: &'a Signature, hashes: &'a H, table: &'a Table) -> Self {
+        Self { signature, hashes, table }
     }
 
     /// The blocks in one stretch of the source, by position, apart from one another. Adjacent ones are joined.
@@ -135,12 +137,52 @@ impl<'a, H: Hashes> Matcher<'a, H> {
                 return Ok(true);
             }
         }
+        if self.expect_several(scan, block, limit, window)? {
+            return Ok(true);
+        }
         let data = &window.bytes(scan.at, size)?[..size];
         if self.hashes.weak(data) == self.signature.weak(block) && self.settle(scan, data, |strong| strong(block)) {
             self.matched(scan, block, offset, size);
             return Ok(true);
         }
         Ok(false)
+    }
+
+    /// Tries the expected block with those behind it, whose strong hashes are cheaper together. False: not even the first one is it,
+    /// or it has to be looked at alone.
+    fn expect_several(&self, scan: &mut Scan, block: u32, limit: u64, window: &mut Window<'_>) -> io::Result<bool> {
+        let (offset, size) = (self.signature.blocks.offset(block), self.signature.blocks.length() as usize);
+        let follows = |n: &usize| {
+            let here = block + *n as u32;
+            here < self.signature.len() && self.signature.blocks.at(offset + (n * size) as u64) == Some(here)
+        };
+        let end = offset + (LANES * size) as u64;
+        let room = size <= TOGETHER && limit - scan.at >= (LANES * size) as u64 && end <= self.signature.blocks.file_size();
+        if !room || !(0..LANES).all(|n| follows(&n)) || scan.credit < (LANES * size) as i64 {
+            return Ok(false);
+        }
+        let data = &window.bytes(scan.at, LANES * size)?[..LANES * size];
+        let weak = |n: &usize| self.hashes.weak(&data[n * size..][..size]) == self.signature.weak(block + *n as u32);
+        let alike = (0..LANES).take_while(weak).count();
+        if alike < 2 {
+            return Ok(false);
+        }
+        let mut blocks: [&[u8]; LANES] = [&[]; LANES];
+        for (n, block) in blocks[..alike].iter_mut().enumerate() {
+            *block = &data[n * size..][..size];
+        }
+        let mut digests = [[0; MAX_STRONG]; LANES];
+        self.hashes.strong_each(&blocks[..alike], &mut digests);
+        let kept = usize::from(self.signature.strong_length);
+        let is_it = |n: &usize| self.signature.strong(block + *n as u32) == &digests[*n][..kept];
+        let found = (0..alike).take_while(is_it).count();
+        if found < alike {
+            scan.credit -= ((alike - found) * size) as i64;
+        }
+        for n in 0..found {
+            self.matched(scan, block + n as u32, offset + (n * size) as u64, size);
+        }
+        Ok(found > 0)
     }
 
     /// Hashes a window and asks whether that is it; in vain, it draws on the credit.

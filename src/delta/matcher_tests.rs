@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::super::blocks::Blocks;
 use super::super::hashes::AdlerSha;
 use super::super::matched::Matched;
-use super::super::rounds::search_with;
+use super::super::search::search_all;
 use super::super::testing::{bytes, file};
 use super::*;
 
@@ -14,7 +14,7 @@ fn sign(data: &[u8], block: u32) -> Signature {
 fn found(old: &[u8], new: &[u8], block: u32) -> Matched {
     let signature = sign(old, block);
     let mut matched = Matched::nothing(new.len() as u64, old.len() as u64);
-    let runs = search_with(&file(new), &signature, &AdlerSha::new(block), &matched.searches(), 2).unwrap();
+    let runs = search_all(&file(new), &signature, &AdlerSha::new(block), &matched.searches(), 2).unwrap();
     matched.add(runs, block);
     for run in matched.runs() {
         let (a, b, n) = (run.source as usize, run.destination as usize, run.length as usize);
@@ -105,7 +105,7 @@ fn hashing_in_vain_is_bounded() {
     let hostile = Hostile(0.into());
     let new = file(&bytes(2_000_000, 1));
     let searches = Matched::nothing(2_000_000, 1_000_000).searches();
-    assert!(search_with(&new, &signature, &hostile, &searches, 1).unwrap().is_empty());
+    assert!(search_all(&new, &signature, &hostile, &searches, 1).unwrap().is_empty());
     let hashed = hostile.0.into_inner();
     assert!(hashed < 2_000_000 + 20_000, "{hashed} bytes hashed for 2,000,000");
 }

@@ -6,10 +6,10 @@
 //!    ▲                                                              │ signature_wire
 //!    │    ┌── matcher: table, rolling, window ◀─────────────────────┘
 //!    └── matched: runs, gaps, what is covered; ask again for what is open, in shorter blocks
-//!  encode: runs and literals ── instructions (packed: zstd) ──▶ patch: new file beside the old one, SHA-256
+//!  runs and literals ── instructions (packed: zstd) ─────────▶ patch: new file beside the old one, SHA-256
 //! ```
 //!
-//! [`rounds`] drives the left side, [`patch`] the right one; both block. Deciders ([`pays`], [`refine`], [`matcher`], [`matched`]) know
+//! [`flow`] drives the left side, as a pipeline, [`patch`] the right one; both block. Deciders ([`pays`], [`refine`], [`matcher`], [`matched`]) know
 //! neither network nor clock. [`librsync`] reads and writes the formats of `rdiff`.
 //!
 //! Invariants:
@@ -22,7 +22,8 @@
 pub mod asks;
 pub mod blocks;
 pub mod coverage;
-pub mod encode;
+pub mod digest;
+pub mod flow;
 pub mod hashes;
 pub mod instructions;
 pub mod librsync;
@@ -34,7 +35,7 @@ pub mod patch;
 pub mod pays;
 pub mod refine;
 pub mod rolling;
-pub mod rounds;
+pub mod search;
 pub mod signature;
 pub mod signature_wire;
 mod table;

@@ -1,12 +1,13 @@
 //! The new file from the old one and instructions.
 //!
 //! One thread copies and writes, another hashes what was written, close behind it: what gets the name is what was
-//! read back. Long matched runs are copied by the kernel (`copy_file_range`), as shared extents where the file system has them.
+//! read back. A third one gets it onto the disk meanwhile. Where the file system can share extents long matched runs are the kernel's
+//! to copy (`copy_file_range`); elsewhere it would copy page by page, which takes longer than to read and write into room made before.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 
 use sha2::{Digest as _, Sha256};
@@ -20,6 +21,10 @@ const STEP: usize = 256 << 10;
 const IN_KERNEL: u64 = 64 << 10;
 /// Bytes that the kernel copies before progress is told.
 const KERNEL_STEP: u64 = 8 << 20;
+/// Room is made on the disk for so many bytes at a time.
+const ROOM: u64 = 64 << 20;
+/// What is to be on the disk goes there in stretches of at least so many bytes.
+const SYNC: u64 = 64 << 20;
 
 /// What was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +67,7 @@ pub enum PatchError {
     },
 }
 
-/// Writes the new file into `new`, which is empty, and verifies it. Nothing else is touched; `new` is not synced. Blocks.
+/// Writes the new file into `new`, which is empty, and verifies it. Nothing else is touched; the end of `new` is not synced. Blocks.
 ///
 /// # Errors
 /// See [`PatchError`]; what `new` holds then is of no use.
@@ -79,15 +84,22 @@ pub fn patch(
         return Err(PatchError::Changed { expected, found });
     }
     let (written, to_hash) = sync_channel(64);
+    let (grown, to_sync) = sync_channel(1);
     let (done, digest) = thread::scope(|scope| {
-        let hashing = thread::Builder::new().name("digest".into()).spawn_scoped(scope, move || hash(new, &to_hash));
-        let hashing = hashing.map_err(PatchError::New)?;
-        let mut writer = Patcher { old, new, at: 0, matched: 0, buffer: Vec::new(), written, report };
+        let spawn = |name: &str| thread::Builder::new().name(name.into());
+        let hashing = spawn("digest").spawn_scoped(scope, move || hash(new, &to_hash)).map_err(PatchError::New)?;
+        let syncing = spawn("sync").spawn_scoped(scope, move || sync(new, &to_sync)).map_err(PatchError::New)?;
+        let shares = shares_extents(new);
+        let mut writer =
+            Patcher { old, new, at: 0, matched: 0, room: 0, shares, buffer: Vec::new(), written, grown, report };
         let done = writer.run(&mut reader);
         let totals = (writer.matched, writer.at - writer.matched);
         drop(writer);
         let digest = hashing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let synced = syncing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         done?;
+        // Told once: a later sync of the same file knows nothing of it.
+        synced.map_err(PatchError::New)?;
         Ok((totals, digest.map_err(PatchError::New)?))
     })?;
     match reader.digest() {
@@ -112,20 +124,40 @@ fn hash(new: &File, written: &Receiver<u64>) -> io::Result<Digest> {
     Ok(Digest(hash.finalize().into()))
 }
 
+/// Gets onto the disk what is written, again and again.
+fn sync(new: &File, grown: &Receiver<u64>) -> io::Result<()> {
+    let mut synced = 0;
+    while let Ok(end) = grown.recv() {
+        if end - synced >= SYNC {
+            new.sync_data()?;
+            synced = end;
+        }
+    }
+    Ok(())
+}
+
 struct Patcher<'a, F> {
     old: &'a File,
     new: &'a File,
     at: u64,
     matched: u64,
+    /// Up to here room was made.
+    room: u64,
+    shares: bool,
     buffer: Vec<u8>,
     written: SyncSender<u64>,
+    grown: SyncSender<u64>,
     report: F,
 }
 
 impl<F: FnMut(u64, u64)> Patcher<'_, F> {
     fn run(&mut self, reader: &mut Reader<impl Read>) -> Result<(), PatchError> {
-        let mut told = 0;
+        let (mut told, size) = (0, reader.header().source_size);
         while let Some(instruction) = reader.read().map_err(PatchError::Instructions)? {
+            if self.at >= self.room && !self.shares {
+                make_room(self.new, self.at, ROOM.min(size - self.at)).map_err(PatchError::New)?;
+                self.room = self.at.saturating_add(ROOM);
+            }
             match instruction {
                 Instruction::Match(run) => self.copy(run.destination, run.length)?,
                 Instruction::Literal { data, .. } => {
@@ -145,11 +177,13 @@ impl<F: FnMut(u64, u64)> Patcher<'_, F> {
     fn tell(&mut self) {
         // Nobody hears it if reading back failed; that is told at the end.
         let _ = self.written.send(self.at);
+        // One that still waits says as much; at the end all is synced again.
+        let (Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_))) = self.grown.try_send(self.at);
         (self.report)(self.matched, self.at - self.matched);
     }
 
     fn copy(&mut self, mut from: u64, mut left: u64) -> Result<(), PatchError> {
-        while left >= IN_KERNEL {
+        while self.shares && left >= IN_KERNEL {
             match copy_in_kernel(self.old, from, self.new, self.at, left.min(KERNEL_STEP)) {
                 Ok(0) => break,
                 Ok(copied) => {
@@ -169,6 +203,7 @@ impl<F: FnMut(u64, u64)> Patcher<'_, F> {
             let copied = part.len() as u64;
             (from, left) = (from + copied, left - copied);
             self.copied(copied);
+            self.tell();
         }
         Ok(())
     }
@@ -184,6 +219,38 @@ fn copy_in_kernel(old: &File, from: u64, new: &File, to: u64, length: u64) -> io
     let (mut from, mut to) = (from, to);
     let length = usize::try_from(length).unwrap_or(usize::MAX);
     Ok(rustix::fs::copy_file_range(old, Some(&mut from), new, Some(&mut to), length)? as u64)
+}
+
+/// Whether copies within the file system may cost nothing: copy on write, or a server of its own at the other end.
+#[cfg(target_os = "linux")]
+fn shares_extents(file: &File) -> bool {
+    // Btrfs, XFS, bcachefs, OCFS2, ZFS, NFS, SMB (statfs(2), linux/magic.h).
+    const MAGIC: [u64; 8] = [
+        0x9123_683e, 0x5846_5342, 0xca45_1a4e, 0x7461_636f, 0x2fc1_2fc1, 0x6969, 0xff53_4d42, 0xfe53_4d42,
+    ];
+    rustix::fs::fstatfs(file).is_ok_and(|stat| MAGIC.contains(&(stat.f_type as u64 & 0xffff_ffff)))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn shares_extents(_: &File) -> bool {
+    false
+}
+
+/// Pages that have their place on the disk already are written at twice the speed, and a full disk shows before they are.
+#[cfg(target_os = "linux")]
+fn make_room(file: &File, at: u64, length: u64) -> io::Result<()> {
+    match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, at, length.max(1)) {
+        Err(error @ (rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT | rustix::io::Errno::FBIG)) => {
+            Err(error.into())
+        }
+        // Not on this file system: it is written all the same.
+        _ => Ok(()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn make_room(_: &File, _: u64, _: u64) -> io::Result<()> {
+    Ok(())
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -1,16 +1,15 @@
 use proptest::prelude::*;
 
+use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
-use super::super::encode::{with_digest, write_instructions};
-use super::super::matched::Matched;
+use super::super::flow::{self, Delta};
 use super::super::packed::{pack, unpack};
-use super::super::rounds::{MatchError, MatchOptions, find_matches};
+use super::super::refine::{Ask, Prices};
 use super::super::signature::{Signature, sign};
 use super::super::testing::{bytes, file};
-use super::super::{hashes::AdlerSha, instructions, refine::Prices, signature_wire};
+use super::super::{hashes::AdlerSha, signature_wire};
 use super::*;
-use crate::content::Digest;
 
 /// What a delta took: bytes of signatures and of instructions.
 #[derive(Debug)]
@@ -19,34 +18,43 @@ struct Cost {
     instructions: Vec<u8>,
 }
 
-fn made(old: &[u8], new: &[u8], options: &MatchOptions<'_>) -> Cost {
+/// How to make one.
+#[derive(Debug, Clone, Copy, Default)]
+struct Options {
+    block_length: Option<u32>,
+    prices: Prices,
+    threads: usize,
+}
+
+fn made(old: &[u8], new: &[u8], options: &Options) -> Cost {
     let (old_file, new_file) = (file(old), file(new));
-    let mut signatures = 0;
-    let mut find = || {
-        find_matches(
-            &new_file,
-            new.len() as u64,
-            old.len() as u64,
-            options,
-            |asks| {
-                let over_the_wire = |ask: &super::super::refine::Ask| {
-                    let mut bytes = Vec::new();
-                    let mut writer = signature_wire::Writer::new(&mut bytes, ask)?;
-                    let hashes = AdlerSha::new(ask.blocks.length());
-                    sign(&old_file, &ask.blocks, &hashes, ask.strong_length, 2, |hashed| writer.write(&hashed))?;
-                    signatures += bytes.len();
-                    signature_wire::read(&bytes[..], ask)
-                };
-                asks.iter().map(over_the_wire).collect::<io::Result<Vec<Signature>>>()
-            },
-            |_, _| {},
-        )
+    let stop = AtomicBool::new(false);
+    let delta = Delta {
+        source: &new_file,
+        source_size: new.len() as u64,
+        destination_size: old.len() as u64,
+        block_length: options.block_length,
+        prices: options.prices,
+        threads: options.threads,
+        give_up: false,
+        stop: &stop,
     };
-    let work = |digest: &mut dyn FnMut() -> io::Result<Digest>| {
-        let matched: Matched = find()?;
-        Ok::<_, MatchError>(write_instructions(&new_file, &matched, digest, Vec::new())?)
+    let signatures = Mutex::new(0);
+    let over_the_wire = |ask: &Ask| {
+        let mut bytes = Vec::new();
+        let mut writer = signature_wire::Writer::new(&mut bytes, ask)?;
+        let hashes = AdlerSha::new(ask.blocks.length());
+        sign(&old_file, &ask.blocks, &hashes, ask.strong_length, 2, |hashed| writer.write(&hashed))?;
+        *signatures.lock().unwrap() += bytes.len();
+        Ok::<_, io::Error>(bytes)
     };
-    let instructions = with_digest(&new_file, new.len() as u64, &AtomicBool::new(false), work).unwrap();
+    let first = over_the_wire(&flow::first_ask(&delta).unwrap()).unwrap();
+    let further = |asks: &[Ask]| {
+        let read = |ask| signature_wire::read(&over_the_wire(ask)?[..], ask);
+        asks.iter().map(read).collect::<io::Result<Vec<Signature>>>()
+    };
+    let instructions = flow::run(&delta, &first[..], further, Vec::new(), || true, &|_| {}).unwrap();
+    let signatures = *signatures.lock().unwrap();
     Cost { signatures, instructions }
 }
 
@@ -61,7 +69,7 @@ fn applied(old: &[u8], instructions: &[u8]) -> Result<Vec<u8>, PatchError> {
 
 /// Bytes on the wire; checks that the new file comes out.
 fn cost(old: &[u8], new: &[u8]) -> usize {
-    let cost = made(old, new, &MatchOptions::default());
+    let cost = made(old, new, &Options::default());
     assert!(applied(old, &cost.instructions).unwrap() == new);
     cost.signatures + cost.instructions.len()
 }
@@ -131,7 +139,7 @@ fn zeros_cost_next_to_nothing() {
 #[test]
 fn packed_instructions_are_shorter_and_bombs_are_bounded() {
     let text: Vec<u8> = (0..200_000).flat_map(|n: u32| format!("line {n}\n").into_bytes()).collect();
-    let plain = made(&[], &text, &MatchOptions::default()).instructions;
+    let plain = made(&[], &text, &Options::default()).instructions;
     let mut encoder = pack(Vec::new()).unwrap();
     io::Write::write_all(&mut encoder, &plain).unwrap();
     let packed = encoder.finish().unwrap();
@@ -152,7 +160,7 @@ fn lies_and_changes_are_noticed() {
     let old = bytes(300_000, 1);
     let mut new = old.clone();
     new[150_000] ^= 1;
-    let good = made(&old, &new, &MatchOptions::default()).instructions;
+    let good = made(&old, &new, &Options::default()).instructions;
     // The old file changed, with the same length.
     let mut other = old.clone();
     other[10] ^= 1;
@@ -162,7 +170,7 @@ fn lies_and_changes_are_noticed() {
         assert!(matches!(applied(&old, &good[..cut]), Err(PatchError::Instructions(_))));
     }
     // Signatures that lie: of another file.
-    let liar = made(&bytes(300_000, 2), &new, &MatchOptions::default()).instructions;
+    let liar = made(&bytes(300_000, 2), &new, &Options::default()).instructions;
     assert!(applied(&old, &liar).is_ok_and(|out| out == new), "nothing matched, all is literal");
     // The digest at the end.
     let mut wrong = good.clone();
@@ -172,7 +180,6 @@ fn lies_and_changes_are_noticed() {
     // A new file that cannot be written.
     let read_only = std::fs::File::open("/dev/null").unwrap();
     assert!(matches!(patch(&file(&old), &good[..], &read_only, |_, _| {}), Err(PatchError::New(_))));
-    let _ = instructions::HEADER;
 }
 
 /// An edit: where, how much goes, how much comes.
@@ -200,7 +207,7 @@ proptest! {
         let old: Vec<u8> = pattern.iter().copied().cycle().take(size).collect();
         let new = edited(&old, &edits, seed);
         let prices = Prices { round: if free { 0 } else { 16 << 10 }, literal: 1.0 };
-        let options = MatchOptions { block_length: block, prices, threads: 2, stop: None };
+        let options = Options { block_length: block, prices, threads: 2 };
         let made = made(&old, &new, &options);
         prop_assert!(applied(&old, &made.instructions).unwrap() == new);
     }

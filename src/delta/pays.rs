@@ -9,12 +9,13 @@ use std::time::Duration;
 pub const SMALLEST: u64 = 16 << 10;
 /// A delta must save at least this part of the file, or it is not worth its round trips.
 const SAVES: f64 = 0.05;
-/// Of a long file so little was found that a transfer which can go on where it broke off is better.
-const LONG: u64 = 64 << 20;
-/// What a core and a disk do at least, in bytes per second: hashing what is there, and looking for it here. Two cores of 2020 and a
-/// page cache do twice that (`benches/delta.rs`).
-const SIGNS: f64 = 1.0e9;
-const MATCHES: f64 = 800e6;
+/// Of a long file so little was found that a transfer which can go on where it broke off is better. For a long file it is worth
+/// while to measure the link first.
+pub const LONG: u64 = 64 << 20;
+/// What two cores and a disk do at least, in bytes per second, of a file that is changed by a delta: both are at work at once, and the
+/// longest of it is to hash the whole file at each end. And what they do of one that is sent whole, whatever the link takes.
+const CHANGES: f64 = 0.7e9;
+const SENDS: f64 = 1.0e9;
 
 /// What is known when a push begins.
 #[derive(Debug, Clone, Copy)]
@@ -58,8 +59,8 @@ pub fn at_first_sight(it: &Situation) -> Verdict {
         return Verdict::Delta("an older version is there".into());
     };
     let (rate, trips) = (rate.max(1) as f64, it.round_trip.as_secs_f64());
-    let whole = it.source as f64 / rate + 2.0 * trips;
-    let difference = it.destination as f64 / SIGNS + it.source as f64 / MATCHES + best as f64 / rate + 5.0 * trips;
+    let whole = it.source as f64 / rate.min(SENDS) + 2.0 * trips;
+    let difference = it.destination.max(it.source) as f64 / CHANGES + best as f64 / rate + 5.0 * trips;
     if difference < whole {
         Verdict::Delta(format!("an older version is there; at best {difference:.1} s instead of {whole:.1} s"))
     } else {

@@ -28,6 +28,9 @@ const MAX_ROUNDS: u32 = 6;
 const SAMPLES: u64 = 64;
 const SAMPLE: u64 = 16 << 10;
 const SAMPLE_BLOCK: u32 = 512;
+/// Of less than 8 MiB shorter samples are taken: an eighth of it, so that their signature takes some tenth of a percent.
+const SAMPLED: u64 = 8;
+const SHORTEST_SAMPLE: u64 = 2048;
 /// What is known of long stretches is believed to be this dense in matches before it pays to look closer.
 const HOPE: f64 = 0.05;
 
@@ -84,7 +87,7 @@ impl Open {
 
 /// What the samples said.
 #[derive(Debug, Clone, Copy)]
-struct Sampled {
+pub struct Sampled {
     /// Part of the sampled bytes that was found.
     found: f64,
     /// Bytes of a run on average, at most those of a sample.
@@ -105,6 +108,13 @@ impl Refiner {
     /// For a new file of `source_size` bytes and an old one of `file_size`; nothing is known yet.
     pub fn new(source_size: u64, file_size: u64) -> Self {
         Self { source_size, file_size, open: Vec::new(), sampled: None, rounds: 0 }
+    }
+
+    /// For what `source_size` bytes of the new file may have in these stretches of an old one of `file_size` bytes: apart, ascending, of whole
+    /// blocks of `grain` bytes, none of which was found.
+    pub fn within(source_size: u64, file_size: u64, open: Vec<Range<u64>>, grain: u32) -> Self {
+        let open = open.into_iter().map(|range| Open { range, grain }).collect();
+        Self { source_size, file_size, open, sampled: None, rounds: 1 }
     }
 
     /// The first round, in blocks of `length` bytes.
@@ -143,6 +153,16 @@ impl Refiner {
     pub fn on_sampled(&mut self, ask: &Ask, found: u64, runs: u64) {
         let share = found as f64 / ask.blocks.bytes().max(1) as f64;
         self.sampled = Some(Sampled { found: share, run: found / runs.max(1) });
+    }
+
+    /// What samples said of another part of the file, if that gives hope.
+    pub fn believe(&mut self, sampled: Option<Sampled>) {
+        self.sampled = sampled.filter(|sampled| sampled.found >= HOPE);
+    }
+
+    /// What the samples said.
+    pub fn sampled(&self) -> Option<Sampled> {
+        self.sampled
     }
 
     /// The next round, when `literal` bytes of the new file are still without a match; nothing: it does not pay.
@@ -222,12 +242,14 @@ fn shorter(grain: u32, wanted: u32, open: &[&Open]) -> Option<u32> {
 /// Stretches of at most [`SAMPLE`] bytes at even distances over all that is open, in whole blocks.
 fn samples(open: &[&Open], bytes: u64, block: u32) -> Vec<Range<u64>> {
     let unit = u64::from(block);
+    let length = (bytes / SAMPLED / SAMPLES).clamp(SHORTEST_SAMPLE.min(SAMPLE), SAMPLE);
+    let count = (bytes / SAMPLED / length).clamp(4, SAMPLES);
     let mut out: Vec<Range<u64>> = Vec::new();
     let (mut passed, mut stretches) = (0, open.iter());
     let mut stretch = stretches.next();
-    for n in 0..SAMPLES {
+    for n in 0..count {
         // In the middle of each part.
-        let at = bytes / SAMPLES * n + bytes / SAMPLES / 2;
+        let at = bytes / count * n + bytes / count / 2;
         while let Some(now) = stretch {
             if at < passed + now.length() {
                 break;
@@ -238,7 +260,7 @@ fn samples(open: &[&Open], bytes: u64, block: u32) -> Vec<Range<u64>> {
         let Some(now) = stretch else { break };
         let start = now.range.start + (at - passed) / unit * unit;
         let start = start.max(out.last().map_or(0, |last| last.end));
-        let end = (start + SAMPLE / unit.min(SAMPLE) * unit).min(now.range.end);
+        let end = (start + (length / unit).max(1) * unit).min(now.range.end);
         if start < end {
             out.push(start..end);
         }

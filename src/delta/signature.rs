@@ -1,18 +1,20 @@
 //! Signatures: the weak and the strong hash of each block of the file that is at the destination.
 //!
-//! Made on all cores, each block read once and hashed from the cache. A block equal to the one before it (zeros, patterns) is
-//! compared, not hashed.
+//! Made on all cores, each block read once and hashed from the cache, several at once. A block equal to the one before it
+//! (zeros, patterns) is compared, not hashed.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
 use super::blocks::Blocks;
-use super::hashes::{AdlerSha, Hashes, MAX_STRONG};
+use super::hashes::{AdlerSha, Hashes, LANES, MAX_STRONG};
 use super::ordered::in_order;
 
 /// Bytes per read: small enough for L2, where hashing finds them again.
 const STEP: usize = 128 << 10;
+/// Longer blocks are read one by one, in bytes.
+const TOGETHER: usize = 256 << 10;
 /// Bytes and blocks that a thread does at a time.
 const CHUNK: u64 = 4 << 20;
 const CHUNK_BLOCKS: u64 = 8192;
@@ -130,7 +132,8 @@ impl<H: Hashes> Signer<'_, H> {
         let kept = usize::from(self.strong_length).min(MAX_STRONG);
         let count = length.div_ceil(self.block as u64) as usize;
         let mut hashed = Hashed { weak: Vec::with_capacity(count), strong: Vec::with_capacity(count * kept) };
-        let step = (STEP / self.block).max(1) * self.block;
+        let together = if self.block <= TOGETHER { LANES } else { 1 };
+        let step = (STEP / self.block).max(together) * self.block;
         let mut at = 0;
         while at < length {
             let want = (step as u64).min(length - at) as usize;
@@ -139,21 +142,41 @@ impl<H: Hashes> Signer<'_, H> {
             }
             let buffer = &mut self.buffer[..want];
             self.file.read_exact_at(buffer, offset + at)?;
-            let mut before: &[u8] = &[];
-            for block in buffer.chunks(self.block) {
-                if block == before {
-                    let (weak, strong) = (hashed.weak[hashed.weak.len() - 1], hashed.strong.len() - kept);
-                    hashed.weak.push(weak);
-                    hashed.strong.extend_from_within(strong..);
-                } else {
-                    hashed.weak.push(self.hashes.weak(block));
-                    hashed.strong.extend_from_slice(&self.hashes.strong(block)[..kept]);
-                }
-                before = block;
-            }
+            self.hash(want, kept, &mut hashed);
             at += want as u64;
         }
         Ok(hashed)
+    }
+
+    /// Hashes what the buffer begins with.
+    fn hash(&self, length: usize, kept: usize, hashed: &mut Hashed) {
+        let mut before: &[u8] = &[];
+        let (mut blocks, mut digests) = (Vec::with_capacity(LANES), [[0; MAX_STRONG]; LANES]);
+        // Those to be hashed, and after each of them how often it comes again.
+        let mut again = [0_usize; LANES];
+        let mut flush = |blocks: &mut Vec<&[u8]>, again: &mut [usize; LANES]| {
+            self.hashes.strong_each(blocks, &mut digests);
+            for ((block, digest), again) in blocks.iter().zip(&digests).zip(again.iter_mut()) {
+                let weak = self.hashes.weak(block);
+                for _ in 0..=std::mem::take(again) {
+                    hashed.weak.push(weak);
+                    hashed.strong.extend_from_slice(&digest[..kept]);
+                }
+            }
+            blocks.clear();
+        };
+        for block in self.buffer[..length].chunks(self.block) {
+            if let Some(last) = blocks.len().checked_sub(1).filter(|_| block == before) {
+                again[last] += 1;
+            } else {
+                if blocks.len() == LANES {
+                    flush(&mut blocks, &mut again);
+                }
+                blocks.push(block);
+            }
+            before = block;
+        }
+        flush(&mut blocks, &mut again);
     }
 }
 

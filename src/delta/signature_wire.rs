@@ -91,44 +91,83 @@ impl<W: Write> Writer<W> {
     }
 }
 
-/// Reads the signature that was asked for, and not a byte more.
-///
-/// # Errors
-/// What the reader says; `InvalidData` for what is no signature, or not this one.
-pub fn read(mut from: impl Read, ask: &Ask) -> io::Result<Signature> {
-    let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidData, format!("the signature is malformed: {what}"));
-    let mut header = [0; HEADER];
-    from.read_exact(&mut header)?;
-    let mut expected = Vec::with_capacity(HEADER);
-    let _infallible = Writer::new(&mut expected, ask)?;
-    if header[..4] != MAGIC {
-        return Err(wrong("this is something else"));
+/// Reads one signature, group by group, while it comes.
+#[derive(Debug)]
+pub struct Reader<R> {
+    from: R,
+    /// Blocks that have not come yet.
+    left: u32,
+    /// Bytes of an entry.
+    size: usize,
+    buffer: Vec<u8>,
+}
+
+fn wrong(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("the signature is malformed: {what}"))
+}
+
+impl<R: Read> Reader<R> {
+    /// Reads the header.
+    ///
+    /// # Errors
+    /// What the reader says; `InvalidData` for what is no signature, or not this one.
+    pub fn new(mut from: R, ask: &Ask) -> io::Result<Self> {
+        let mut header = [0; HEADER];
+        from.read_exact(&mut header)?;
+        let mut expected = Vec::with_capacity(HEADER);
+        let _infallible = Writer::new(&mut expected, ask)?;
+        if header[..4] != MAGIC {
+            return Err(wrong("this is something else"));
+        }
+        if header[..] != expected {
+            return Err(wrong("it is not of the blocks that were asked for"));
+        }
+        let size = 4 + usize::from(ask.strong_length);
+        Ok(Self { from, left: ask.blocks.count(), size, buffer: Vec::new() })
     }
-    if header[..] != expected {
-        return Err(wrong("it is not of the blocks that were asked for"));
-    }
-    let size = 4 + usize::from(ask.strong_length);
-    let mut signature = Signature::empty(ask.blocks.clone(), ask.strong_length);
-    let mut buffer = vec![0; GROUP * size];
-    while signature.len() < ask.blocks.count() {
+
+    /// Appends the next group to `signature`, which is the one that was asked for. False: all are there.
+    ///
+    /// # Errors
+    /// What the reader says; `InvalidData` for groups that cannot be.
+    pub fn more(&mut self, signature: &mut Signature) -> io::Result<bool> {
+        if self.left == 0 {
+            return Ok(false);
+        }
         let mut count = [0; 4];
-        from.read_exact(&mut count)?;
+        self.from.read_exact(&mut count)?;
         let count = u32::from_le_bytes(count);
         let (entries, times) = if count & REPEATED == 0 { (count, 1) } else { (1, count & !REPEATED) };
-        let left = ask.blocks.count() - signature.len();
-        if entries as usize > GROUP || entries == 0 || times == 0 || entries > left || times > left {
+        if entries as usize > GROUP || entries == 0 || times == 0 || entries > self.left || times > self.left {
             return Err(wrong("a group of a length that cannot be"));
         }
-        let bytes = &mut buffer[..entries as usize * size];
-        from.read_exact(bytes)?;
+        self.buffer.resize(entries as usize * self.size, 0);
+        self.from.read_exact(&mut self.buffer)?;
         let mut hashed = Hashed::default();
-        for entry in bytes.chunks_exact(size) {
+        for entry in self.buffer.chunks_exact(self.size) {
             let (weak, strong) = entry.split_at(4);
             hashed.weak.push(weak.iter().rev().fold(0, |all, byte| all << 8 | u32::from(*byte)));
             hashed.strong.extend_from_slice(strong);
         }
         (0..times).for_each(|_| signature.extend(&hashed));
+        self.left -= entries.max(times);
+        Ok(true)
     }
+
+    /// What it was read from.
+    pub fn into_inner(self) -> R {
+        self.from
+    }
+}
+
+/// Reads the signature that was asked for, and not a byte more.
+///
+/// # Errors
+/// What the reader says; `InvalidData` for what is no signature, or not this one.
+pub fn read(from: impl Read, ask: &Ask) -> io::Result<Signature> {
+    let mut signature = Signature::empty(ask.blocks.clone(), ask.strong_length);
+    let mut reader = Reader::new(from, ask)?;
+    while reader.more(&mut signature)? {}
     Ok(signature)
 }
 

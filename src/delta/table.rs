@@ -21,28 +21,40 @@ pub struct Table {
     filter: Vec<u64>,
     heads: Vec<u32>,
     next: Vec<u32>,
+    /// Blocks that were looked at.
+    seen: u32,
 }
 
 impl Table {
     /// Indexes all blocks but a short last one. Of several equal blocks the first is kept.
     pub fn new(signature: &Signature) -> Self {
-        let count = signature.len() as usize;
+        let mut table = Self::with_room(signature.blocks.count());
+        table.extend(signature);
+        table
+    }
+
+    /// An empty one, for a signature of so many blocks that is on its way.
+    pub fn with_room(blocks: u32) -> Self {
+        let count = blocks as usize;
         let words = (count * BITS_PER_BLOCK / 64).next_power_of_two().clamp(16, MAX_WORDS);
         let heads = (count * 2).next_power_of_two().max(16);
-        let mut table = Self { filter: vec![0; words], heads: vec![NONE; heads], next: vec![NONE; count] };
+        Self { filter: vec![0; words], heads: vec![NONE; heads], next: vec![NONE; count], seen: 0 }
+    }
+
+    /// Indexes the blocks that came since.
+    pub fn extend(&mut self, signature: &Signature) {
         let tail = signature.blocks.tail().map(|(index, _)| index);
-        for index in (0..signature.len()).filter(|index| Some(*index) != tail) {
-            table.insert(signature, index);
+        for index in (self.seen..signature.len()).filter(|index| Some(*index) != tail) {
+            self.insert(signature, index);
         }
-        table
+        self.seen = signature.len();
     }
 
     fn insert(&mut self, signature: &Signature, index: u32) {
         let weak = signature.weak(index);
-        let mixed = mix(weak);
-        let (word, bits) = self.bits(mixed);
+        let (word, bits) = self.bits(weak);
         self.filter[word] |= bits;
-        let head = mixed as usize & (self.heads.len() - 1);
+        let head = mix(weak) as usize & (self.heads.len() - 1);
         let mut at = self.heads[head];
         if at == NONE {
             self.heads[head] = index;
@@ -61,18 +73,19 @@ impl Table {
         }
     }
 
-    /// A word of the bitmap and two bits of it: a second bit costs nothing once the word is there.
+    /// A word of the bitmap and two bits of it: a second bit costs nothing once the word is there. One multiplication
+    /// (Fibonacci hashing) spreads well enough for what is looked up in the table if it passes.
     #[inline(always)]
-    fn bits(&self, mixed: u32) -> (usize, u64) {
-        // Other bits than those of the table behind, as far as there are.
-        let place = (mixed >> 6) as usize & (self.filter.len() - 1);
-        (place, 1 << (mixed & 63) | 1 << (mixed >> 26))
+    fn bits(&self, weak: u32) -> (usize, u64) {
+        let spread = u64::from(weak).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let place = (spread >> 40) as usize & (self.filter.len() - 1);
+        (place, 1 << (spread >> 58) | 1 << (spread >> 32 & 63))
     }
 
     /// False: no block has this hash. True: perhaps.
     #[inline(always)]
     pub fn may_have(&self, weak: u32) -> bool {
-        let (word, bits) = self.bits(mix(weak));
+        let (word, bits) = self.bits(weak);
         self.filter[word] & bits == bits
     }
 

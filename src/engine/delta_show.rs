@@ -1,7 +1,7 @@
 //! What a delta shows of itself.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,8 +10,7 @@ use super::delta_strategy::DELTA;
 use super::shared::Shared;
 use crate::control::{DeltaPhase, DeltaRow, MAX_CELLS, PathRow, PathState, Phase, PhaseRow, TransferState};
 use crate::delta::coverage::{Coverage, What};
-use crate::delta::matched::Matched;
-use crate::delta::rounds::Round;
+use crate::delta::flow::Told;
 use crate::push::delta::Cost;
 use crate::push::paths::PathSpec;
 use crate::swarm::Flow;
@@ -27,8 +26,6 @@ pub(super) struct Shown {
     started: Instant,
     /// What the row had before: bytes up, on the wire, seconds.
     before: (u64, u64, f64),
-    /// Bytes of instructions that were made so far, as they were before anything was packed.
-    pub(super) made: Arc<AtomicU64>,
     coverage: Mutex<Coverage>,
     /// When each kind of work began, for what it does in a second.
     begun: Mutex<BTreeMap<Phase, Instant>>,
@@ -63,8 +60,8 @@ impl Shown {
             row.reason = "asks what is there".into();
         });
         let coverage = Mutex::new(Coverage::new(size, MAX_CELLS));
-        let (made, begun) = Default::default();
-        Self { shared, cost, size, started: Instant::now(), before, made, coverage, begun }
+        let begun = Default::default();
+        Self { shared, cost, size, started: Instant::now(), before, coverage, begun }
     }
 
     fn coverage(&self) -> MutexGuard<'_, Coverage> {
@@ -73,7 +70,6 @@ impl Shown {
 
     /// A try begins: nothing is known.
     pub(super) fn begins(&self) {
-        self.made.store(0, Ordering::Relaxed);
         self.coverage().clear();
         self.begun.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.shared.update(|row| {
@@ -101,24 +97,29 @@ impl Shown {
         self.shared.update(|row| PhaseRow { active, rate, ..PhaseRow::at(phase, done, total) }.put(&mut row.phases));
     }
 
-    pub(super) fn round(&self, round: &Round, matched: &Matched) {
-        let percent = round.matched as f64 / self.size.max(1) as f64 * 100.0;
-        self.coverage().matched(matched, false);
+    /// What was found so far. What is decided leaves at once; when all is, what has not left is sent.
+    pub(super) fn decided(&self, told: &Told<'_>, old_size: u64) {
+        let progress = &told.progress;
+        let looked_at = progress.matched + progress.literal;
+        let percent = progress.matched as f64 / looked_at.max(1) as f64 * 100.0;
+        self.coverage().decided(told.source.clone(), told.runs);
+        self.works(Phase::Matching, looked_at, self.size);
+        if looked_at == self.size {
+            self.works(Phase::Signatures, old_size, old_size);
+            let sent = self.coverage().bytes(What::Sent);
+            self.works(Phase::Sending, sent, progress.literal);
+        }
         self.shared.update(|row| {
             let delta = row.delta.get_or_insert_default();
-            (delta.phase, delta.rounds) = (DeltaPhase::Matching, round.number);
-            (delta.matched, delta.literal) = (round.matched, self.size - round.matched);
-            row.reason = format!("looks for what is there: {percent:.1} % found in {} rounds", round.number);
+            (delta.rounds, delta.matched, delta.literal) = (progress.rounds, progress.matched, progress.literal);
+            if looked_at < self.size {
+                delta.phase = DeltaPhase::Matching;
+                row.reason = format!("sends what is not there: {percent:.1} % found so far");
+            } else {
+                delta.phase = DeltaPhase::Sending;
+                row.reason = "sends what is not there".into();
+            }
         });
-        self.works(Phase::Matching, round.matched, self.size);
-        self.tell();
-    }
-
-    /// Nothing more is looked for.
-    pub(super) fn decided(&self, matched: &Matched) {
-        self.coverage().matched(matched, true);
-        self.works(Phase::Matching, self.size, self.size);
-        self.works(Phase::Sending, 0, matched.literal_bytes());
         self.tell();
     }
 
@@ -152,7 +153,7 @@ impl Shown {
             let (rate, smooth, idle) = (flow.now(now), flow.smooth(now), flow.idle(now));
             let (literal, sent) = {
                 let mut coverage = self.coverage();
-                coverage.sent_in_order(self.made.load(Ordering::Relaxed));
+                coverage.sent_in_order(self.cost.made.load(Ordering::Relaxed));
                 (coverage.bytes(What::Literal), coverage.bytes(What::Sent))
             };
             if literal > 0 {
@@ -197,23 +198,5 @@ impl Shown {
                 (path.bytes, path.assigned, path.done) = (instructions, instructions, 1);
             }
         });
-    }
-}
-
-/// Counts what is written on its way.
-pub(super) struct Counted<W> {
-    pub(super) to: W,
-    pub(super) count: Arc<AtomicU64>,
-}
-
-impl<W: std::io::Write> std::io::Write for Counted<W> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let count = self.to.write(bytes)?;
-        self.count.fetch_add(count as u64, Ordering::Relaxed);
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.to.flush()
     }
 }

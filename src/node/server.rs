@@ -31,8 +31,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Large documents (descriptions of uploads) parsed at once: each may take its cap of memory.
 const DOCUMENTS: usize = 4;
 
-/// Deltas at work at once, at either step: each holds up to some 10 MiB, and uses every core while it signs.
+/// Deltas that are applied at once.
 const DELTAS: usize = 4;
+/// Signatures that are made at once: each uses every core and holds up to some 10 MiB. Each delta that is applied asks for some
+/// meanwhile, and other ones are asked for.
+const SIGNINGS: usize = 8;
 
 /// What every route can see.
 #[derive(Debug)]
@@ -57,8 +60,10 @@ pub struct Shared {
     pub documents: Arc<Semaphore>,
     /// Signatures that were made lately.
     pub signatures: Arc<Signatures>,
-    /// One permit per delta at work: signing takes all cores.
+    /// One permit per delta that is applied.
     pub deltas: Arc<Semaphore>,
+    /// One permit per signature that is made.
+    pub signings: Arc<Semaphore>,
     /// Set when the node stops: who waits, answers.
     pub drain: CancellationToken,
 }
@@ -105,6 +110,7 @@ impl Node {
             documents: Arc::new(Semaphore::new(DOCUMENTS)),
             signatures: Arc::default(),
             deltas: Arc::new(Semaphore::new(DELTAS)),
+            signings: Arc::new(Semaphore::new(SIGNINGS)),
             drain: CancellationToken::new(),
             config,
             services,

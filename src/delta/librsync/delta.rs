@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt as _;
 use super::hashes::{Kind, LibrsyncHashes};
 use crate::delta::matched::Matched;
 use crate::delta::matcher::Run;
-use crate::delta::rounds::search_with;
+use crate::delta::search::search_all;
 use crate::delta::signature::Signature;
 
 /// What a delta begins with.
@@ -25,7 +25,7 @@ pub fn write_delta(kind: Kind, signature: &Signature, new: &File, mut out: impl 
     let length = signature.blocks.length();
     let size = new.metadata()?.len();
     let mut matched = Matched::nothing(size, signature.blocks.file_size());
-    let runs = search_with(new, signature, &LibrsyncHashes::new(kind, length), &matched.searches(), 0)?;
+    let runs = search_all(new, signature, &LibrsyncHashes::new(kind, length), &matched.searches(), 0)?;
     matched.add(runs, length);
     out.write_all(&MAGIC.to_be_bytes())?;
     let mut buffer = vec![0; LITERAL as usize];

@@ -14,7 +14,7 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use serde::Deserialize;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::upload::{Incoming, problem, sender};
 use crate::chunks::{ChunkWriter, Chunks};
@@ -68,7 +68,7 @@ pub async fn signature(
     query: Result<Query<First>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(first) = query.map_err(|error| Problem::bad_request(error.to_string()))?;
-    let slot = shared.delta_slot()?;
+    let slot = slot(&shared.signings)?;
     let (file, version) = shared.old_file(path).await?;
     let length = first.block_length.unwrap_or_else(|| first_block_length(version.size));
     let mut refiner = Refiner::new(first.source_size.unwrap_or(version.size), version.size);
@@ -99,7 +99,7 @@ pub async fn signatures(
     Path(path): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let slot = shared.delta_slot()?;
+    let slot = slot(&shared.signings)?;
     let (head, body) = request.into_parts();
     let (file, version) = shared.old_file(path).await?;
     if tag(&head.headers)? != version.tag() {
@@ -162,7 +162,7 @@ async fn applied(
     packed: bool,
     body: &mut Incoming,
 ) -> Result<PatchedFile, Problem> {
-    let slot = shared.delta_slot()?;
+    let slot = slot(&shared.deltas)?;
     let uploads = shared.uploads()?;
     let patch = uploads.patch(request).await.map_err(problem)?;
     let shown = patch.shown().clone();
@@ -261,12 +261,12 @@ fn changed() -> Problem {
     Problem::new(StatusCode::PRECONDITION_FAILED, "changed", "Changed", detail)
 }
 
-impl Shared {
-    fn delta_slot(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        let busy = |_| Problem::busy("as many deltas are at work as may be", BUSY_RETRY);
-        self.deltas.clone().try_acquire_owned().map_err(busy)
-    }
+fn slot(slots: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Problem> {
+    let busy = |_| Problem::busy("as many deltas are at work as may be", BUSY_RETRY);
+    slots.clone().try_acquire_owned().map_err(busy)
+}
 
+impl Shared {
     async fn old_file(&self, path: String) -> Result<(File, Version), Problem> {
         let uploads = self.uploads()?.clone();
         let found = tokio::task::spawn_blocking(move || uploads.old_file(&path)).await;

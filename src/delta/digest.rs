@@ -1,16 +1,13 @@
-//! From what was matched to instructions: runs from the plan, literals from the source, the whole file's digest behind them.
+//! The digest of the whole new file, beside everything else.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use sha2::{Digest as _, Sha256};
 
-use super::instructions::{Header, MAX_LITERAL, Writer};
-use super::matched::Matched;
-use super::matcher::Run;
 use crate::content::Digest;
 
 /// Bytes per read while hashing.
@@ -58,34 +55,4 @@ pub fn with_digest<T, E>(
         stop.store(true, Ordering::Relaxed);
         done
     })
-}
-
-/// Writes the instructions that make `source` of the old file, whose digest is wanted at their end only. Gives `out` back.
-///
-/// # Errors
-/// The source cannot be read or became shorter; what `out` says.
-pub fn write_instructions<W: Write>(
-    source: &File,
-    matched: &Matched,
-    digest: impl FnOnce() -> io::Result<Digest>,
-    out: W,
-) -> io::Result<W> {
-    let (new, old) = (matched.source_size(), matched.destination_size());
-    let mut writer = Writer::new(out, Header::for_runs(matched.runs(), old, new))?;
-    let mut buffer = vec![0; MAX_LITERAL];
-    let end = Run { source: new, destination: old, length: 0 };
-    let mut at = 0;
-    for run in matched.runs().iter().chain([&end]) {
-        while at < run.source {
-            let want = (run.source - at).min(MAX_LITERAL as u64) as usize;
-            source.read_exact_at(&mut buffer[..want], at)?;
-            writer.literal(&buffer[..want])?;
-            at += want as u64;
-        }
-        if run.length > 0 {
-            writer.matched(run)?;
-            at = run.source_end();
-        }
-    }
-    writer.finish(&digest()?)
 }

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
@@ -12,8 +12,8 @@ use reqwest::{Body, RequestBuilder, Response, Url};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use super::answer::{checked, parse, read_capped};
-use super::wire::{Wire, WireError};
+use super::super::answer::{checked, parse, read_capped};
+use super::super::wire::{Wire, WireError};
 use crate::throttle::{self, Throttle};
 use crate::upload::PatchedFile;
 
@@ -23,6 +23,11 @@ const SILENCE: Duration = Duration::from_secs(60);
 const ANSWER: Duration = Duration::from_secs(600);
 /// What people hear of it.
 const SILENT: &str = "no answer in time";
+/// Bytes by which a way's rate is measured: first few, and where they were gone at once, more.
+const FEW: usize = 64 << 10;
+const MORE: usize = 4 << 20;
+/// This is at once.
+const AT_ONCE: Duration = Duration::from_millis(10);
 /// A request line, a status line, and what the HTTP library adds.
 const LINES: u64 = 120;
 
@@ -33,6 +38,8 @@ pub(crate) struct Cost {
     pub sent: AtomicU64,
     /// From it.
     pub received: AtomicU64,
+    /// Bytes of instructions that were made so far, as they were before anything was packed.
+    pub made: AtomicU64,
 }
 
 impl Cost {
@@ -120,6 +127,23 @@ impl Wire {
         let request = self.client().post(self.delta_url("signatures", target)?).header(IF_MATCH, tag);
         let length = asks.len() as u64;
         self.asked(request.body(asks), cost, length).await
+    }
+
+    /// What the way takes in bytes per second, by a few bytes that go nowhere. None: it cannot be told.
+    pub(super) async fn rate(&self, cost: &Cost) -> Option<u64> {
+        let mut rate = None;
+        for bytes in [FEW, MORE] {
+            let request = self.client().post(self.url("/probe").ok()?).body(Bytes::from(vec![0; bytes]));
+            let begun = Instant::now();
+            let answer = self.asked(request, cost, bytes as u64).await.ok()?;
+            answer.bytes().await.ok()?;
+            let took = begun.elapsed();
+            rate = Some((bytes as f64 / took.as_secs_f64().max(1e-6)) as u64);
+            if took > AT_ONCE {
+                break;
+            }
+        }
+        rate
     }
 
     async fn asked(&self, request: RequestBuilder, cost: &Cost, body: u64) -> Result<Response, WireError> {

@@ -1,0 +1,153 @@
+//! The first stage: the new file, window by window, against the first signature, of which at first only the beginning is there.
+
+use std::io::{self, Read};
+use std::ops::Range;
+use std::sync::mpsc::SyncSender;
+
+use super::{Batch, Delta, FlowError, check, gone, search};
+use crate::delta::matched::Matched;
+use crate::delta::matcher::Search;
+use crate::delta::refine::Ask;
+use crate::delta::signature::Signature;
+use crate::delta::signature_wire::Reader;
+use crate::delta::table::Table;
+
+/// Bytes of the first window and of the longest ones: the first instructions leave early, and later ones keep all cores busy.
+const FIRST: u64 = 2 << 20;
+const LONGEST: u64 = 32 << 20;
+/// How much further than where a window's data should end the signature has to be: so much may have been taken out before it.
+const SLACK: u64 = 1 << 20;
+/// A stretch of so many blocks that is not found is looked for everywhere.
+const LONG: u64 = 8;
+/// At a window's end, a stretch of so many blocks may be the beginning of one that is found with what follows.
+const OPEN_END: u64 = 4;
+/// What goes on its way when nothing is found at the very beginning: the link is idle until the signature has come.
+const HEAD: u64 = 64 << 10;
+/// Where nothing was found: how many probes are taken of what follows, and of how many blocks each.
+const PROBES: u64 = 64;
+const PROBE_BLOCKS: u64 = 2;
+
+/// A signature as far as it has come, and its index.
+struct Growing<R> {
+    signature: Signature,
+    table: Table,
+    reader: Reader<R>,
+}
+
+impl<R: Read> Growing<R> {
+    fn is_complete(&self) -> bool {
+        self.signature.len() == self.signature.blocks.count()
+    }
+
+    /// Reads on until the blocks up to this byte of the old file are there.
+    fn upto(&mut self, delta: &Delta<'_>, end: u64) -> io::Result<()> {
+        let wanted = end.div_ceil(u64::from(self.signature.blocks.length()));
+        while u64::from(self.signature.len()) < wanted {
+            check(delta)?;
+            if !self.reader.more(&mut self.signature)? {
+                break;
+            }
+        }
+        self.table.extend(&self.signature);
+        Ok(())
+    }
+
+    fn search(&self, delta: &Delta<'_>, searches: &[Search]) -> io::Result<Matched> {
+        let mut found = Matched::nothing(delta.source_size, delta.destination_size);
+        found.add(search(delta, &self.signature, &self.table, searches)?, self.signature.blocks.length());
+        Ok(found)
+    }
+}
+
+pub(super) fn run(
+    delta: &Delta<'_>,
+    ask: &Ask,
+    first: impl Read,
+    batches: &SyncSender<Batch>,
+) -> Result<(), FlowError> {
+    let reader = Reader::new(first, ask)?;
+    let signature = Signature::empty(ask.blocks.clone(), ask.strong_length);
+    let mut growing = Growing { signature, table: Table::with_room(ask.blocks.count()), reader };
+    let block = u64::from(ask.blocks.length());
+    let size = delta.source_size;
+    let (mut at, mut expected, mut window, mut probe_from) = (0, 0, FIRST, 0);
+    while at < size {
+        let end = (at + window).min(size);
+        window = (window * 2).min(LONGEST);
+        growing.upto(delta, (expected + (end - at)).saturating_add(SLACK + 2 * block))?;
+        let mut found = look(delta, &growing, at..end, expected)?;
+        if !growing.is_complete() && found.gaps().any(|gap| gap.source.end - gap.source.start >= LONG * block) {
+            if at == 0 && found.runs().is_empty() && end > HEAD {
+                let head = Batch { source: 0..HEAD, expected: 0, runs: Vec::new(), rest: false, decided: true };
+                batches.send(head).map_err(gone)?;
+                (at, expected) = (HEAD, HEAD);
+            }
+            growing.upto(delta, u64::MAX)?;
+            found = look(delta, &growing, at..end, expected)?;
+        }
+        let mut rest = false;
+        if growing.is_complete() && found.runs().is_empty() && end < size && end >= probe_from {
+            // Twice as far on it is asked again, so that probes cost little of what is searched anyway.
+            probe_from = end.saturating_mul(2);
+            rest = !probe(delta, &growing, end..size, block)?;
+        }
+        if rest {
+            found = Matched::part(at..size, expected, delta.destination_size, Vec::new());
+        } else if end < size {
+            let tail = found.gaps().last().filter(|gap| gap.source.end == end).map_or(end, |gap| gap.source.start);
+            if end - tail < OPEN_END * block && tail > at {
+                found.cut(tail);
+            }
+        }
+        let source = found.source();
+        let was_expected = expected;
+        (at, expected) = (source.end, found.expected_behind());
+        let runs = found.into_runs();
+        batches.send(Batch { source, expected: was_expected, runs, rest, decided: false }).map_err(gone)?;
+    }
+    // It is read to its end in any case: who sends it knows then that all is well, and keeps the connection.
+    growing.upto(delta, u64::MAX)?;
+    match growing.reader.into_inner().read(&mut [0])? {
+        0 => Ok(()),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "the signature does not end where it should").into()),
+    }
+}
+
+/// What is found in a stretch of the new file. Blocks begin in it; the last one may end behind it, and the stretch with it.
+fn look<R: Read>(
+    delta: &Delta<'_>,
+    growing: &Growing<R>,
+    source: Range<u64>,
+    expected: u64,
+) -> Result<Matched, FlowError> {
+    let block = growing.signature.blocks.length();
+    let limit = (source.end + u64::from(block)).min(delta.source_size);
+    let part = |end| Matched::part(source.start..end, expected, delta.destination_size, Vec::new());
+    let mut searches = part(source.end).searches();
+    searches.iter_mut().for_each(|search| search.limit = limit);
+    let runs = search(delta, &growing.signature, &growing.table, &searches)?;
+    let mut found = part(limit);
+    found.add(runs, block);
+    found.cut(source.end);
+    Ok(found)
+}
+
+/// Whether any of the blocks is found in a few places of this stretch.
+fn probe<R: Read>(
+    delta: &Delta<'_>,
+    growing: &Growing<R>,
+    source: Range<u64>,
+    block: u64,
+) -> Result<bool, FlowError> {
+    let (length, count) = (source.end - source.start, PROBES.min((source.end - source.start) / (4 * block)));
+    if count < PROBES / 4 {
+        return Ok(true);
+    }
+    let place = |n: u64| {
+        let start = source.start + length / count * n;
+        let limit = (start + (PROBE_BLOCKS + 1) * block).min(source.end);
+        Search { starts: start..(start + PROBE_BLOCKS * block).min(limit), limit, expected: None }
+    };
+    let found = growing.search(delta, &(0..count).map(place).collect::<Vec<_>>())?;
+    Ok(!found.runs().is_empty())
+}
