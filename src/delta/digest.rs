@@ -8,6 +8,7 @@ use std::thread;
 
 use sha2::{Digest as _, Sha256};
 
+use super::ordered::give_way;
 use crate::content::Digest;
 
 /// Bytes per read while hashing.
@@ -45,7 +46,11 @@ pub fn with_digest<T, E>(
 ) -> Result<T, E> {
     thread::scope(|scope| {
         let hashing = thread::Builder::new().name("digest".into());
-        let mut hashing = hashing.spawn_scoped(scope, || digest_of(source, size, stop)).ok();
+        let hashing = hashing.spawn_scoped(scope, || {
+            give_way();
+            digest_of(source, size, stop)
+        });
+        let mut hashing = hashing.ok();
         let mut digest = || match hashing.take() {
             Some(hashing) => hashing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
             // No thread to be had: it is this one's turn.

@@ -23,6 +23,8 @@ const NEIGHBOUR: i64 = 8;
 const TOGETHER: usize = 256 << 10;
 /// Blocks changed in place that are stepped over at once.
 const SKIPPED: u64 = 2;
+/// Further ones are looked at as far as a region goes, paid from what was gone past: so many bytes for each.
+const AHEAD: i64 = 4;
 
 /// A stretch of the new file that is equal to one of the old file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +86,8 @@ struct Scan {
     /// The block to be expected now.
     next: Option<u32>,
     credit: i64,
+    /// Bytes that may be looked at further on in vain.
+    ahead: i64,
 }
 
 impl<'a, H: Hashes> Matcher<'a, H> {
@@ -97,21 +101,33 @@ impl<'a, H: Hashes> Matcher<'a, H> {
     /// # Errors
     /// Whatever the window says.
     pub fn search(&self, search: &Search, window: &mut Window<'_>) -> io::Result<Vec<Run>> {
+        let length = u64::from(self.signature.blocks.length());
         let next = search.expected.and_then(|at| self.signature.blocks.at(at));
-        let credit = GRANT * i64::from(self.signature.blocks.length());
-        let mut scan = Scan { at: search.starts.start, runs: Vec::new(), last: None, next, credit };
+        let (credit, ahead) = (GRANT * length as i64, (search.starts.end - search.starts.start) as i64);
+        let mut scan = Scan { at: search.starts.start, runs: Vec::new(), last: None, next, credit, ahead };
         window.set_limit(search.limit);
+        if let (None, Some(expected)) = (next, search.expected) {
+            // In the midst of a block: the next one may come where it should.
+            let border = expected.next_multiple_of(length);
+            let start = scan.at;
+            scan.at = start + (border - expected);
+            match self.signature.blocks.at(border) {
+                Some(block) if scan.at < search.starts.end && self.in_place(&mut scan, block, search, window)? => {}
+                _ => scan.at = start,
+            }
+        }
         while scan.at < search.starts.end {
+            let before = scan.at;
             let found = match scan.next.take() {
-                Some(block) => {
-                    self.expect(&mut scan, block, search.limit, window)?
-                        || self.expect_beyond(&mut scan, block, search.limit, window)?
-                }
+                Some(block) => self.in_place(&mut scan, block, search, window)?,
                 None => false,
             };
+            scan.ahead += (scan.at - before) as i64 * AHEAD;
+            let before = scan.at;
             if !found && !self.roll(&mut scan, search, window)? {
                 break;
             }
+            scan.ahead += (scan.at - before) as i64 * AHEAD;
         }
         self.tail(&mut scan, search, window)?;
         Ok(scan.runs)
@@ -137,18 +153,22 @@ impl<'a, H: Hashes> Matcher<'a, H> {
                 return Ok(true);
             }
         }
+        let data = &window.bytes(scan.at, size)?[..size];
+        if self.hashes.weak(data) != self.signature.weak(block) {
+            return Ok(false);
+        }
         if self.expect_several(scan, block, limit, window)? {
             return Ok(true);
         }
         let data = &window.bytes(scan.at, size)?[..size];
-        if self.hashes.weak(data) == self.signature.weak(block) && self.settle(scan, data, |strong| strong(block)) {
+        let found = self.settle(scan, data, |strong| strong(block));
+        if found {
             self.matched(scan, block, offset, size);
-            return Ok(true);
         }
-        Ok(false)
+        Ok(found)
     }
 
-    /// Tries the expected block with those behind it, whose strong hashes are cheaper together. False: not even the first one is it,
+    /// Tries the expected block, whose weak hash is there, with those behind it, whose strong hashes are cheaper together. False: not even the first one is it,
     /// or it has to be looked at alone.
     fn expect_several(&self, scan: &mut Scan, block: u32, limit: u64, window: &mut Window<'_>) -> io::Result<bool> {
         let (offset, size) = (self.signature.blocks.offset(block), self.signature.blocks.length() as usize);
@@ -157,13 +177,14 @@ impl<'a, H: Hashes> Matcher<'a, H> {
             here < self.signature.len() && self.signature.blocks.at(offset + (n * size) as u64) == Some(here)
         };
         let end = offset + (LANES * size) as u64;
-        let room = size <= TOGETHER && limit - scan.at >= (LANES * size) as u64 && end <= self.signature.blocks.file_size();
+        let room =
+            size <= TOGETHER && limit - scan.at >= (LANES * size) as u64 && end <= self.signature.blocks.file_size();
         if !room || !(0..LANES).all(|n| follows(&n)) || scan.credit < (LANES * size) as i64 {
             return Ok(false);
         }
         let data = &window.bytes(scan.at, LANES * size)?[..LANES * size];
         let weak = |n: &usize| self.hashes.weak(&data[n * size..][..size]) == self.signature.weak(block + *n as u32);
-        let alike = (0..LANES).take_while(weak).count();
+        let alike = 1 + (1..LANES).take_while(weak).count();
         if alike < 2 {
             return Ok(false);
         }
@@ -211,18 +232,27 @@ impl<'a, H: Hashes> Matcher<'a, H> {
         scan.next = self.signature.blocks.at(run.destination_end());
     }
 
-    /// After a block that did not come: perhaps it was changed in place, and what follows it comes where it would have. Then
-    /// nothing rolls over the changed block; a later round looks into it.
-    fn expect_beyond(&self, scan: &mut Scan, block: u32, limit: u64, window: &mut Window<'_>) -> io::Result<bool> {
+    /// The block that should come next; or one of those behind it, where it would have come: perhaps what lies between was changed in
+    /// place. Then nothing rolls over that; a later round looks into it.
+    fn in_place(&self, scan: &mut Scan, block: u32, search: &Search, window: &mut Window<'_>) -> io::Result<bool> {
+        if self.expect(scan, block, search.limit, window)? {
+            return Ok(true);
+        }
         let (at, offset) = (scan.at, self.signature.blocks.offset(block));
         let length = u64::from(self.signature.blocks.length());
-        for skipped in (1..=SKIPPED).map(|blocks| blocks * length) {
+        for blocks in 1.. {
+            let skipped = blocks * length;
             let Some(block) = self.signature.blocks.at(offset + skipped) else { break };
-            if at + skipped >= limit {
+            let near = blocks <= SKIPPED;
+            let end = if near { search.limit } else { search.starts.end };
+            if at + skipped >= end || (!near && scan.ahead < length as i64) {
                 break;
             }
+            if !near {
+                scan.ahead -= length as i64;
+            }
             scan.at = at + skipped;
-            if self.expect(scan, block, limit, window)? {
+            if self.expect(scan, block, search.limit, window)? {
                 return Ok(true);
             }
         }

@@ -1,8 +1,8 @@
 //! The new file from the old one and instructions.
 //!
 //! One thread copies and writes, another hashes what was written, close behind it: what gets the name is what was
-//! read back. A third one gets it onto the disk meanwhile. Where the file system can share extents long matched runs are the kernel's
-//! to copy (`copy_file_range`); elsewhere it would copy page by page, which takes longer than to read and write into room made before.
+//! read back. A third one gets it onto the disk meanwhile. Long matched runs are the kernel's to copy (`copy_file_range`): as shared extents
+//! where the file system has them, elsewhere into room that was made before.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -183,7 +183,7 @@ impl<F: FnMut(u64, u64)> Patcher<'_, F> {
     }
 
     fn copy(&mut self, mut from: u64, mut left: u64) -> Result<(), PatchError> {
-        while self.shares && left >= IN_KERNEL {
+        while left >= IN_KERNEL {
             match copy_in_kernel(self.old, from, self.new, self.at, left.min(KERNEL_STEP)) {
                 Ok(0) => break,
                 Ok(copied) => {
@@ -225,9 +225,8 @@ fn copy_in_kernel(old: &File, from: u64, new: &File, to: u64, length: u64) -> io
 #[cfg(target_os = "linux")]
 fn shares_extents(file: &File) -> bool {
     // Btrfs, XFS, bcachefs, OCFS2, ZFS, NFS, SMB (statfs(2), linux/magic.h).
-    const MAGIC: [u64; 8] = [
-        0x9123_683e, 0x5846_5342, 0xca45_1a4e, 0x7461_636f, 0x2fc1_2fc1, 0x6969, 0xff53_4d42, 0xfe53_4d42,
-    ];
+    const MAGIC: [u64; 8] =
+        [0x9123_683e, 0x5846_5342, 0xca45_1a4e, 0x7461_636f, 0x2fc1_2fc1, 0x6969, 0xff53_4d42, 0xfe53_4d42];
     rustix::fs::fstatfs(file).is_ok_and(|stat| MAGIC.contains(&(stat.f_type as u64 & 0xffff_ffff)))
 }
 

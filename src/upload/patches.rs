@@ -177,7 +177,7 @@ impl Uploads {
 
 /// The whole of a description that a delta has no use for.
 fn description(path: &str, size: u64) -> Description {
-    let segment = (size >> 20).next_power_of_two().clamp(MIN_PIECE_LENGTH, MAX_PIECE_LENGTH);
+    let segment = size.div_ceil(1 << 20).next_power_of_two().clamp(MIN_PIECE_LENGTH, MAX_PIECE_LENGTH);
     Description {
         version: VERSION,
         path: path.into(),

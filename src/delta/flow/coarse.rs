@@ -133,12 +133,7 @@ fn look<R: Read>(
 }
 
 /// Whether any of the blocks is found in a few places of this stretch.
-fn probe<R: Read>(
-    delta: &Delta<'_>,
-    growing: &Growing<R>,
-    source: Range<u64>,
-    block: u64,
-) -> Result<bool, FlowError> {
+fn probe<R: Read>(delta: &Delta<'_>, growing: &Growing<R>, source: Range<u64>, block: u64) -> Result<bool, FlowError> {
     let (length, count) = (source.end - source.start, PROBES.min((source.end - source.start) / (4 * block)));
     if count < PROBES / 4 {
         return Ok(true);

@@ -12,12 +12,7 @@ use crate::delta::instructions::{Header, MAX_LITERAL, Writer};
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 
 /// Writes all batches; the writer has then everything but the end. Fails with `Interrupted` if not all of them came.
-pub(super) fn run<W: Write>(
-    delta: &Delta<'_>,
-    grain: u32,
-    batches: &Receiver<Batch>,
-    out: W,
-) -> io::Result<Writer<W>> {
+pub(super) fn run<W: Write>(delta: &Delta<'_>, grain: u32, batches: &Receiver<Batch>, out: W) -> io::Result<Writer<W>> {
     let header = Header {
         block_length: common_grain(grain),
         destination_size: delta.destination_size,

@@ -147,7 +147,7 @@ fn it_changes_its_mind_midway_and_sends_nothing_twice() {
 fn what_was_moved_is_found() {
     let old = bytes(16 * MIB, 1);
     let pair = Pair::new(&old, &[&old[9 * MIB + 77..], &old[..9 * MIB + 77]].concat());
-    assert!(pair.matched(&pair.run().unwrap()) > 16 * MIB as u64 - 10_000);
+    assert!(pair.matched(&pair.run().unwrap()) > 16 * MIB as u64 - 40_000);
 }
 
 #[test]
@@ -182,11 +182,12 @@ fn progress_counts_every_byte_once() {
 fn whatever_fails_ends_it_and_says_why() {
     let old = bytes(8 * MIB, 1);
     let mut new = old.clone();
-    new[5_000_000] ^= 1;
+    // So many edits that it pays to ask once more.
+    (0..40).for_each(|n| new[n * 200_000] ^= 1);
     let pair = || Pair::new(&old, &new);
     let kind = |done: Result<Vec<u8>, FlowError>| match done {
         Err(FlowError::Io(error)) => (error.kind(), error.to_string()),
-        other => panic!("{other:?}"),
+        other => panic!("{:?}", other.map(|made| made.len())),
     };
     // Signatures that break off, at first or later.
     let it = pair();

@@ -17,8 +17,8 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use self::requests::{Blocking, Making, Old, broken, mended};
 pub(crate) use self::requests::Cost;
+use self::requests::{Blocking, Making, Old, broken, mended};
 pub(crate) use self::source::Source;
 use super::wire::{Wire, WireError};
 use crate::chunks::ChunkWriter;
