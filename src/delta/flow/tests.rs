@@ -147,7 +147,8 @@ fn it_changes_its_mind_midway_and_sends_nothing_twice() {
 fn what_was_moved_is_found() {
     let old = bytes(16 * MIB, 1);
     let pair = Pair::new(&old, &[&old[9 * MIB + 77..], &old[..9 * MIB + 77]].concat());
-    assert!(pair.matched(&pair.run().unwrap()) > 16 * MIB as u64 - 40_000);
+    // But for the first 64 KiB, which leave while the signature comes, and the seams.
+    assert!(pair.matched(&pair.run().unwrap()) > 16 * MIB as u64 - (64 << 10) - 40_000);
 }
 
 #[test]
