@@ -40,11 +40,11 @@ impl<R: Read> Growing<R> {
     }
 
     /// Reads on until the blocks up to this byte of the old file are there.
-    fn upto(&mut self, delta: &Delta<'_>, end: u64) -> io::Result<()> {
+    fn upto(&mut self, delta: &Delta<'_>, end: u64) -> Result<(), FlowError> {
         let wanted = end.div_ceil(u64::from(self.signature.blocks.length()));
         while u64::from(self.signature.len()) < wanted {
             check(delta)?;
-            if !self.reader.more(&mut self.signature)? {
+            if !self.reader.more(&mut self.signature).map_err(FlowError::Signature)? {
                 break;
             }
         }
@@ -65,7 +65,7 @@ pub(super) fn run(
     first: impl Read,
     batches: &SyncSender<Batch>,
 ) -> Result<(), FlowError> {
-    let reader = Reader::new(first, ask)?;
+    let reader = Reader::new(first, ask).map_err(FlowError::Signature)?;
     let signature = Signature::empty(ask.blocks.clone(), ask.strong_length);
     let mut growing = Growing { signature, table: Table::with_room(ask.blocks.count()), reader };
     let block = u64::from(ask.blocks.length());
@@ -107,9 +107,11 @@ pub(super) fn run(
     }
     // It is read to its end in any case: who sends it knows then that all is well, and keeps the connection.
     growing.upto(delta, u64::MAX)?;
-    match growing.reader.into_inner().read(&mut [0])? {
-        0 => Ok(()),
-        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "the signature does not end where it should").into()),
+    let end = "the signature does not end where it should";
+    match growing.reader.into_inner().read(&mut [0]) {
+        Ok(0) => Ok(()),
+        Ok(_) => Err(FlowError::Signature(io::Error::new(io::ErrorKind::InvalidData, end))),
+        Err(error) => Err(FlowError::Signature(error)),
     }
 }
 

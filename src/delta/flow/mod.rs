@@ -66,9 +66,12 @@ pub struct Delta<'a> {
 /// Why it ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum FlowError {
-    /// The new file cannot be read, a signature cannot be had, or nobody takes the instructions (`BrokenPipe`).
+    /// The new file cannot be read, a further signature cannot be had, or nobody takes the instructions (`BrokenPipe`).
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// The first signature does not come, or is not what was asked for.
+    #[error(transparent)]
+    Signature(io::Error),
     /// The block length that was given does not go with the file.
     #[error(transparent)]
     Blocks(#[from] BlocksError),
@@ -80,7 +83,7 @@ pub enum FlowError {
 impl FlowError {
     /// That somebody else has failed, or wants it to end.
     fn is_stop(&self) -> bool {
-        matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::Interrupted)
+        matches!(self, Self::Io(error) | Self::Signature(error) if error.kind() == io::ErrorKind::Interrupted)
     }
 }
 

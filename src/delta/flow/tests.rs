@@ -187,7 +187,7 @@ fn whatever_fails_ends_it_and_says_why() {
     (0..40).for_each(|n| new[n * 200_000] ^= 1);
     let pair = || Pair::new(&old, &new);
     let kind = |done: Result<Vec<u8>, FlowError>| match done {
-        Err(FlowError::Io(error)) => (error.kind(), error.to_string()),
+        Err(FlowError::Io(error) | FlowError::Signature(error)) => (error.kind(), error.to_string()),
         other => panic!("{:?}", other.map(|made| made.len())),
     };
     // Signatures that break off, at first or later.

@@ -28,6 +28,7 @@ use crate::delta::pays::{self, Situation, Verdict};
 use crate::delta::refine::{Ask, Prices};
 use crate::delta::signature::Signature;
 use crate::delta::{asks, signature_wire};
+use crate::failpoint;
 use crate::throttle::Throttle;
 use crate::upload::PatchedFile;
 
@@ -122,6 +123,7 @@ pub(crate) async fn send(
         () = stop.cancelled() => return Err(Failed::Stopped),
         old = wire.old(target, size, cost) => old?,
     };
+    failpoint::step("delta:asked");
     let Some(old) = old else { return Err(Failed::Full("nothing of that name is there yet".into())) };
     let (round_trip, asked_for) = (options.round_trip, options.asked_for);
     let rate = match options.rate {
@@ -161,9 +163,13 @@ pub(crate) async fn send(
     token.cancel();
     let worked = working.await.unwrap_or_else(|error| Err(Failed::Internal(error.to_string())));
     let Some(sent) = sent else { return Err(Failed::Stopped) };
+    failpoint::step("delta:answered");
     match (sent, worked) {
-        // What the receiver says explains best why nobody reads any more; what happened here, why too little came.
+        // What the receiver says explains best why nobody reads any more; what happened here, why instructions end in the midst.
         (Err(error), Err(Failed::Stopped)) => Err(error.into()),
+        (Err(_), Err(error @ (Failed::Changed | Failed::Unreadable(_) | Failed::Full(_) | Failed::Internal(_)))) => {
+            Err(error)
+        }
         (Err(WireError::Broken(_) | WireError::Malformed(_) | WireError::Status { status: 400, .. }), Err(error)) => {
             Err(error)
         }
@@ -256,7 +262,13 @@ impl Work {
         let first = Blocking::new(asking.handle.clone(), token.clone(), self.old.response, cost.clone());
         let first = io::BufReader::with_capacity(64 << 10, first);
         let further = |asks: &[Ask]| asking.signatures(asks, token, cost).map_err(|error| broken(mended(error)));
-        let told = |told: Told<'_>| tell(Event::Decided(told));
+        let told = |told: Told<'_>| {
+            let is_all = told.source.end == size;
+            tell(Event::Decided(told));
+            if is_all {
+                failpoint::step("delta:matched");
+            }
+        };
         // Broken off, nobody takes what came for whole.
         let whole = || {
             tell(Event::Finishing);
@@ -277,6 +289,8 @@ impl Work {
             }
             Err(FlowError::Full(why)) => Err(Failed::Full(why)),
             Err(FlowError::Blocks(error)) => Err(Failed::Full(error.to_string())),
+            Err(FlowError::Signature(error)) if error.kind() == io::ErrorKind::Interrupted => Err(Failed::Stopped),
+            Err(FlowError::Signature(error)) => Err(mended(error).into()),
             Err(FlowError::Io(error)) => Err(failed(source, error)),
         }
     }
