@@ -111,7 +111,7 @@ impl<F: FnMut(&[Ask]) -> io::Result<Vec<Signature>>> Fine<'_, F> {
 
 fn whole(expected: u64, size: u64, grain: u32) -> Vec<Range<u64>> {
     let start = expected.min(size) / u64::from(grain) * u64::from(grain);
-    if start < size { vec![start..size] } else { vec![] }
+    (start < size).then_some(start..size).into_iter().collect()
 }
 
 /// What lies in the old file where the gaps are: between what was found on both sides of each. If that is far apart (something was
