@@ -5,6 +5,8 @@ use std::path::Path;
 
 use skep_engine::control::{Command, SyncRequest, TransferId, TransferRow, TransferState};
 use skep_engine::push::retry::Pace;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 use super::common::{TestNode, noise};
 use super::relay::Relay;
@@ -86,11 +88,19 @@ async fn a_single_file_can_be_watched_and_an_unchanged_source_asks_nobody() {
 #[tokio::test]
 async fn who_is_refused_watches_no_longer() {
     let (node, dir) = (TestNode::start().await, tempfile::tempdir().unwrap());
-    let receiver = TestNode::start_with(|config| config.token = Some("0123456789abcdef".to_owned())).await;
     let tree = dir.path().join("tree");
     write(&tree, "a", b"1");
-    let asks = SyncRequest { watch: true, ..request(&tree, &receiver.url()) };
-    let id = node.added(Command::Sync(asks)).await;
+    // A node on loopback asks nobody there for a token: this one refuses everybody.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut connection, _)) = listener.accept().await {
+            let refusal = b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            let _ = connection.read(&mut [0; 4096]).await;
+            let _ = connection.write_all(refusal).await;
+        }
+    });
+    let id = node.added(Command::Sync(SyncRequest { watch: true, ..request(&tree, &url) })).await;
     let row = node.wait(id, |row| row.state == TransferState::Failed).await;
     assert!(row.refused, "{row:#?}");
 }
