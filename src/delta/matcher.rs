@@ -23,8 +23,6 @@ const NEIGHBOUR: i64 = 8;
 const TOGETHER: usize = 256 << 10;
 /// Blocks changed in place that are stepped over at once.
 const SKIPPED: u64 = 2;
-/// Further ones are looked at as far as a region goes, paid from what was gone past: so many bytes for each.
-const AHEAD: i64 = 4;
 
 /// A stretch of the new file that is equal to one of the old file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,8 +84,6 @@ struct Scan {
     /// The block to be expected now.
     next: Option<u32>,
     credit: i64,
-    /// Bytes that may be looked at further on in vain.
-    ahead: i64,
 }
 
 impl<'a, H: Hashes> Matcher<'a, H> {
@@ -103,8 +99,8 @@ impl<'a, H: Hashes> Matcher<'a, H> {
     pub fn search(&self, search: &Search, window: &mut Window<'_>) -> io::Result<Vec<Run>> {
         let length = u64::from(self.signature.blocks.length());
         let next = search.expected.and_then(|at| self.signature.blocks.at(at));
-        let (credit, ahead) = (GRANT * length as i64, (search.starts.end - search.starts.start) as i64);
-        let mut scan = Scan { at: search.starts.start, runs: Vec::new(), last: None, next, credit, ahead };
+        let credit = GRANT * length as i64;
+        let mut scan = Scan { at: search.starts.start, runs: Vec::new(), last: None, next, credit };
         window.set_limit(search.limit);
         if let (None, Some(expected)) = (next, search.expected) {
             // In the midst of a block: the next one may come where it should.
@@ -117,17 +113,13 @@ impl<'a, H: Hashes> Matcher<'a, H> {
             }
         }
         while scan.at < search.starts.end {
-            let before = scan.at;
             let found = match scan.next.take() {
                 Some(block) => self.in_place(&mut scan, block, search, window)?,
                 None => false,
             };
-            scan.ahead += (scan.at - before) as i64 * AHEAD;
-            let before = scan.at;
             if !found && !self.roll(&mut scan, search, window)? {
                 break;
             }
-            scan.ahead += (scan.at - before) as i64 * AHEAD;
         }
         self.tail(&mut scan, search, window)?;
         Ok(scan.runs)
@@ -240,16 +232,10 @@ impl<'a, H: Hashes> Matcher<'a, H> {
         }
         let (at, offset) = (scan.at, self.signature.blocks.offset(block));
         let length = u64::from(self.signature.blocks.length());
-        for blocks in 1.. {
-            let skipped = blocks * length;
+        for skipped in (1..=SKIPPED).map(|blocks| blocks * length) {
             let Some(block) = self.signature.blocks.at(offset + skipped) else { break };
-            let near = blocks <= SKIPPED;
-            let end = if near { search.limit } else { search.starts.end };
-            if at + skipped >= end || (!near && scan.ahead < length as i64) {
+            if at + skipped >= search.limit {
                 break;
-            }
-            if !near {
-                scan.ahead -= length as i64;
             }
             scan.at = at + skipped;
             if self.expect(scan, block, search.limit, window)? {
