@@ -74,6 +74,7 @@ pub(super) async fn run(job: &Job) -> Result<Outcome, JobError> {
     let shown = Shown::new(job.shared.clone(), cost.clone(), size, &paths[best], latencies[best]);
     let limits = job.shared.limits.up.clone();
     let options = Options {
+        basis: None,
         policy: policy(send.request.on_taken),
         mode: source.mode(),
         mtime: source.mtime(),

@@ -40,6 +40,7 @@ mod steer;
 mod strategy;
 mod swarm_strategy;
 mod sync;
+mod sync_delta;
 mod sync_file;
 mod sync_job;
 mod sync_shown;

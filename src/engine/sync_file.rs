@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::strategy::Job;
 use super::strategy::JobError;
+use super::sync_delta;
 use super::sync_job::{Receiver, Seen, Sent, key, other, send};
 use super::sync_shown::Shown;
 use crate::control::sync::{Act, Item, Was};
@@ -71,7 +72,14 @@ pub(super) async fn carry_out(
     if !plan.items.iter().any(|item| matches!(item.act, Act::Send { .. })) {
         return Ok(Some(receiver.client.apply(&sync, vec![meta], vec![sync.clone()]).await?));
     }
-    let round = Round { files: vec![name.clone()], ..Round::default() };
+    let is_there = plan.items.iter().any(|item| item.was == Was::File);
+    let bases = is_there.then(|| (name.clone(), name.clone())).into_iter().collect();
+    let round = Round { files: vec![name.clone()], bases, ..Round::default() };
+    match sync_delta::send(job, request, receiver, shown, scanned, &round).await? {
+        None => return Ok(None),
+        Some(done) if !done.is_empty() => return Ok(Some(Vec::new())),
+        Some(_) => {}
+    }
     let Some(Sent { upload, spoiled }) = send(job, request, receiver, shown, scanned, &round).await? else {
         return Ok(None);
     };

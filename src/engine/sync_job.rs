@@ -15,7 +15,7 @@ use super::fetch_job::blocking;
 use super::send_job::{all_of, digests_of};
 use super::strategy::{Job, JobEnd, JobError, Strategy};
 use super::sync_shown::Shown;
-use super::{sync_file, sync_watch};
+use super::{sync_delta, sync_file, sync_watch};
 use crate::content::name::printable;
 use crate::content::{FileEntry, FileStamp, Place, ReadError, Reader};
 use crate::control::sync::Totals;
@@ -338,7 +338,18 @@ async fn carry_out(
     failpoint::step("sync:planned");
     let mut failed = client.apply(&sync, steps.before, Vec::new()).await?;
     failpoint::step("sync:prepared");
-    for round in steps.rounds {
+    for mut round in steps.rounds {
+        if !round.bases.is_empty() {
+            failed.extend(client.apply(&sync, std::mem::take(&mut round.before), Vec::new()).await?);
+            let Some(done) = sync_delta::send(job, request, receiver, shown, scanned, &round).await? else {
+                return Ok(None);
+            };
+            round.files.retain(|path| !done.contains(path));
+        }
+        if round.files.is_empty() {
+            failed.extend(client.apply(&sync, round.before, Vec::new()).await?);
+            continue;
+        }
         match send(job, request, receiver, shown, scanned, &round).await {
             Ok(None) => return Ok(None),
             Ok(Some(Sent { upload, spoiled })) => {

@@ -1,12 +1,14 @@
 //! What a viewer sees of a sync, and what is kept of it.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::strategy::Job;
 use crate::content::Digest;
 use crate::content::name::printable;
-use crate::control::{PathRow, PathState, Phase, PhaseRow, TransferId};
+use crate::control::{DeltaPhase, PathRow, PathState, Phase, PhaseRow, TransferId};
+use crate::push::delta::Cost;
 use crate::push::drive::{Ledger, Progress};
 use crate::push::plan::Standing;
 use crate::store::{PushRecord, State};
@@ -23,7 +25,12 @@ pub(super) struct Shown {
     started: Instant,
     flow: Mutex<Flow>,
     sums: Mutex<Sums>,
+    /// Of all deltas.
+    deltas: Arc<Cost>,
 }
+
+/// How often a row changes while deltas flow.
+const TICK: Duration = Duration::from_millis(250);
 
 /// Bytes of uploads that are over, of the one that runs, and of everything else.
 #[derive(Default)]
@@ -47,6 +54,7 @@ impl Shown {
             started,
             flow: Mutex::new(Flow::new(started)),
             sums: Mutex::default(),
+            deltas: Arc::default(),
         }
     }
 
@@ -75,7 +83,7 @@ impl Shown {
     pub(super) fn compared(&self, asked: u64) {
         let mut sums = self.sums();
         sums.asked = asked;
-        let wire = self.before.1 + sums.wire + sums.asked;
+        let wire = self.before.1 + sums.wire + sums.asked + self.deltas.both();
         drop(sums);
         self.shared.update(|row| {
             row.wire_bytes = wire;
@@ -96,6 +104,46 @@ impl Shown {
         let done = sums.done;
         drop(sums);
         self.shared.update(|row| row.done = done);
+    }
+
+    /// Counts what deltas take.
+    pub(super) fn deltas(&self) -> &Arc<Cost> {
+        &self.deltas
+    }
+
+    /// Shows bytes of deltas flow until it is dropped.
+    pub(super) async fn flowing(&self) {
+        loop {
+            self.flow();
+            tokio::time::sleep(TICK).await;
+        }
+    }
+
+    fn flow(&self) {
+        let sums = self.sums();
+        let (done, wire) = (sums.done, sums.wire + sums.asked + self.deltas.both());
+        let sent = sums.sent + self.deltas.sent.load(Ordering::Relaxed);
+        drop(sums);
+        let (rate, smooth) = self.rate(sent);
+        self.shared.update(|row| {
+            row.done = done;
+            (row.rate_up, row.smooth_up) = (rate, smooth);
+            row.bytes_up = self.before.0 + sent;
+            row.wire_bytes = self.before.1 + wire;
+            row.duration_s = self.before.2 + self.started.elapsed().as_secs_f64();
+        });
+    }
+
+    /// A file is there of which so much was there already.
+    pub(super) fn patched(&self, matched: u64, literal: u64) {
+        self.sums().done += matched + literal;
+        self.flow();
+        self.shared.update(|row| {
+            let delta = row.delta.get_or_insert_default();
+            delta.matched += matched;
+            delta.literal += literal;
+            delta.phase = DeltaPhase::Sending;
+        });
     }
 
     /// Bytes per second, now and smoothed, of so many in all.
@@ -132,6 +180,7 @@ impl Ledger for Shown {
         sums.now = (p.sent, p.wire);
         let (done, sent, wire) = (sums.done + p.held, sums.sent + p.sent, sums.wire + p.wire + sums.asked);
         drop(sums);
+        let (sent, wire) = (sent + self.deltas.sent.load(Ordering::Relaxed), wire + self.deltas.both());
         let (rate, smooth) = self.rate(sent);
         let paths = self.paths.iter().zip(&p.paths).map(|(name, path)| PathRow {
             path: name.clone(),

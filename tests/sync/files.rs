@@ -159,3 +159,58 @@ async fn a_thousand_renamed_files_move_no_content() {
     assert_eq!(listing(&tree), listing(&there));
     assert!(is_tidy(&receiver));
 }
+
+#[tokio::test]
+async fn of_large_files_only_what_changed_is_sent() {
+    let (node, receiver, dir) = (TestNode::start().await, TestNode::start().await, tempfile::tempdir().unwrap());
+    let (tree, there) = (dir.path().join("tree"), receiver.root().join("in/tree"));
+    let mut edited = noise(4_000_000, 1);
+    write(&tree, "sub/edited.bin", &edited);
+    write(&tree, "moved/app-1.tar", &noise(3_000_000, 2));
+    write(&tree, "plan.doc", &noise(2_000_000, 3));
+    write(&tree, "unlike.bin", &noise(1_000_000, 4));
+    write(&tree, "small", &noise(20_000, 5));
+    fs::set_permissions(tree.join("sub"), fs::Permissions::from_mode(0o555)).unwrap();
+    let relay = Relay::to(receiver.url().trim_start_matches("http://").parse().unwrap()).await;
+    sync(&node, request(&tree, &relay.url())).await;
+    assert_eq!(listing(&tree), listing(&there));
+    // Edited in place, in a folder that may not be written to.
+    edited[2_000_000..2_000_100].fill(7);
+    fs::set_permissions(tree.join("sub"), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(tree.join("sub/edited.bin"), &edited).unwrap();
+    fs::set_permissions(tree.join("sub/edited.bin"), fs::Permissions::from_mode(0o600)).unwrap();
+    fs::set_permissions(tree.join("sub"), fs::Permissions::from_mode(0o555)).unwrap();
+    // Moved elsewhere and edited; renamed and edited.
+    let mut moved = noise(3_000_000, 2);
+    moved.splice(1_000_000..1_000_000, noise(500, 9));
+    fs::remove_dir_all(tree.join("moved")).unwrap();
+    write(&tree, "other/app-1.tar", &moved);
+    let mut renamed = noise(2_000_000, 3);
+    renamed.extend_from_slice(b"the end");
+    fs::remove_file(tree.join("plan.doc")).unwrap();
+    write(&tree, "draft.doc", &renamed);
+    // Nothing in common with what was there, and too small for it.
+    write(&tree, "unlike.bin", &noise(1_000_001, 8));
+    write(&tree, "small", &noise(20_001, 6));
+    let before = relay.carried();
+    let row = sync(&node, request(&tree, &relay.url())).await;
+    assert_eq!(listing(&tree), listing(&there));
+    let (sent, totals) = (relay.carried() - before, row.sync.unwrap());
+    assert_eq!((totals.changed, totals.new, totals.deleted), (3, 2, 3), "{totals:?}");
+    assert!(sent < 1_000_001 + 20_001 + 200_000, "{sent} bytes of {}", totals.send_bytes);
+    let delta = row.delta.unwrap();
+    assert!(delta.matched > 8_900_000 && row.done == row.size, "{row:#?}");
+    assert!(is_tidy(&receiver));
+    assert!(sync(&node, request(&tree, &relay.url())).await.sync.unwrap().is_nothing());
+    // A single file.
+    let file = tree.join("draft.doc");
+    let asks =
+        SyncRequest { path: file.clone(), dest: format!("{}/in/one.doc", relay.url()), ..SyncRequest::default() };
+    sync(&node, asks.clone()).await;
+    renamed[5] ^= 1;
+    fs::write(&file, &renamed).unwrap();
+    let before = relay.carried();
+    sync(&node, asks).await;
+    assert!(fs::read(receiver.root().join("in/one.doc")).unwrap() == renamed);
+    assert!(relay.carried() - before < 100_000, "{} bytes", relay.carried() - before);
+}

@@ -47,6 +47,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How a delta is sent.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
+    /// The file there that it is like, if that is another one: it stays as it is, and nothing need be at the target.
+    pub basis: Option<String>,
     /// What happens to the old file: `overwrite`, `keep-both` or `refuse`.
     pub policy: &'static str,
     /// Permission bits and time of modification that the new file gets.
@@ -117,11 +119,11 @@ pub(crate) async fn send(
     tell: &Tell,
     stop: &CancellationToken,
 ) -> Result<PatchedFile, Failed> {
-    let size = source.size();
+    let (size, signed) = (source.size(), options.basis.as_deref().unwrap_or(target));
     cost.made.store(0, Ordering::Relaxed);
     let old = tokio::select! {
         () = stop.cancelled() => return Err(Failed::Stopped),
-        old = wire.old(target, size, cost) => old?,
+        old = wire.old(signed, size, cost) => old?,
     };
     failpoint::step("delta:asked");
     let Some(old) = old else { return Err(Failed::Full("nothing of that name is there yet".into())) };
@@ -137,6 +139,7 @@ pub(crate) async fn send(
     }
     let mut making = Making {
         tag: old.tag.clone(),
+        basis: options.basis.clone(),
         size,
         policy: options.policy,
         mode: options.mode,
@@ -148,7 +151,7 @@ pub(crate) async fn send(
     let token = stop.child_token();
     let _ends = token.clone().drop_guard();
     let halt = Arc::new(AtomicBool::new(false));
-    let work = Work::new(source, wire, target, old, options, cost, tell, token.clone(), halt.clone(), begin);
+    let work = Work::new(source, wire, signed, old, options, cost, tell, token.clone(), halt.clone(), begin);
     let working = tokio::task::spawn_blocking(move || work.run());
     let sending = async {
         let Ok(Begun { packed, body }) = begun.await else { return Ok(None) };

@@ -72,6 +72,8 @@ pub(crate) struct Old {
 pub(crate) struct Making {
     /// [`Old::tag`].
     pub tag: String,
+    /// The file that this is of, if it is another than the new one.
+    pub basis: Option<String>,
     /// Bytes of the new file.
     pub size: u64,
     /// `overwrite`, `keep-both` or `refuse`.
@@ -177,6 +179,9 @@ impl Wire {
             let mut query = url.query_pairs_mut();
             query.append_pair("size", &making.size.to_string()).append_pair("policy", making.policy);
             query.append_pair("mode", &making.mode.to_string());
+            if let Some(basis) = &making.basis {
+                query.append_pair("basis", basis);
+            }
             if let Some(mtime) = making.mtime {
                 query.append_pair("mtime", &mtime.to_string());
             }
