@@ -1,6 +1,7 @@
 //! What a receiver's answers mean, and in which words people hear of those that are none. Whatever comes back
 //! is untrusted: bodies are read up to a cap, what they say is made printable.
 
+use std::io::Read as _;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use serde::Deserialize;
 
 use super::wire::WireError;
 use crate::content::name::excerpt;
+use crate::delta::packed::unpack;
 
 /// Largest answer: what is held of a million segments, in the worst case.
 const MAX_ANSWER: usize = 16 << 20;
@@ -165,9 +167,32 @@ pub(super) async fn read_up_to(mut response: Response, most: usize) -> Result<Ve
     Ok(body)
 }
 
+/// What a frame of zstd holds, if that is no more than `most` bytes.
+pub(super) fn unpacked(frame: &[u8], most: usize) -> Result<Vec<u8>, WireError> {
+    let mut body = Vec::new();
+    let read = unpack(frame).and_then(|from| from.take(most as u64 + 1).read_to_end(&mut body));
+    read.map_err(|e| WireError::Malformed(format!("an answer that cannot be unpacked: {e}")))?;
+    if body.len() > most { Err(WireError::Malformed("an answer that is too long".into())) } else { Ok(body) }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
+    use crate::delta::packed::pack;
+
+    #[test]
+    fn what_unpacks_to_more_than_may_come_is_refused_and_so_is_rubbish() {
+        let mut packed = pack(Vec::new()).unwrap();
+        packed.write_all(&vec![b' '; 1 << 20]).unwrap();
+        let frame = packed.finish().unwrap();
+        assert!(frame.len() < 1_000);
+        assert_eq!(unpacked(&frame, 1 << 20).unwrap().len(), 1 << 20);
+        assert!(matches!(unpacked(&frame, (1 << 20) - 1), Err(WireError::Malformed(_))));
+        assert!(matches!(unpacked(&frame[..frame.len() / 2], 1 << 20), Err(WireError::Malformed(_))));
+        assert!(matches!(unpacked(b"{}", 1 << 20), Err(WireError::Malformed(_))));
+    }
 
     fn said(status: u16, server: &str, location: &str, body: &str) -> String {
         let head = Head {

@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use data_encoding::BASE64;
-use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderName};
+use reqwest::header::{
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderName,
+};
 use reqwest::{Body, RequestBuilder, Response, Url};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use super::answer::{checked, parsed, read_capped, read_up_to, stranger};
+use super::answer::{checked, parsed, read_capped, read_up_to, stranger, unpacked};
 use super::lanes::{Lanes, Taken};
 use super::paths::PathSpec;
 use super::{PushError, broken, interfaces};
@@ -103,6 +105,15 @@ pub struct Opened {
 pub struct Checked {
     /// Bytes free there, less what is promised to others.
     pub free: u64,
+}
+
+/// A document that was asked for.
+#[derive(Debug)]
+pub struct Answer {
+    /// It.
+    pub body: Vec<u8>,
+    /// Bytes of it as it came.
+    pub on_wire: u64,
 }
 
 /// How an upload ended.
@@ -328,10 +339,19 @@ impl Wire {
     ///
     /// # Errors
     /// No answer in time, or a refusal.
-    pub async fn exchange(&self, route: &str, body: Bytes, time: Duration, most: usize) -> Result<Vec<u8>, WireError> {
-        let request = self.client.post(self.url(route)?).headers(self.headers.clone());
+    pub async fn exchange(&self, route: &str, body: Bytes, time: Duration, most: usize) -> Result<Answer, WireError> {
+        let request = self.client.post(self.url(route)?).headers(self.headers.clone()).header(ACCEPT_ENCODING, "zstd");
         let request = request.header(CONTENT_TYPE, "application/json").timeout(time).body(body);
-        read_up_to(self.ask(request).await?, most).await
+        let response = self.ask(request).await?;
+        let is_packed = response.headers().get(CONTENT_ENCODING).is_some_and(|encoding| encoding == "zstd");
+        let body = read_up_to(response, most).await?;
+        let on_wire = body.len() as u64;
+        if !is_packed {
+            return Ok(Answer { body, on_wire });
+        }
+        let unpacking = tokio::task::spawn_blocking(move || unpacked(&body, most));
+        let body = unpacking.await.unwrap_or_else(|e| Err(WireError::Malformed(e.to_string())))?;
+        Ok(Answer { body, on_wire })
     }
 
     /// Drops the upload; that it is unknown is fine.

@@ -86,8 +86,8 @@ impl Client {
             let answer = self.wire.exchange(route, body.clone(), PATIENCE, MAX_DOCUMENT).await;
             let (error, asked) = match answer {
                 Ok(answer) => {
-                    self.bytes.fetch_add(HEADS + (body.len() + answer.len()) as u64, Ordering::Relaxed);
-                    return serde_json::from_slice(&answer).map_err(malformed);
+                    self.bytes.fetch_add(HEADS + body.len() as u64 + answer.on_wire, Ordering::Relaxed);
+                    return serde_json::from_slice(&answer.body).map_err(malformed);
                 }
                 Err(WireError::Busy(asked)) => (WireError::Busy(asked), asked),
                 Err(error @ WireError::Broken(_)) => (error, None),

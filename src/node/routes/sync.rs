@@ -1,20 +1,25 @@
 //! `/sync/…`: others keep a tree under this node's root equal to one of theirs.
 
+use std::io::{self, Write as _};
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
+use axum::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::delta::packed::pack;
 use crate::node::problem::Problem;
 use crate::node::server::Shared;
 use crate::sync::client::StopOnDrop;
 use crate::sync::receive::{SyncError, Trees};
 use crate::sync::wire::{self, WireError};
 use crate::upload::UploadError;
+
+/// Shorter answers fit into a packet or two.
+const WORTH_PACKING: usize = 1 << 10;
 
 pub async fn compare(shared: State<Arc<Shared>>, request: Request) -> Result<Response, Problem> {
     let stop = StopOnDrop::default();
@@ -43,6 +48,8 @@ async fn answer<Q: DeserializeOwned + Send + 'static, A: Serialize + Send + 'sta
     request: Request,
     work: impl FnOnce(&Trees, Q) -> Result<A, SyncError> + Send + 'static,
 ) -> Result<Response, Problem> {
+    let accepted = request.headers().get(ACCEPT_ENCODING).and_then(|accepted| accepted.to_str().ok());
+    let packs = accepted.is_some_and(|accepted| accepted.split(',').any(|coding| coding.trim() == "zstd"));
     let trees = shared.services.trees.clone().ok_or_else(|| Problem::not_found("this node takes no syncs"))?;
     let read = |body: crate::chunks::Chunks| {
         wire::read::<Q>(body).map_err(|error| match error {
@@ -55,10 +62,22 @@ async fn answer<Q: DeserializeOwned + Send + 'static, A: Serialize + Send + 'sta
     let permit = shared.slot(&shared.documents)?;
     let worked = tokio::task::spawn_blocking(move || {
         let _permit = permit;
-        work(&trees, question)
+        let answer = work(&trees, question).map_err(problem)?;
+        document(&answer, packs).map_err(|error| Problem::internal(error.to_string()))
     });
-    let answer = worked.await.map_err(|_| Problem::internal("the work broke off"))?.map_err(problem)?;
-    Ok(Json(answer).into_response())
+    worked.await.map_err(|_| Problem::internal("the work broke off"))?
+}
+
+/// A list of a large folder is some ten times as long as what it says: where that is asked for, it is compressed.
+fn document(answer: &impl Serialize, packs: bool) -> io::Result<Response> {
+    let json = serde_json::to_vec(answer)?;
+    let kind = (CONTENT_TYPE, "application/json");
+    if !packs || json.len() < WORTH_PACKING {
+        return Ok(([kind], json).into_response());
+    }
+    let mut packed = pack(Vec::new())?;
+    packed.write_all(&json)?;
+    Ok(([kind, (CONTENT_ENCODING, "zstd")], packed.finish()?).into_response())
 }
 
 fn problem(error: SyncError) -> Problem {
