@@ -1,5 +1,6 @@
 //! `Command::Sync`: a sync is added, or goes on; and what it would do.
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
 use super::commands::{Core, internal, new_record, queued};
@@ -7,7 +8,7 @@ use super::strategy::JobError;
 use super::sync_job::{Receiver, Seen, compare, scan_source};
 use super::transfer::Order;
 use crate::content::name::{escape, printable};
-use crate::control::sync::{MAX_ITEMS, SyncPlan};
+use crate::control::sync::{Act, Item, MAX_ITEMS, SyncPlan};
 use crate::control::{CommandError, CommandErrorKind, Reply, SyncRequest};
 use crate::push::PushError;
 use crate::push::paths::{Destination, resolve};
@@ -87,12 +88,20 @@ impl Core {
         let receiver = Receiver::find(&destination, headers, pace).await.map_err(failed)?;
         let scanned = scan_source(&request).await.map_err(failed)?;
         let Seen { scanned, plan } = compare(&request, &receiver.client, scanned, |_, _| ()).await.map_err(failed)?;
-        let count = plan.items.len();
+        // What moves is one thing to people, not a file that comes and another that goes.
+        let moved = |item: &Item| match &item.act {
+            Act::Reuse { from, copy: false, .. } => Some(from.clone()),
+            _ => None,
+        };
+        let moved: HashSet<String> = plan.items.iter().filter_map(moved).collect();
+        let mut items = plan.items;
+        items.retain(|item| !(matches!(item.act, Act::Delete { .. }) && moved.contains(&item.path)));
+        let count = items.len();
         let skipped = scanned.tree.skipped.into_iter().take(MAX_ITEMS);
         let told = SyncPlan {
             to: printable(&destination.target),
             totals: plan.totals,
-            items: plan.items.into_iter().take(MAX_ITEMS).collect(),
+            items: items.into_iter().take(MAX_ITEMS).collect(),
             more: count.saturating_sub(MAX_ITEMS) as u64,
             skipped: skipped.map(|s| (printable(&s.path), printable(&s.why))).collect(),
             wire_bytes: receiver.client.bytes.load(Ordering::Relaxed),

@@ -142,6 +142,7 @@ impl Shown {
             let delta = row.delta.get_or_insert_default();
             delta.matched += matched;
             delta.literal += literal;
+            delta.sent += literal;
             delta.phase = DeltaPhase::Sending;
         });
     }

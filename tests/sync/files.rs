@@ -200,6 +200,7 @@ async fn of_large_files_only_what_changed_is_sent() {
     assert!(sent < 1_000_001 + 20_001 + 200_000, "{sent} bytes of {}", totals.send_bytes);
     let delta = row.delta.unwrap();
     assert!(delta.matched > 8_900_000 && row.done == row.size, "{row:#?}");
+    assert!(delta.sent == delta.literal && delta.sent > 0, "{delta:?}");
     assert!(is_tidy(&receiver));
     assert!(sync(&node, request(&tree, &relay.url())).await.sync.unwrap().is_nothing());
     // A single file.

@@ -118,6 +118,8 @@ async fn a_plan_tells_all_and_does_nothing() {
     write(&tree, "a", b"1");
     write(&tree, "b.o", b"2");
     write(&receiver.root(), "in/tree/gone", b"3");
+    write(&tree, "to", &[4; 5_000]);
+    write(&receiver.root(), "in/tree/from", &[4; 5_000]);
     let before = listing(&receiver.root());
     let asks = SyncRequest { rules: vec!["*.o".into()], ..request(&tree, &receiver.url()) };
     let Reply::SyncPlan(plan) = node.control.command(Command::PreviewSync(asks)).await.unwrap() else { panic!() };
@@ -125,6 +127,9 @@ async fn a_plan_tells_all_and_does_nothing() {
     assert!(told.contains(&json!({ "path": "a", "act": "send", "size": 1, "was": "nothing" })), "{told:?}");
     assert!(told.contains(&json!({ "path": "gone", "act": "delete", "size": 1, "was": "file" })), "{told:?}");
     assert!(!told.iter().any(|item| item["path"] == "b.o"), "{told:?}");
+    // Told once.
+    assert!(told.iter().any(|item| item["path"] == "to" && item["from"] == "from"), "{told:?}");
+    assert!(!told.iter().any(|item| item["path"] == "from"), "{told:?}");
     assert_eq!((plan.to.as_str(), plan.totals.new, plan.totals.deleted), ("in/tree", 1, 1));
     assert_eq!(listing(&receiver.root()), before);
     for (change, kind) in [
