@@ -191,7 +191,7 @@ fn an_empty_source_deletes_nothing_unless_that_is_meant() {
     fs::remove_dir(&tree).unwrap();
     refused(&["tree", "No such file"]);
     fs::write(&tree, "a file").unwrap();
-    refused(&["tree", "no folder"]);
+    refused(&["tree", "is no file there"]);
     fs::remove_file(&tree).unwrap();
     fs::create_dir(&tree).unwrap();
     // Without --delete there is nothing to refuse, and with --force it is meant.
