@@ -7,13 +7,14 @@ mod common;
 use std::ffi::OsStr;
 use std::fs::{self, FileTimes};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
 use axum::http::Method;
 use common::meddler::{Asked, Meddle, Meddler, endless};
+use common::tree::listing;
 use common::{TestNode, noise};
 use skep_engine::control::{Command, SyncRequest, TransferRow, TransferState};
 use skep_engine::push::retry::Pace;
@@ -75,27 +76,6 @@ impl Pair {
 }
 
 /// Path, mode, time and content or target of everything below.
-fn listing(dir: &Path) -> Vec<(PathBuf, u32, i64, i64, Vec<u8>)> {
-    let (mut found, mut next) = (Vec::new(), vec![dir.to_owned()]);
-    while let Some(folder) = next.pop() {
-        for child in fs::read_dir(&folder).unwrap() {
-            let path = child.unwrap().path();
-            let meta = path.symlink_metadata().unwrap();
-            let content = if meta.is_symlink() {
-                fs::read_link(&path).unwrap().into_os_string().into_encoded_bytes()
-            } else if meta.is_dir() {
-                next.push(path.clone());
-                Vec::new()
-            } else {
-                fs::read(&path).unwrap()
-            };
-            found.push((path.strip_prefix(dir).unwrap().into(), meta.mode(), meta.mtime(), meta.mtime_nsec(), content));
-        }
-    }
-    found.sort();
-    found
-}
-
 #[tokio::test]
 async fn an_entry_becomes_whatever_it_likes_and_back_again() {
     let pair = Pair::new().await;

@@ -43,6 +43,7 @@ mod sync;
 mod sync_delta;
 mod sync_file;
 mod sync_job;
+mod sync_round;
 mod sync_shown;
 mod sync_watch;
 #[cfg(test)]

@@ -3,14 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 
-use super::fetch_job::blocking;
 use super::strategy::{Job, JobError};
 use super::sync_job::Receiver;
+use super::sync_round::place_of;
 use super::sync_shown::Shown;
 use crate::content::name::printable;
 use crate::content::{FileStamp, Place};
@@ -69,11 +68,7 @@ pub(super) async fn send(
     if wanted.is_empty() {
         return Ok(Some(done));
     }
-    let top = if scanned.is_file { request.path.parent() } else { Some(request.path.as_path()) };
-    let top = top.unwrap_or(Path::new("/")).to_owned();
-    let place = Arc::new(
-        blocking(move || Place::open(&top).map_err(|e| JobError::Other(format!("cannot read {top:?}: {e}")))).await?,
-    );
+    let place = Arc::new(place_of(request, scanned).await?);
     let each = wanted.into_iter().map(|file| one(job, receiver, shown, &place, scanned.is_file, file));
     let all = futures_util::stream::iter(each).buffer_unordered(AT_ONCE);
     let showing = shown.flowing();
@@ -161,9 +156,7 @@ async fn opened(place: &Arc<Place>, file: &Wanted) -> io::Result<Source> {
     let open = move || {
         let name = crate::content::name::checked_path(&path).map_err(io::Error::other)?;
         let file = place.open_file(&name)?;
-        let mtime_ns = i128::from(entry.mtime.0) * 1_000_000_000 + i128::from(entry.mtime.1);
-        let seen = FileStamp { size: entry.size(), mtime_ns, inode: entry.inode, device: entry.device };
-        if FileStamp::of(&file.metadata()?) != seen {
+        if FileStamp::of(&file.metadata()?) != entry.stamp() {
             return Err(io::Error::other("it changed since it was scanned"));
         }
         Source::of(file)

@@ -4,13 +4,15 @@
 //! with a burst that shallow queues drop. A lane has the next segment under way by then, and never pauses.
 //! Next door HTTP/1.1 costs less of the processor, and pauses are short: no lanes are used there.
 //!
-//! A lane counts once it has answered, or once the lane of another path to the same receiver has, so that a receiver, or a proxy before it, that has no HTTP/2
-//! without TLS costs some refused connections and nothing else. One that breaks is not used again until
+//! A lane counts once it has answered, so that a receiver, or a proxy before it, that has no HTTP/2 without
+//! TLS costs some refused connections and nothing else. On a path that keeps silent while the lanes of another
+//! one to the same receiver have answered, they count at once; should a proxy on that path alone know no
+//! HTTP/2, it costs a few failed segments, which are sent again. A lane that breaks is not used again until
 //! the path is probed anew.
 //!
-//! Lanes of one path differ for a long while, since each one's window grows by its own history (of losses, of bursts taken for a
-//! full queue). So segments go to
-//! lanes that are hungry, the fast ones first, and not to all of them in turn.
+//! Lanes of one path differ for a long while, since each one's window grows by its own history (of losses, of
+//! bursts taken for a full queue). So segments go to lanes that are hungry, the fast ones first, and not to
+//! all of them in turn.
 //!
 //! Every connection begins slowly (RFC 9438, RFC 6928: ten packets, then twice as many each round trip):
 //! the longer a path keeps silent, the more lanes are opened, so that it fills in fewer round trips.

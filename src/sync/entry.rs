@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::content::Digest;
+use crate::content::{Digest, FileStamp};
 
 /// Modification time: whole seconds since 1970 and nanoseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -56,6 +56,12 @@ impl Entry {
     /// Bytes of a file; 0 of anything else.
     pub fn size(&self) -> u64 {
         if let What::File { size, .. } = self.what { size } else { 0 }
+    }
+
+    /// What a file that has not changed since still looks like.
+    pub fn stamp(&self) -> FileStamp {
+        let mtime_ns = i128::from(self.mtime.0) * 1_000_000_000 + i128::from(self.mtime.1);
+        FileStamp { size: self.size(), mtime_ns, inode: self.inode, device: self.device }
     }
 
     /// Is it a folder?

@@ -3,6 +3,8 @@
 //! Folders are held by handle and opened with `O_NOFOLLOW`: one that somebody swaps for a link meanwhile is
 //! left out, not followed. Memory: an entry's name and about 100 bytes.
 
+mod error;
+
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::io::{self, Read as _};
@@ -17,6 +19,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+pub use self::error::ScanError;
 use super::entry::{Entry, Folder, Mtime, Skipped, Tree, What, join, split};
 use super::rules::{self, Compiled, Level, Rules, RulesError};
 use crate::content::{Digest, name};
@@ -39,35 +42,6 @@ pub enum Side {
     Source,
     /// A receiver's: the rules that came with the request are all.
     Receiver,
-}
-
-/// Why there is no tree.
-#[derive(Debug, thiserror::Error)]
-pub enum ScanError {
-    /// The top, or what must not silently be left out.
-    #[error("cannot read {path:?}: {error}")]
-    Read {
-        /// Path in the tree, made printable; empty: its top.
-        path: String,
-        /// What the system said.
-        #[source]
-        error: io::Error,
-    },
-    /// More than the cap.
-    #[error("more than {MAX_ENTRIES} entries: sync its folders one by one")]
-    TooMany,
-    /// A `.skepignore`, or the command line.
-    #[error("{place}{error}")]
-    Rules {
-        /// The file, with a colon behind it; empty: the command line.
-        place: String,
-        /// What is wrong with it.
-        #[source]
-        error: RulesError,
-    },
-    /// Nobody wants it any more.
-    #[error("stopped")]
-    Stopped,
 }
 
 /// A tree, and all rules that were found to hold for it.

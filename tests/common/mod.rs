@@ -3,6 +3,7 @@
 
 pub mod hostile;
 pub mod meddler;
+pub mod tree;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

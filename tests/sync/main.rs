@@ -12,14 +12,18 @@ mod watching;
 mod ways;
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::Path;
+use std::time::{Duration, UNIX_EPOCH};
 
+use common::tree::listing;
 use common::{TestNode, noise_file};
 use relay::Relay;
 use serde_json::{Value, json};
 use skep_engine::control::sync::Totals;
 use skep_engine::control::{Command, CommandErrorKind, Direction, Reply, SyncRequest, TransferRow, TransferState};
+
+const HOUR: Duration = Duration::from_secs(3_600);
 
 fn request(path: &Path, url: &str) -> SyncRequest {
     SyncRequest { path: path.into(), dest: format!("{url}/in/"), delete: true, ..SyncRequest::default() }
@@ -31,29 +35,6 @@ async fn sync(node: &TestNode, request: SyncRequest) -> TransferRow {
 }
 
 /// Name, kind, size, mode, time, inode's names and content or target of everything below.
-fn listing(dir: &Path) -> Vec<(PathBuf, u32, i64, i64, Vec<u8>)> {
-    let (mut found, mut next) = (Vec::new(), vec![dir.to_owned()]);
-    while let Some(folder) = next.pop() {
-        for child in fs::read_dir(&folder).unwrap() {
-            let path = child.unwrap().path();
-            let meta = path.symlink_metadata().unwrap();
-            let content = if meta.is_symlink() {
-                fs::read_link(&path).unwrap().into_os_string().into_encoded_bytes()
-            } else if meta.is_dir() {
-                next.push(path.clone());
-                Vec::new()
-            } else {
-                let mut content = fs::read(&path).unwrap();
-                content.push(meta.nlink() as u8);
-                content
-            };
-            found.push((path.strip_prefix(dir).unwrap().into(), meta.mode(), meta.mtime(), meta.mtime_nsec(), content));
-        }
-    }
-    found.sort();
-    found
-}
-
 fn write(dir: &Path, path: &str, bytes: &[u8]) {
     fs::create_dir_all(dir.join(path).parent().unwrap()).unwrap();
     fs::write(dir.join(path), bytes).unwrap();
@@ -120,6 +101,10 @@ async fn a_plan_tells_all_and_does_nothing() {
     write(&receiver.root(), "in/tree/gone", b"3");
     write(&tree, "to", &[4; 5_000]);
     write(&receiver.root(), "in/tree/from", &[4; 5_000]);
+    // What was renamed keeps its time: files written one after the other may have two.
+    for renamed in [tree.join("to"), receiver.root().join("in/tree/from")] {
+        fs::File::options().append(true).open(renamed).unwrap().set_modified(UNIX_EPOCH + HOUR).unwrap();
+    }
     let before = listing(&receiver.root());
     let asks = SyncRequest { rules: vec!["*.o".into()], ..request(&tree, &receiver.url()) };
     let Reply::SyncPlan(plan) = node.control.command(Command::PreviewSync(asks)).await.unwrap() else { panic!() };
