@@ -9,9 +9,11 @@
 
 mod command;
 mod detail;
+pub mod link;
 mod path;
 mod preview;
 mod push;
+pub mod queue;
 mod snapshot;
 pub mod sync;
 mod work;

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::link::LinkRow;
+use super::queue::QueueView;
 use super::{DeltaRow, PathChange, PathRow, PhaseRow, PieceOrder, Rate, TransferDetail, TransferId};
 use crate::content::ContentId;
 
@@ -351,6 +353,10 @@ pub struct Snapshot {
     pub details: BTreeMap<TransferId, Arc<TransferDetail>>,
     /// Bans in force.
     pub bans: Arc<Vec<BanRow>>,
+    /// Links that are watched, by endpoint.
+    pub links: Vec<Arc<LinkRow>>,
+    /// What waits for its turn or its link.
+    pub queue: Arc<QueueView>,
     /// The end of the log. Viewers merge by `seq`: over the wire only new lines come.
     pub log: Arc<Vec<Arc<LogLine>>>,
 }

@@ -177,7 +177,8 @@ impl Publisher {
         let log = self.log.tail();
         self.snapshots.send_modify(|last| {
             let generation = last.generation + 1;
-            *last = Arc::new(Snapshot { generation, time_ms: unix_ms(), node, transfers, details, bans, log });
+            let (time_ms, rest) = (unix_ms(), Snapshot::default());
+            *last = Arc::new(Snapshot { generation, time_ms, node, transfers, details, bans, log, ..rest });
         });
     }
 }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use super::{DetailDelta, LOG_LINES, LogDelta, MAX_ROWS, PeerOp, SnapshotDelta};
 use crate::content::Bitmap;
+use crate::control::link::MAX_LINKS;
+use crate::control::queue::MAX_QUEUE_ROWS;
 use crate::control::{Bits, LogLine, PeerRow, Snapshot, TransferDetail, TransferId, TransferRow};
 
 /// Peers that a detail may list.
@@ -33,6 +35,18 @@ pub fn apply(snapshot: &mut Snapshot, delta: SnapshotDelta) -> Result<(), ApplyE
     }
     if let Some(bans) = delta.bans {
         snapshot.bans = bans;
+    }
+    if let Some(links) = delta.links {
+        if links.len() > MAX_LINKS {
+            return Err(ApplyError("more links than a node watches"));
+        }
+        snapshot.links = links;
+    }
+    if let Some(queue) = delta.queue {
+        if queue.rows.len() > MAX_QUEUE_ROWS {
+            return Err(ApplyError("more of its queue than is shown"));
+        }
+        snapshot.queue = queue;
     }
     if let Some(log) = delta.log {
         apply_log(&mut snapshot.log, log);

@@ -17,6 +17,14 @@ pub fn clean(delta: &mut SnapshotDelta) {
         text(&mut ban.peer);
         text(&mut ban.reason);
     }
+    for link in delta.links.iter_mut().flatten().filter_map(Arc::get_mut) {
+        text(&mut link.endpoint);
+        text(&mut link.why);
+        link.pending.as_mut().map(|pending| text(&mut pending.why));
+    }
+    for row in delta.queue.as_mut().and_then(Arc::get_mut).into_iter().flat_map(|queue| &mut queue.rows) {
+        [&mut row.what, &mut row.name, &mut row.target, &mut row.dest, &mut row.why].into_iter().for_each(text);
+    }
     for line in delta.log.iter_mut().flat_map(|log| &mut log.lines).filter_map(Arc::get_mut) {
         text(&mut line.target);
         text(&mut line.message);

@@ -61,6 +61,16 @@ impl Encoder {
             delta.bans = Some(Arc::clone(&target.bans));
             changed = true;
         }
+        if self.sent.links != target.links {
+            self.sent.links.clone_from(&target.links);
+            delta.links = Some(target.links.clone());
+            changed = true;
+        }
+        if !same(&self.sent.queue, &target.queue) {
+            self.sent.queue = Arc::clone(&target.queue);
+            delta.queue = Some(Arc::clone(&target.queue));
+            changed = true;
+        }
         delta.log = log_news(&self.sent.log, &target.log);
         self.sent.log = Arc::clone(&target.log);
         changed |= delta.log.is_some();

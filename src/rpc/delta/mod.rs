@@ -17,6 +17,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::control::link::LinkRow;
+use crate::control::queue::QueueView;
 use crate::control::{BanRow, DeltaMap, LogLine, NodeRow, PeerRow, TrackerRow, TransferId, TransferRow};
 
 pub use apply::{ApplyError, apply};
@@ -62,6 +64,12 @@ pub struct SnapshotDelta {
     /// All bans in force.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bans: Option<Arc<Vec<BanRow>>>,
+    /// All links that are watched, if one of them changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub links: Option<Vec<Arc<LinkRow>>>,
+    /// The queue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue: Option<Arc<QueueView>>,
     /// The log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<LogDelta>,

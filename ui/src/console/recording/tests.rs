@@ -53,6 +53,8 @@ fn snapshot(number: u64, seed: u64) -> Snapshot {
         transfers: transfers.into_iter().map(Arc::new).collect(),
         details: [(TransferId(1), Arc::new(detail))].into(),
         bans: Arc::default(),
+        links: Vec::new(),
+        queue: Arc::default(),
         log: Arc::new((0..=number).map(|seq| Arc::new(line(seq))).collect()),
     }
 }

@@ -1,0 +1,259 @@
+//! What a viewer sees of the links to other nodes: what was measured, what class that makes, how syncs behave.
+//!
+//! Bandwidth is in Mbit/s, latency and jitter are in milliseconds (latency is the round trip), loss is in percent.
+
+use serde::{Deserialize, Serialize};
+
+/// Links that a node watches at most.
+pub const MAX_LINKS: usize = 256;
+
+/// What kind of link an endpoint is on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkClass {
+    /// Too little is known.
+    #[default]
+    Unknown,
+    /// Fast and near.
+    Fiber,
+    /// Good enough for everything.
+    Broadband,
+    /// Neither.
+    Mobile,
+    /// Slow or far.
+    Satellite,
+    /// Comes and goes.
+    Intermittent,
+}
+
+impl LinkClass {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Unknown, Self::Fiber, Self::Broadband, Self::Mobile, Self::Satellite, Self::Intermittent];
+
+    /// Its name, as on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Fiber => "fiber",
+            Self::Broadband => "broadband",
+            Self::Mobile => "mobile",
+            Self::Satellite => "satellite",
+            Self::Intermittent => "intermittent",
+        }
+    }
+}
+
+/// How data is kept in step over a link.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SyncMode {
+    /// Everything, as it is.
+    Full,
+    /// Everything, compressed where that pays.
+    FullCompressed,
+    /// What changed, compressed.
+    DeltaOnly,
+    /// What changed, compressed hard; of what is not critical only a summary.
+    #[default]
+    DeltaCompressed,
+    /// Kept here until the link is back.
+    StoreAndForward,
+}
+
+impl SyncMode {
+    /// Its name, as on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::FullCompressed => "full_compressed",
+            Self::DeltaOnly => "delta_only",
+            Self::DeltaCompressed => "delta_compressed",
+            Self::StoreAndForward => "store_and_forward",
+        }
+    }
+}
+
+/// Where a measurement comes from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// Probes.
+    #[default]
+    Active,
+    /// The system's figures of connections that are there anyway, and what transfers measure.
+    Passive,
+    /// Probes, checked against those.
+    Both,
+}
+
+/// What a link was found to be like. A figure that is left out is not known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Measurement {
+    /// When, ms since the epoch.
+    pub measured_at: u64,
+    /// Mbit/s.
+    pub bandwidth_mbps: Option<f64>,
+    /// Round trip, ms.
+    pub latency_ms: Option<f64>,
+    /// Standard deviation of the latency, ms.
+    pub jitter_ms: Option<f64>,
+    /// Percent of packets lost; not known where UDP does not come through.
+    pub loss_percent: Option<f64>,
+    /// Where it comes from.
+    pub method: Method,
+    /// Bytes that it put on the link, both ways.
+    pub probe_bytes: u64,
+    /// It failed: there was no answer. The other figures are none.
+    pub failed: bool,
+}
+
+/// How syncs and pushes over a link behave.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SyncParams {
+    /// The mode.
+    pub mode: SyncMode,
+    /// What is not critical is told about, and sent when the link is better.
+    pub summary_only: bool,
+    /// Level of zstd; none: not compressed.
+    pub compression: Option<i32>,
+    /// Bytes per chunk.
+    pub chunk_bytes: u64,
+    /// Time between two looks at a watched tree, ms; none: when the link allows.
+    pub interval_ms: Option<u64>,
+    /// Transfers at a time.
+    pub concurrent: u32,
+    /// Operations wait in the priority queue.
+    pub queued: bool,
+}
+
+/// A class that is not accepted yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingClass {
+    /// Which.
+    pub class: LinkClass,
+    /// Samples in a row that said so.
+    pub samples: u32,
+    /// Samples in a row that are needed.
+    pub needed: u32,
+    /// What it waits for, in words.
+    pub why: String,
+}
+
+/// A link that is watched: one endpoint.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LinkRow {
+    /// The endpoint's URL.
+    pub endpoint: String,
+    /// The class in force.
+    pub class: LinkClass,
+    /// Why it is that, in words: the rule and its figures.
+    pub why: String,
+    /// Since when, ms since the epoch.
+    pub class_since_ms: u64,
+    /// The operator set the class: it stays until that is taken back.
+    pub forced: bool,
+    /// Every byte costs: what is not critical is kept back.
+    pub metered: bool,
+    /// A class on its way.
+    pub pending: Option<PendingClass>,
+    /// The median of the window.
+    pub median: Measurement,
+    /// The newest sample.
+    pub newest: Measurement,
+    /// Samples in the window.
+    pub samples: u32,
+    /// Nothing was measured of late: the figures are old.
+    pub stale: bool,
+    /// What syncs do here.
+    pub params: SyncParams,
+    /// Bytes that probing cost since the monitor's start.
+    pub probe_bytes: u64,
+    /// Bytes that probing may cost per second, of late.
+    pub probe_budget: u64,
+    /// Time between two measurements, of late, ms.
+    pub probe_interval_ms: u64,
+    /// Limits by the operator, bytes per second: up and down.
+    pub limit_up: Option<u64>,
+    /// Limits by the operator, bytes per second: up and down.
+    pub limit_down: Option<u64>,
+}
+
+/// A link became another one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LinkChange {
+    /// When, ms since the epoch.
+    pub time_ms: u64,
+    /// The endpoint's URL.
+    pub endpoint: String,
+    /// The class before.
+    pub from: LinkClass,
+    /// The class since.
+    pub to: LinkClass,
+    /// What that changes in behaviour, in words.
+    pub what: String,
+}
+
+/// What a monitor remembers of a link.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LinkHistory {
+    /// Samples, oldest first.
+    pub samples: Vec<Measurement>,
+    /// Changes of class, oldest first.
+    pub changes: Vec<LinkChange>,
+}
+
+/// An ad-hoc measurement of an endpoint.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProbeRequest {
+    /// URL of the endpoint.
+    pub url: String,
+}
+
+/// What a probe found.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProbeReport {
+    /// The endpoint's URL.
+    pub endpoint: String,
+    /// What was measured.
+    pub measurement: Measurement,
+    /// The class that these figures alone make.
+    pub class: LinkClass,
+    /// Which rule made it that, in words.
+    pub why: String,
+    /// What syncs would do.
+    pub params: SyncParams,
+    /// Exchanges behind it.
+    pub samples: u32,
+    /// What could not be measured, and why.
+    pub notes: Vec<String>,
+}
+
+/// What to change of a monitored link; what is left out stays.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LinkChangeRequest {
+    /// URL of the endpoint.
+    pub endpoint: String,
+    /// `auto`, or a class that holds from now on.
+    pub class: Option<ClassChoice>,
+    /// Every byte costs here.
+    pub metered: Option<bool>,
+}
+
+/// Who says what class a link is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClassChoice {
+    /// What is measured.
+    Auto,
+    /// The operator.
+    #[serde(untagged)]
+    Fixed(LinkClass),
+}
