@@ -10,12 +10,12 @@ use futures_util::FutureExt as _;
 use skep_engine::control::Control;
 use skep_engine::engine::{Engine, EngineConfig, StartError};
 use skep_engine::log::Logs;
+use skep_shaper::{Profile, Shaper};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::hostile;
 use super::program::Content;
-use super::shaper::{Profile, Shaper};
 use super::warehouse::Warehouse;
 use super::weather::{Event, Weather};
 use super::work::{Fetching, Pushing, Receiving, Tally, UPLINKS, Worker};

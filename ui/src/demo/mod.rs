@@ -19,9 +19,7 @@
 mod content;
 pub mod fleet;
 mod hostile;
-pub mod pipe;
 mod program;
-pub mod shaper;
 mod warehouse;
 mod weather;
 mod work;

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use skep_engine::control::{Command, OnTaken, SendRequest, SendStrategy, TransferId, TransferState};
+use skep_shaper::Shaper;
 
 use super::content::{edit, make_content};
 use super::fleet::DemoError;
 use super::program::{Content, Edit, WAREHOUSE, edits};
-use super::shaper::Shaper;
 use super::work::{AFTER_FAILURE, ENDED, Tally, Worker, forget_received};
 
 /// Deltas from the node in the middle to the vault.

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::shaper::Profile;
+use skep_shaper::Profile;
 
 /// Something that happens to a link.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Event {
     /// It becomes another kind of link.
     Becomes(Profile),

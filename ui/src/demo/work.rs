@@ -11,11 +11,11 @@ use skep_engine::control::{
     AddTransfer, Command, Control, Focus, Reply, SendRequest, ShareRequest, TransferId, TransferKind, TransferRow,
     TransferState,
 };
+use skep_shaper::{Profile, Shaper};
 
 use super::content::make_content;
 use super::fleet::DemoError;
 use super::program::{Content, Course, Program, Trouble, troubles};
-use super::shaper::{Profile, Shaper};
 
 /// Contents that are there at a time.
 const CONTENTS: usize = 5;

@@ -1,98 +1,25 @@
-//! How a link treats the bytes of its connections. Pure: no sockets, no clock, no randomness of its
-//! own; the driver is [`super::shaper`].
-//!
-//! ```text
-//!  sender ─▶ [ Line: bottleneck, shared by all connections ] ─▶ [ Pipe: delay line of one ] ─▶ receiver
-//! ```
-//! A [`Line`] is a leaky bucket: it knows when it will be done with what it took. It takes more
-//! only while that is less than its queue ahead, which is what pushes back on senders. A [`Pipe`]
-//! holds what is under way on one connection, bounded, in order.
+//! One way of one connection.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use crate::course::Course;
+use crate::line::{Line, PACKET};
+
 /// Most bytes under way on one connection, one way.
-pub const MAX_FLIGHT: usize = 4 << 20;
+pub(crate) const MAX_FLIGHT: usize = 4 << 20;
+/// Least time until TCP sends again what it has heard nothing of (Linux; RFC 6298 has 1 s).
+const MIN_TIMEOUT: Duration = Duration::from_millis(200);
+/// Times that the same packet is lost at most.
+const MAX_LOSSES: u32 = 6;
 
-/// Bytes read at once: about what the line carries in 2 ms, between an Ethernet packet and this.
-const MAX_CHUNK: usize = 64 << 10;
-const MIN_CHUNK: usize = 1_400;
-
-/// One direction of a link.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shape {
-    /// Bytes per second; 0 is unlimited.
-    pub rate: u64,
-    /// One way.
-    pub delay: Duration,
-    /// Standard deviation of the delay. It changes slowly, so that bytes stay in order.
-    pub jitter: Duration,
-    /// How much the bottleneck queues before it pushes back.
-    pub queue: Duration,
-}
-
-/// The bottleneck of one direction.
-#[derive(Debug)]
-pub struct Line {
-    shape: Shape,
-    /// When it is done with what it took.
-    free: Instant,
-    cut: bool,
-    /// Connections that wanted in lately, and when last: they share the queue.
-    wanted: Vec<(u64, Instant)>,
-}
-
-impl Line {
-    /// An idle one.
-    pub fn new(shape: Shape, now: Instant) -> Self {
-        Self { shape, free: now, cut: false, wanted: Vec::new() }
-    }
-
-    /// Takes a new shape. What it took before arrives as if nothing had changed.
-    pub fn reshape(&mut self, shape: Shape) {
-        self.shape = shape;
-    }
-
-    /// Silence: nothing enters, nothing arrives, until it is mended. Nothing is lost either, as
-    /// TCP would send it again.
-    pub fn set_cut(&mut self, cut: bool) {
-        self.cut = cut;
-    }
-
-    /// Bytes that are taken at once.
-    fn chunk(&self) -> usize {
-        match self.shape.rate {
-            0 => MAX_CHUNK,
-            rate => usize::try_from(rate / 500).unwrap_or(MAX_CHUNK).clamp(MIN_CHUNK, MAX_CHUNK),
-        }
-    }
-
-    fn is_full(&self, now: Instant) -> bool {
-        self.shape.rate > 0 && self.free > now + self.shape.queue
-    }
-
-    /// How many bytes of one connection may wait in the queue: all get the same, as the rate of
-    /// each is its share of what waits. Whoever came first would keep the line to itself.
-    fn fair_share(&mut self, pipe: u64, now: Instant) -> usize {
-        let lately = self.shape.queue.max(Duration::from_millis(50));
-        self.wanted.retain(|(id, at)| *id != pipe && now.saturating_duration_since(*at) <= lately);
-        self.wanted.push((pipe, now));
-        let queue = self.shape.rate as f64 * self.shape.queue.as_secs_f64();
-        (queue as usize / self.wanted.len()).max(2 * self.chunk())
-    }
-
-    /// Takes so many bytes; when the last of them has passed.
-    fn carry(&mut self, now: Instant, bytes: usize) -> Instant {
-        let start = self.free.max(now);
-        self.free = match self.shape.rate {
-            0 => start,
-            rate => start + Duration::from_secs_f64(bytes as f64 / rate as f64),
-        };
-        self.free
-    }
-}
-
-/// What is under way on one connection, one way.
+/// What is under way on one connection, one way: bounded, in order.
+///
+/// Nothing is lost for good, as TCP sends it again. A lost packet comes later by what that takes, and all that was
+/// sent after it waits for it: when more is under way, by which the receiver tells of the hole, a round trip (with the
+/// queue) for each time that it is lost (RFC 8985); when nothing else is, the retransmission timeout, two round trips
+/// and 200 ms at least, and twice as much each further time (RFC 6298, 5.5). What is sent again takes its share of the
+/// line.
 #[derive(Debug)]
 pub struct Pipe {
     flight: VecDeque<(Instant, Vec<u8>)>,
@@ -103,12 +30,13 @@ pub struct Pipe {
     /// It last had no room because of its share.
     limited: bool,
     last_due: Instant,
-    born: Instant,
+    course: Course,
+    rng: fastrand::Rng,
     seed: u64,
 }
 
 impl Pipe {
-    /// An empty one; `seed` decides its jitter, and tells it from others on the same line.
+    /// An empty one; `seed` decides its jitter and losses, and tells it from others on the same line.
     pub fn new(seed: u64, now: Instant) -> Self {
         Self {
             flight: VecDeque::new(),
@@ -117,7 +45,8 @@ impl Pipe {
             queued_bytes: 0,
             limited: false,
             last_due: now,
-            born: now,
+            course: Course::new(seed, now),
+            rng: fastrand::Rng::with_seed(seed ^ 0x105e_105e),
             seed,
         }
     }
@@ -129,8 +58,8 @@ impl Pipe {
             self.queued_bytes -= bytes;
         }
         let share = line.fair_share(self.seed, now);
-        self.limited = line.shape.rate > 0 && self.queued_bytes >= share;
-        if line.cut || line.is_full(now) || self.limited {
+        self.limited = line.shape().rate > 0 && self.queued_bytes >= share;
+        if line.is_silent(now) || line.is_full(now) || self.limited {
             return 0;
         }
         line.chunk().min(MAX_FLIGHT - self.bytes.min(MAX_FLIGHT))
@@ -139,11 +68,12 @@ impl Pipe {
     /// Bytes enter; no more than [`room`](Self::room) said. None at all mark the end of the stream,
     /// which travels like everything else.
     pub fn push(&mut self, line: &mut Line, chunk: Vec<u8>, now: Instant) {
-        let passed = line.carry(now, chunk.len());
+        let (again, wait) = self.losses(line, chunk.len(), now);
+        let passed = line.carry(now, chunk.len() + again * PACKET);
         self.queued.push_back((passed, chunk.len()));
         self.queued_bytes += chunk.len();
-        let delay = line.shape.delay.as_secs_f64() + self.deviation(&line.shape, now);
-        let due = passed + Duration::from_secs_f64(delay.max(0.0));
+        let delay = line.shape().delay.as_secs_f64() + self.course.deviation(line.shape().jitter, now);
+        let due = passed + Duration::from_secs_f64(delay.max(0.0)) + wait;
         self.last_due = self.last_due.max(due);
         self.bytes += chunk.len();
         self.flight.push_back((self.last_due, chunk));
@@ -151,7 +81,7 @@ impl Pipe {
 
     /// Bytes that have arrived by now.
     pub fn pop(&mut self, line: &Line, now: Instant) -> Option<Vec<u8>> {
-        if line.cut || self.flight.front()?.0 > now {
+        if self.flight.front()?.0 > now || line.is_silent(now) {
             return None;
         }
         let (_, chunk) = self.flight.pop_front()?;
@@ -161,14 +91,13 @@ impl Pipe {
 
     /// When to look again, if nothing else happens: something arrives, or there is room.
     pub fn wake_at(&self, line: &Line, now: Instant) -> Option<Instant> {
-        if line.cut {
-            return None;
+        if let Some(end) = line.silence(now) {
+            return end;
         }
         let arrives = self.flight.front().map(|(due, _)| *due);
-        let room = line.is_full(now).then(|| line.free.checked_sub(line.shape.queue)).flatten();
         let waiting = self.limited.then_some(&self.queued).into_iter().flatten();
         let share = waiting.map(|(until, _)| *until).find(|until| *until > now);
-        arrives.into_iter().chain(room).chain(share).min()
+        arrives.into_iter().chain(line.room_at(now)).chain(share).min()
     }
 
     /// Bytes under way.
@@ -176,22 +105,27 @@ impl Pipe {
         self.bytes
     }
 
-    /// How far the delay is off its mean now, in seconds: between random values, one per step of
-    /// time, so that it has a course and no jumps.
-    fn deviation(&self, shape: &Shape, now: Instant) -> f64 {
-        let jitter = shape.jitter.as_secs_f64();
-        if jitter == 0.0 {
-            return 0.0;
+    /// Of a chunk: packets that have to be sent again, and for how long the chunk waits for that.
+    fn losses(&mut self, line: &Line, bytes: usize, now: Instant) -> (usize, Duration) {
+        let share = line.shape().loss / 100.0;
+        if share <= 0.0 {
+            return (0, Duration::ZERO);
         }
-        let at = now.saturating_duration_since(self.born).as_secs_f64() / (4.0 * jitter).max(0.05);
-        let (step, share) = (at.floor() as u64, at.fract());
-        // Evenly spread over ±√3 has a standard deviation of 1; mixing two lessens it, which is
-        // made up for.
-        let value = |step: u64| {
-            fastrand::Rng::with_seed(self.seed.wrapping_mul(0x9e37_79b9).wrapping_add(step)).f64() * 2.0 - 1.0
+        let round_trip = 2 * line.shape().delay + line.backlog(now);
+        let (mut again, mut worst) = (0, 0);
+        for _ in 0..bytes.div_ceil(PACKET).max(1) {
+            let mut times = 0;
+            while times < MAX_LOSSES && self.rng.f64() < share {
+                times += 1;
+            }
+            again += times as usize;
+            worst = worst.max(times);
+        }
+        let wait = match self.flight.is_empty() {
+            true => (2 * round_trip).max(MIN_TIMEOUT) * (2u32.pow(worst) - 1),
+            false => round_trip * worst,
         };
-        let mixed = value(step) * (1.0 - share) + value(step + 1) * share;
-        jitter * 3f64.sqrt() * mixed / (share * share + (1.0 - share) * (1.0 - share)).sqrt()
+        (again, wait)
     }
 }
 
@@ -201,11 +135,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::line::{MAX_CHUNK, Outages, Shape};
 
     const MS: Duration = Duration::from_millis(1);
 
     fn shape(rate: u64, delay_ms: u32, jitter_ms: u32) -> Shape {
-        Shape { rate, delay: MS * delay_ms, jitter: MS * jitter_ms, queue: MS * 100 }
+        let (delay, jitter, queue) = (MS * delay_ms, MS * jitter_ms, MS * 100);
+        Shape { rate, burst: 0, delay, jitter, queue, loss: 0.0, outages: None }
     }
 
     /// A sender with endless data for so long: bytes that arrived, and the most that was under way.
@@ -270,20 +206,55 @@ mod tests {
     }
 
     #[test]
-    fn jitter_has_the_asked_size_and_the_seed_decides_it() {
+    fn an_outage_holds_bytes_back_and_tells_when_to_look_again() {
         let start = Instant::now();
-        let line = shape(0, 100, 14);
-        let course = |seed| {
-            let pipe = Pipe::new(seed, start);
-            (0..20_000).map(|ms| pipe.deviation(&line, start + MS * ms)).collect::<Vec<_>>()
+        let outages = Some(Outages { works: MS * 100, breaks: MS * 900 });
+        let mut line = Line::new(Shape { outages, ..shape(0, 50, 0) }, start);
+        let mut pipe = Pipe::new(1, start);
+        let late = start + MS * 80;
+        pipe.push(&mut line, b"late".to_vec(), late);
+        let due = pipe.wake_at(&line, late).unwrap();
+        assert_eq!((due, pipe.pop(&line, due), pipe.room(&mut line, due)), (start + MS * 130, None, 0));
+        let end = pipe.wake_at(&line, due).unwrap();
+        assert_eq!(end, start + MS * 1_000);
+        assert_eq!(pipe.pop(&line, end).unwrap(), b"late");
+    }
+
+    #[test]
+    fn a_lost_packet_costs_time_and_everything_behind_it_waits() {
+        let start = Instant::now();
+        let lossy = |seed| {
+            let mut line = Line::new(Shape { loss: 5.0, ..shape(1_250_000, 20, 0) }, start);
+            let mut pipe = Pipe::new(seed, start);
+            let (mut waits, mut now) = (Vec::new(), start);
+            for _ in 0..2_000 {
+                pipe.push(&mut line, vec![0; 100], now);
+                waits.push(pipe.last_due - now);
+                now += MS * 10;
+                while pipe.pop(&line, now).is_some() {}
+            }
+            waits
         };
-        let (a, b) = (course(7), course(8));
-        assert_eq!(a, course(7));
-        assert_ne!(a, b);
-        let spread = (a.iter().map(|d| d * d).sum::<f64>() / a.len() as f64).sqrt();
-        assert!((0.010..0.018).contains(&spread), "{spread}");
-        let jump = a.windows(2).map(|w| (w[0] - w[1]).abs()).fold(0.0, f64::max);
-        assert!(jump < 0.004, "it has a course: {jump}");
+        let waits = lossy(3);
+        assert_eq!(waits, lossy(3), "the seed decides");
+        assert_ne!(waits, lossy(4));
+        let hit = waits.windows(2).filter(|pair| pair[1] > pair[0] + MS * 10).count();
+        assert!((50..200).contains(&hit), "about one in twenty, some behind others: {hit}");
+        let (least, most) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
+        assert!(*least < MS * 21 && *most >= MS * 60, "a round trip more at least: {least:?} {most:?}");
+        // Alone on the line: nobody tells of the hole, the timeout has to.
+        let mut line = Line::new(Shape { loss: 100.0, ..shape(0, 20, 0) }, start);
+        let mut pipe = Pipe::new(1, start);
+        pipe.push(&mut line, vec![0; 100], start);
+        assert_eq!(pipe.last_due - start, MS * 20 + MIN_TIMEOUT * 63, "whatever is lost arrives in the end");
+    }
+
+    #[test]
+    fn what_is_sent_again_takes_its_share_of_the_line() {
+        let start = Instant::now();
+        let mut line = Line::new(Shape { loss: 20.0, ..shape(1_000_000, 5, 0) }, start);
+        let (arrived, _) = saturate(&mut line, &mut [Pipe::new(1, start)], start, Duration::from_secs(10));
+        assert!((7_000_000..8_500_000).contains(&arrived[0]), "{arrived:?}");
     }
 
     proptest! {
@@ -291,12 +262,12 @@ mod tests {
         /// driver is never told to sleep through an arrival.
         #[test]
         fn bytes_arrive_in_order_and_not_early(
-            rate in prop_oneof![Just(0u64), 1_000u64..10_000_000],
-            delay in 0u32..300, jitter in 0u32..30, seed: u64,
+            rate in prop_oneof![Just(0u64), 5_000u64..10_000_000],
+            delay in 0u32..300, jitter in 0u32..30, loss in prop_oneof![Just(0.0), 0.0..30.0], seed: u64,
             sends in prop::collection::vec((0u32..200, 1usize..5_000), 1..60),
         ) {
             let start = Instant::now();
-            let mut line = Line::new(shape(rate, delay, jitter), start);
+            let mut line = Line::new(Shape { loss, ..shape(rate, delay, jitter) }, start);
             let mut pipe = Pipe::new(seed, start);
             let (mut sent, mut arrived, mut now) = (Vec::<u8>::new(), Vec::<u8>::new(), start);
             let mut entered = VecDeque::new();
