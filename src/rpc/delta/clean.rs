@@ -20,7 +20,9 @@ pub fn clean(delta: &mut SnapshotDelta) {
     for link in delta.links.iter_mut().flatten().filter_map(Arc::get_mut) {
         text(&mut link.endpoint);
         text(&mut link.why);
-        link.pending.as_mut().map(|pending| text(&mut pending.why));
+        if let Some(pending) = &mut link.pending {
+            text(&mut pending.why);
+        }
     }
     for row in delta.queue.as_mut().and_then(Arc::get_mut).into_iter().flat_map(|queue| &mut queue.rows) {
         [&mut row.what, &mut row.name, &mut row.target, &mut row.dest, &mut row.why].into_iter().for_each(text);
