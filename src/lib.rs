@@ -3,7 +3,8 @@
 //!
 //! Start one with [`engine::Engine::start`]; steer it through [`control::Control`]. Bottom up:
 //! [`content`] (what is moved), [`control`] (the seam), [`store`] (what outlives the process),
-//! [`swarm`] (system 1), [`delta`] (system 4), [`upload`] (the receiving side of systems 2 and 3), [`node`] (the HTTP server), [`rpc`] (control over the network), [`engine`].
+//! [`swarm`] (system 1), [`delta`] (system 4), [`upload`] (the receiving side of systems 2 and 3), [`queue`] (what waits
+//! for its turn or its link, of system 5), [`node`] (the HTTP server), [`rpc`] (control over the network), [`engine`].
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod chunks;
@@ -16,6 +17,7 @@ mod failpoint;
 pub mod log;
 pub mod node;
 pub mod push;
+pub mod queue;
 pub mod rpc;
 pub mod store;
 pub mod swarm;

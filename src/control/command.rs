@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::queue::{Operation, PurgeRequest, QueueId, QueueMove};
 use super::{InterfaceRow, Preview, SyncPlan, SyncRequest};
 use crate::content::ContentId;
 
@@ -132,8 +133,8 @@ pub enum OnTaken {
     KeepBoth,
 }
 
-/// How much a push matters. With the queue each class becomes a place in it; until then it is a priority.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// How much a push or a sync matters: its place in the queue, and the priority of its transfer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PriorityClass {
     /// Before everything else.
@@ -143,6 +144,7 @@ pub enum PriorityClass {
     /// Soon.
     High,
     /// In its turn.
+    #[default]
     Normal,
     /// After what is used at once.
     Analytics,
@@ -151,6 +153,27 @@ pub enum PriorityClass {
 }
 
 impl PriorityClass {
+    /// All of them, by their number: critical 0, background 5.
+    pub const ALL: [Self; 6] =
+        [Self::Critical, Self::SchemaChange, Self::High, Self::Normal, Self::Analytics, Self::Background];
+
+    /// Its number, 0 to 5.
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// Its name, as on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Critical => "critical",
+            Self::SchemaChange => "schema_change",
+            Self::High => "high",
+            Self::Normal => "normal",
+            Self::Analytics => "analytics",
+            Self::Background => "background",
+        }
+    }
+
     /// The transfer's priority that it stands for, -9 to 9.
     pub fn priority(self) -> i8 {
         match self {
@@ -229,6 +252,36 @@ pub enum Command {
     Sync(SyncRequest),
     /// Say what [`Command::Sync`] would do, and do nothing → [`Reply::SyncPlan`].
     PreviewSync(SyncRequest),
+    /// Put an operation into the queue, where it waits for its turn and its link → [`Reply::Enqueued`]. The same
+    /// operation that waits there already keeps its place and gets what differs in this request.
+    Enqueue {
+        /// What is to be done.
+        operation: Operation,
+        /// How much it matters; of a push: as its request says if none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        class: Option<PriorityClass>,
+    },
+    /// Give operations of the queue another class.
+    SetClass {
+        /// Which.
+        ids: Vec<QueueId>,
+        /// The class.
+        class: PriorityClass,
+    },
+    /// Give an operation of the queue another place in its class.
+    MoveQueued {
+        /// Which.
+        id: QueueId,
+        /// Where to.
+        to: QueueMove,
+    },
+    /// Try operations of the queue now that wait for their next try, or are parked.
+    RetryQueued {
+        /// Which.
+        ids: Vec<QueueId>,
+    },
+    /// Remove operations from the queue → [`Reply::Purged`].
+    PurgeQueue(PurgeRequest),
     /// Stop moving bytes, keep everything.
     Pause {
         /// Which.
@@ -331,6 +384,18 @@ pub enum Reply {
     },
     /// What a sync would do.
     SyncPlan(Box<SyncPlan>),
+    /// In the queue, and on the disk.
+    Enqueued {
+        /// Its id.
+        id: QueueId,
+        /// It was there already.
+        again: bool,
+    },
+    /// Removed from the queue.
+    Purged {
+        /// So many.
+        count: u64,
+    },
 }
 
 /// What was left where a content's data was to be deleted.

@@ -82,6 +82,11 @@ impl Core {
             Command::Interfaces => super::interfaces::list().await,
             Command::Sync(request) => self.sync(request).await,
             Command::PreviewSync(request) => self.preview_sync(request).await,
+            Command::Enqueue { .. }
+            | Command::SetClass { .. }
+            | Command::MoveQueued { .. }
+            | Command::RetryQueued { .. }
+            | Command::PurgeQueue(_) => Err(error(CommandErrorKind::Conflict, "this node has no queue yet")),
             Command::SetPath { id, path, enabled, weight } => self.set_path(id, &path, enabled, weight).await,
             Command::Preview(request) => self.preview_add(&request).await.map(Reply::Preview),
             Command::PreviewShare(request) => self.preview_share(&request).await.map(Reply::Preview),

@@ -5,7 +5,8 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::control::{Command, CommandError, CommandErrorKind};
+use crate::control::queue::{Operation, PurgeRequest};
+use crate::control::{Command, CommandError, CommandErrorKind, SendRequest, SyncRequest};
 
 /// A method that carries out a command.
 pub(super) struct CommandMethod {
@@ -24,6 +25,7 @@ const SHARE: &[&str] = &["path", "piece_length", "trackers", "ratio", "seconds",
 const SEND: &[&str] =
     &["path", "dest", "paths", "via", "strategy", "on_taken", "segment_length", "compress", "priority", "up", "down"];
 const SYNC: &[&str] = &["path", "dest", "delete", "checksum", "force", "max_delete", "rules", "up", "down"];
+const PURGE: &[&str] = &["ids", "id", "class", "max_age_s", "target", "all"];
 
 /// All of them.
 pub(super) const COMMANDS: &[CommandMethod] = &[
@@ -37,6 +39,11 @@ pub(super) const COMMANDS: &[CommandMethod] = &[
     CommandMethod { name: "transport.path", tag: "set_path", known: &["id", "path", "enabled", "weight"] },
     CommandMethod { name: "transport.sync", tag: "sync", known: SYNC },
     CommandMethod { name: "transport.preview_sync", tag: "preview_sync", known: SYNC },
+    CommandMethod { name: "transport.bandwidth.sync.enqueue", tag: "enqueue", known: &["operation", "class"] },
+    CommandMethod { name: "transport.bandwidth.sync.class", tag: "set_class", known: &["ids", "id", "class"] },
+    CommandMethod { name: "transport.bandwidth.sync.move", tag: "move_queued", known: &["id", "to"] },
+    CommandMethod { name: "transport.bandwidth.sync.retry", tag: "retry_queued", known: IDS },
+    CommandMethod { name: "transport.bandwidth.sync.purge", tag: "purge_queue", known: PURGE },
     CommandMethod { name: "transfer.pause", tag: "pause", known: IDS },
     CommandMethod { name: "transfer.resume", tag: "resume", known: IDS },
     CommandMethod { name: "transfer.cancel", tag: "cancel", known: IDS },
@@ -89,6 +96,11 @@ impl CommandMethod {
             }
             _ => {}
         }
+        if let Some(Value::Object(operation)) = params.get("operation") {
+            let known = if operation.get("what") == Some(&json!("sync")) { SYNC } else { SEND };
+            let known: Vec<&str> = known.iter().copied().chain(["what", "watch"]).collect();
+            known_only(operation, &known).map_err(|error| format!("`operation`: {error}"))?;
+        }
         params.insert("command".into(), json!(self.tag));
         let command = from_object(params)?;
         match &command {
@@ -121,6 +133,18 @@ impl CommandMethod {
                 Err("`path` is missing".into())
             }
             Command::Sync(sync) | Command::PreviewSync(sync) if sync.dest.is_empty() => Err("`dest` is missing".into()),
+            Command::SetClass { ids, .. } | Command::RetryQueued { ids } if ids.is_empty() => {
+                Err("`ids` is empty: name at least one operation of the queue".into())
+            }
+            Command::PurgeQueue(purge) if *purge == PurgeRequest::default() => {
+                Err("nothing to remove: give `ids`, `class`, `max_age_s`, `target`, or `all` for everything".into())
+            }
+            Command::Enqueue { operation: Operation::Send(SendRequest { path, dest, .. }), .. }
+            | Command::Enqueue { operation: Operation::Sync(SyncRequest { path, dest, .. }), .. }
+                if path.as_os_str().is_empty() || dest.is_empty() =>
+            {
+                Err("`operation`: `path` or `dest` is missing".into())
+            }
             Command::SetPath { enabled: None, weight: None, .. } => {
                 Err("nothing to change: give `enabled`, `weight` (0.1 to 10) or both".into())
             }
@@ -165,7 +189,8 @@ pub(super) fn from_object<T: serde::de::DeserializeOwned>(params: Map<String, Va
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::{AddTransfer, SendRequest, ShareRequest, TransferId};
+    use crate::control::queue::{QueueId, QueueMove};
+    use crate::control::{AddTransfer, PriorityClass, ShareRequest, TransferId};
 
     fn commands() -> Vec<Command> {
         let ids = vec![TransferId(3), TransferId(9)];
@@ -190,6 +215,18 @@ mod tests {
             },
             Command::Preview(AddTransfer { link: "skep://h:1/x".into(), ..AddTransfer::default() }),
             Command::PreviewShare(ShareRequest { path: "/p".into(), ..ShareRequest::default() }),
+            Command::Enqueue {
+                operation: Operation::Sync(SyncRequest { path: "/p".into(), dest: "h".into(), ..Default::default() }),
+                class: None,
+            },
+            Command::Enqueue {
+                operation: Operation::Send(SendRequest { path: "/p".into(), dest: "h".into(), ..Default::default() }),
+                class: Some(PriorityClass::SchemaChange),
+            },
+            Command::SetClass { ids: vec![QueueId(4)], class: PriorityClass::High },
+            Command::MoveQueued { id: QueueId(4), to: QueueMove::First },
+            Command::RetryQueued { ids: vec![QueueId(4)] },
+            Command::PurgeQueue(PurgeRequest { max_age_s: Some(9), ..PurgeRequest::default() }),
             Command::Pause { ids: ids.clone() },
             Command::Resume { ids: ids.clone() },
             Command::Cancel { ids: ids.clone() },
@@ -237,6 +274,18 @@ mod tests {
             ("transfer.limit", json!({"id": 3}), "nothing to change"),
             ("transport.path", json!({"id": 3, "path": "h:1"}), "nothing to change"),
             ("transport.path", json!({"id": 3, "enabled": true}), "missing field `path`"),
+            ("transport.bandwidth.sync.purge", json!({}), "nothing to remove"),
+            ("transport.bandwidth.sync.retry", json!({"ids": []}), "`ids` is empty"),
+            (
+                "transport.bandwidth.sync.enqueue",
+                json!({"operation": {"what": "send", "pth": "/p", "dest": "h"}}),
+                "`operation`: unknown parameter `pth`",
+            ),
+            (
+                "transport.bandwidth.sync.enqueue",
+                json!({"operation": {"what": "sync", "path": "/p"}}),
+                "`path` or `dest` is missing",
+            ),
             ("swarm.share", json!({"piece_length": 5}), "`path` is missing"),
             ("node.log_level", json!({"level": "info"}), "unknown parameter `level`; there are: filter"),
         ];

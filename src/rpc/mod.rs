@@ -30,6 +30,11 @@
 //! | `transport.send` | the fields of [`SendRequest`](crate::control::SendRequest) | `{"reply":"added",…}` |
 //! | `transport.preview` | those of `transport.send` | `{"reply":"preview",…}`: the ways are probed, nothing is sent |
 //! | `transport.path` | `id`, `path` (as the row calls it), `enabled?`, `weight?`: 0.1 to 10 | `{"reply":"done"}` |
+//! | `transport.bandwidth.sync.enqueue` | `operation`: `{"what":"send"}` or `{"what":"sync"}` with the fields of those requests, `class?` | `{"reply":"enqueued","id":…,"again":bool}` |
+//! | `transport.bandwidth.sync.class` | `ids` or `id`, `class` | `{"reply":"done"}` |
+//! | `transport.bandwidth.sync.move` | `id`, `to`: `first`, `up`, `down`, `last` of its class | `{"reply":"done"}` |
+//! | `transport.bandwidth.sync.retry` | `ids` or `id` | `{"reply":"done"}` |
+//! | `transport.bandwidth.sync.purge` | `ids?` or `id?`, `class?`, `max_age_s?`, `target?`, `all?`: all given conditions hold | `{"reply":"purged","count":N}` |
 //! | `transport.stats` | | `{"node":…,"transfers":[…]}`: rates, bytes |
 //! | `transport.config` | | `{"strategies":[…]}` |
 //! | `node.subscribe` (WebSocket) | `focus?` | subscription id; then `node.snapshot` notifications |

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use super::{DetailDelta, LOG_LINES, LogDelta, MAX_ROWS, PeerOp, SnapshotDelta};
 use crate::content::Bitmap;
 use crate::control::link::MAX_LINKS;
-use crate::control::queue::MAX_QUEUE_ROWS;
 use crate::control::{Bits, LogLine, PeerRow, Snapshot, TransferDetail, TransferId, TransferRow};
 
 /// Peers that a detail may list.
@@ -43,10 +42,7 @@ pub fn apply(snapshot: &mut Snapshot, delta: SnapshotDelta) -> Result<(), ApplyE
         snapshot.links = links;
     }
     if let Some(queue) = delta.queue {
-        if queue.rows.len() > MAX_QUEUE_ROWS {
-            return Err(ApplyError("more of its queue than is shown"));
-        }
-        snapshot.queue = queue;
+        snapshot.queue = super::queue::apply(&snapshot.queue, queue)?;
     }
     if let Some(log) = delta.log {
         apply_log(&mut snapshot.log, log);

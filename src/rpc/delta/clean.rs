@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{PeerOp, SnapshotDelta};
+use super::{PeerOp, QueueOp, SnapshotDelta};
 use crate::content::name::printable;
 use crate::control::{PeerRow, TransferRow};
 
@@ -24,8 +24,15 @@ pub fn clean(delta: &mut SnapshotDelta) {
             text(&mut pending.why);
         }
     }
-    for row in delta.queue.as_mut().and_then(Arc::get_mut).into_iter().flat_map(|queue| &mut queue.rows) {
-        [&mut row.what, &mut row.name, &mut row.target, &mut row.dest, &mut row.why].into_iter().for_each(text);
+    if let Some(queue) = &mut delta.queue {
+        let listed = queue.rows.iter_mut().flatten().filter_map(|op| match op {
+            QueueOp::Row(row) => Some(row),
+            QueueOp::Keep(..) => None,
+        });
+        for row in listed.chain(&mut queue.head.rows).filter_map(Arc::get_mut) {
+            [&mut row.what, &mut row.name, &mut row.target, &mut row.dest, &mut row.why].into_iter().for_each(text);
+        }
+        queue.head.behind.iter_mut().flat_map(|row| [&mut row.path, &mut row.from]).for_each(text);
     }
     for line in delta.log.iter_mut().flat_map(|log| &mut log.lines).filter_map(Arc::get_mut) {
         text(&mut line.target);
@@ -85,8 +92,9 @@ fn text(text: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::queue::{BehindRow, QueueRow, QueueView};
     use crate::control::{BanRow, LogLevel, LogLine, NodeRow, PathChange, PathRow, TrackerRow};
-    use crate::rpc::delta::{DetailDelta, LogDelta, PeerChange};
+    use crate::rpc::delta::{DetailDelta, LogDelta, PeerChange, QueueDelta};
 
     /// Every string of a message, hostile: none gets through.
     #[test]
@@ -95,7 +103,16 @@ mod tests {
         let peer = PeerRow { endpoint: evil(), note: evil(), ..PeerRow::default() };
         let line =
             LogLine { seq: 1, time_ms: 1, level: LogLevel::Info, target: evil(), message: evil(), transfer: None };
+        let queued = || {
+            let (what, name, target, dest, why) = (evil(), evil(), evil(), evil(), evil());
+            Arc::new(QueueRow { what, name, target, dest, why, ..QueueRow::default() })
+        };
+        let behind = vec![BehindRow { path: evil(), from: evil(), ..BehindRow::default() }];
         let mut delta = SnapshotDelta {
+            queue: Some(QueueDelta {
+                head: Box::new(QueueView { rows: vec![queued()], behind, ..QueueView::default() }),
+                rows: Some(vec![QueueOp::Row(queued())]),
+            }),
             node: Some(Arc::new(NodeRow {
                 name: evil(),
                 version: evil(),

@@ -67,8 +67,8 @@ impl Encoder {
             changed = true;
         }
         if !same(&self.sent.queue, &target.queue) {
+            delta.queue = Some(super::queue::change(&self.sent.queue, &target.queue));
             self.sent.queue = Arc::clone(&target.queue);
-            delta.queue = Some(Arc::clone(&target.queue));
             changed = true;
         }
         delta.log = log_news(&self.sent.log, &target.log);

@@ -10,6 +10,7 @@ mod apply;
 mod clean;
 mod encode;
 mod patch;
+mod queue;
 #[cfg(test)]
 mod tests;
 
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::control::link::LinkRow;
-use crate::control::queue::QueueView;
+use crate::control::queue::{QueueRow, QueueView};
 use crate::control::{BanRow, DeltaMap, LogLine, NodeRow, PeerRow, TrackerRow, TransferId, TransferRow};
 
 pub use apply::{ApplyError, apply};
@@ -69,10 +70,31 @@ pub struct SnapshotDelta {
     pub links: Option<Vec<Arc<LinkRow>>>,
     /// The queue.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub queue: Option<Arc<QueueView>>,
+    pub queue: Option<QueueDelta>,
     /// The log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<LogDelta>,
+}
+
+/// What changed of the queue.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct QueueDelta {
+    /// The queue without its rows.
+    pub head: Box<QueueView>,
+    /// How the new list of rows comes from the old one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows: Option<Vec<QueueOp>>,
+}
+
+/// One step in making the new list of the queue's rows, in its order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QueueOp {
+    /// `[first, count]`: that many rows of the old list, as they were.
+    Keep(u32, u32),
+    /// A row that is new or changed.
+    Row(Arc<QueueRow>),
 }
 
 /// News of the log.

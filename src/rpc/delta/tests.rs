@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::content::Bitmap;
+use crate::control::queue::{BehindRow, MAX_QUEUE_ROWS, QueueId};
 use crate::control::{Bits, Focus, LogLevel, PeerState, Snapshot, TransferDetail};
 
 /// One thing that happens on a node.
@@ -58,6 +59,27 @@ enum Event {
     Focus {
         pick: Option<prop::sample::Index>,
     },
+    /// Something is put into the queue.
+    Queued {
+        place: prop::sample::Index,
+    },
+    /// Something of the queue changes its place or its looks.
+    QueueTurns {
+        pick: prop::sample::Index,
+        place: prop::sample::Index,
+        bytes: u64,
+    },
+    /// Something leaves it.
+    QueueLeft {
+        pick: prop::sample::Index,
+    },
+    QueueHead {
+        dropped: u64,
+    },
+    Link {
+        endpoint: u8,
+        samples: u32,
+    },
     /// The log starts over, as after a restart behind a proxy.
     LogLost,
     Send,
@@ -84,6 +106,11 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         1 => pick().prop_map(|pick| Event::PeerGone { pick }),
         2 => (pick(), 0..PIECES).prop_map(|(pick, piece)| Event::Misc { pick, piece }),
         2 => prop::option::weighted(0.8, pick()).prop_map(|pick| Event::Focus { pick }),
+        3 => pick().prop_map(|place| Event::Queued { place }),
+        2 => (pick(), pick(), any::<u64>()).prop_map(|(pick, place, bytes)| Event::QueueTurns { pick, place, bytes }),
+        1 => pick().prop_map(|pick| Event::QueueLeft { pick }),
+        1 => any::<u64>().prop_map(|dropped| Event::QueueHead { dropped }),
+        1 => (0u8..4, any::<u32>()).prop_map(|(endpoint, samples)| Event::Link { endpoint, samples }),
         1 => Just(Event::LogLost),
         8 => Just(Event::Send),
     ];
@@ -138,6 +165,38 @@ impl Node {
             Event::LogLost => {
                 self.next_line = 0;
                 self.snapshot.log = Arc::default();
+            }
+            Event::Queued { place } => {
+                let id = QueueId(self.snapshot.generation);
+                let rows = &mut Arc::make_mut(&mut self.snapshot.queue).rows;
+                rows.insert(place.index(rows.len() + 1), Arc::new(QueueRow { id, ..QueueRow::default() }));
+            }
+            Event::QueueTurns { pick, place, bytes } => {
+                let rows = &mut Arc::make_mut(&mut self.snapshot.queue).rows;
+                if !rows.is_empty() {
+                    let mut row = rows.remove(pick.index(rows.len()));
+                    if bytes % 2 == 0 {
+                        Arc::make_mut(&mut row).bytes = bytes;
+                    }
+                    rows.insert(place.index(rows.len() + 1), row);
+                }
+            }
+            Event::QueueLeft { pick } => {
+                let rows = &mut Arc::make_mut(&mut self.snapshot.queue).rows;
+                if !rows.is_empty() {
+                    rows.remove(pick.index(rows.len()));
+                }
+            }
+            Event::QueueHead { dropped } => {
+                let queue = Arc::make_mut(&mut self.snapshot.queue);
+                queue.classes[5].dropped = dropped;
+                queue.behind = vec![BehindRow { files: dropped, ..BehindRow::default() }];
+            }
+            Event::Link { endpoint, samples } => {
+                let links = &mut self.snapshot.links;
+                let endpoint = format!("http://link-{endpoint}");
+                links.retain(|link| link.endpoint != endpoint);
+                links.push(Arc::new(LinkRow { endpoint, samples, ..LinkRow::default() }));
             }
             Event::Ban => {
                 let bans = Arc::make_mut(&mut self.snapshot.bans);
@@ -343,6 +402,12 @@ proptest! {
             let delta = SnapshotDelta { details: vec![change], ..SnapshotDelta::default() };
             prop_assert!(apply(&mut Snapshot::default(), delta).is_err());
         }
+        let many = (0..=MAX_QUEUE_ROWS).map(|_| QueueOp::Row(Arc::default())).collect();
+        for rows in [vec![QueueOp::Keep(first + 1, count.max(1))], many] {
+            let queue = Some(QueueDelta { rows: Some(rows), ..QueueDelta::default() });
+            let delta = SnapshotDelta { queue, ..SnapshotDelta::default() };
+            prop_assert!(apply(&mut Snapshot::default(), delta).is_err());
+        }
     }
 }
 
@@ -360,6 +425,18 @@ fn an_idle_fleet_costs_nothing() {
     assert_eq!(delta.changed.len(), 1);
     let json = serde_json::to_string(&delta).unwrap();
     assert!(json.len() < 1_500, "one row, not a thousand: {}", json.len());
+}
+
+#[test]
+fn one_that_leaves_a_long_queue_costs_a_few_bytes() {
+    let mut node = Node::default();
+    let rows = (0..1_000).map(|id| Arc::new(QueueRow { id: QueueId(id), name: "x".repeat(50), ..QueueRow::default() }));
+    Arc::make_mut(&mut node.snapshot.queue).rows = rows.collect();
+    let mut encoder = Encoder::default();
+    encoder.next(&node.snapshot, Focus::default()).unwrap();
+    Arc::make_mut(&mut node.snapshot.queue).rows.remove(0);
+    let json = serde_json::to_string(&encoder.next(&node.snapshot, Focus::default()).unwrap()).unwrap();
+    assert!(json.len() < 1_000, "{}", json.len());
 }
 
 #[test]

@@ -98,9 +98,15 @@ async fn fetch_all(cx: &Context, host: &Host, wanted: &mut [Wanted], exit: &mut 
         };
         match reply {
             Ok(Reply::Added { ids, .. }) => of.extend(ids.into_iter().map(|id| (id, index))),
-            Ok(Reply::Done | Reply::Kept(_) | Reply::Preview(_) | Reply::SyncPlan(_) | Reply::Interfaces { .. }) => {
-                want.done = true
-            }
+            Ok(
+                Reply::Done
+                | Reply::Kept(_)
+                | Reply::Preview(_)
+                | Reply::SyncPlan(_)
+                | Reply::Interfaces { .. }
+                | Reply::Enqueued { .. }
+                | Reply::Purged { .. },
+            ) => want.done = true,
             // The node ended between being found and being asked.
             Err(error) if host.is_gone() => return End::Lost(error.message),
             Err(error) => {

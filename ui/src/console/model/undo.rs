@@ -149,6 +149,11 @@ fn step(command: &Command, told: Told, snapshot: &Snapshot) -> Option<Step> {
         | Command::Interfaces
         // See `History::note_path`.
         | Command::SetPath { .. }
+        | Command::Enqueue { .. }
+        | Command::SetClass { .. }
+        | Command::MoveQueued { .. }
+        | Command::RetryQueued { .. }
+        | Command::PurgeQueue(_)
         | Command::SetLogLevel { .. } => None,
     }
 }

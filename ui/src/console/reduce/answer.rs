@@ -23,6 +23,11 @@ pub fn take(model: &mut Model, told: &'static str, ids: &[TransferId], result: R
         }
         Ok(Reply::Kept(kept)) => say(model, ToastLevel::Warn, format!("{told}: {kept}")),
         Ok(Reply::Interfaces { interfaces }) => super::forms::interfaces(model, &interfaces),
+        Ok(Reply::Enqueued { id, again }) => {
+            let words = if again { "is in the queue already" } else { "is in the queue" };
+            say(model, ToastLevel::Info, format!("{told}: it {words}, as #{id}"));
+        }
+        Ok(Reply::Purged { count }) => say(model, ToastLevel::Info, format!("{told}: {count} removed from the queue")),
         // Previews come another way.
         Ok(Reply::Preview(_) | Reply::SyncPlan(_)) => {}
         Ok(Reply::Done) => {
