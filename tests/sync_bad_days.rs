@@ -263,6 +263,34 @@ async fn a_link_planted_where_a_folder_was_leads_nowhere() {
 }
 
 #[tokio::test]
+async fn what_is_in_the_way_stays_and_is_named() {
+    let pair = Pair::new().await;
+    let url = pair.to.url();
+    pair.write("other.rs", b"1");
+    pair.sync().await;
+    // A folder here; a file there that rules hide, with and without --delete.
+    pair.write("notes/a.rs", b"2");
+    fs::write(pair.there().join("notes"), "mine").unwrap();
+    for delete in [false, true] {
+        let rules = ["*", "!*/", "!*.rs"].map(String::from).to_vec();
+        let row = pair.ends(&url, |request| (request.rules, request.delete) = (rules, delete)).await;
+        assert_eq!((row.state, row.verified), (TransferState::Failed, false), "{row:#?}");
+        assert!(row.error.as_ref().is_some_and(|error| error.contains("notes")), "{row:#?}");
+        assert_eq!(fs::read(pair.there().join("notes")).unwrap(), b"mine");
+    }
+    // A file here, a folder with something in it there.
+    pair.write("f", b"3");
+    fs::create_dir(pair.there().join("f")).unwrap();
+    fs::write(pair.there().join("f/in"), "mine").unwrap();
+    fs::remove_dir_all(pair.tree().join("notes")).unwrap();
+    let row = pair.ends(&url, |request| request.delete = false).await;
+    assert_eq!((row.state, row.verified), (TransferState::Failed, false), "{row:#?}");
+    assert!(row.error.as_ref().is_some_and(|error| error.contains("--delete lets it give way")), "{row:#?}");
+    assert_eq!(fs::read(pair.there().join("f/in")).unwrap(), b"mine");
+    pair.sync().await;
+}
+
+#[tokio::test]
 async fn what_goes_or_changes_here_after_it_was_looked_at_is_looked_at_again() {
     for what in ["removed", "replaced", "shorter", "folder", "a folder above"] {
         let pair = Pair::new().await;

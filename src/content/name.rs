@@ -145,6 +145,11 @@ fn is_steering(c: char) -> bool {
             | '\u{feff}' | '\u{61c}' | '\u{fff9}'..='\u{fffb}')
 }
 
+/// `1 entry`, `2 entries`: for messages.
+pub fn counted(count: u64, one: &str, more: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { more })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

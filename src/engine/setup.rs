@@ -55,7 +55,7 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
         up: throttle_up.clone(),
         figures: scraped.clone(),
         uploads: Some(uploads.clone()),
-        trees: Some(trees),
+        trees: Some(trees.clone()),
     };
     let node = bind(&config, &token, services).await?;
     let (listen, advertise) = (node.local_addr(), config.advertise.as_deref());
@@ -148,6 +148,7 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
     background.spawn(Watcher::new(uploads.clone(), core.publisher.clone(), config.root.clone()).run(stop.clone()));
     background.spawn(uploads.run(stop.clone()).instrument(span.clone()));
     background.spawn(keep_bans(swarm, state, bans_bell, stop.clone()).instrument(span));
+    background.spawn(trees.keep_tidy(stop.clone()));
     let note = Instance { url: url.clone(), pid: std::process::id(), token_file: token_file(&config) };
     instance::leave(&config.state_dir, &note).map_err(|source| StartError::Folder {
         what: "state",

@@ -36,7 +36,7 @@ pub(super) async fn compare(request: &SyncRequest, client: &Client, scanned: Sca
             let same_bytes = if same_time && !request.checksum {
                 true
             } else {
-                let (mine, theirs) = client.file_digests(&request.path).await?;
+                let (mine, theirs) = client.file_digests(&request.path, there.size()).await?;
                 mine.is_some() && mine == theirs
             };
             match (same_bytes, same_time && same_mode) {

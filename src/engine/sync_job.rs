@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use data_encoding::HEXLOWER;
 use reqwest::header::HeaderMap;
@@ -25,7 +25,7 @@ use crate::push::ways::Ways;
 use crate::push::wire::{Wire, WireError};
 use crate::store::JobRecord;
 use crate::sync::client::{Client, ClientError, StopOnDrop};
-use crate::sync::plan::{Draft, Options, Plan};
+use crate::sync::plan::{Act, Draft, Options, Plan};
 use crate::sync::rules::Rules;
 use crate::sync::scan::{Scanned, Side, scan, scan_file};
 
@@ -221,6 +221,8 @@ pub(super) struct Passed {
     pub(super) scanned: Scanned,
     /// What could not be done there.
     left: Vec<String>,
+    /// Time that looking at both took, without what was sent.
+    pub(super) looked: Duration,
 }
 
 impl Passed {
@@ -257,14 +259,15 @@ pub(super) async fn pass(
             row.reason = words.into();
         });
     };
-    let (mut left, mut did, mut reached) = (Vec::new(), Totals::default(), None);
+    let (mut left, mut did, mut reached, mut looked) = (Vec::new(), Totals::default(), None, Duration::ZERO);
     for look in 1.. {
         if before.is_none() {
             phase(Phase::Scanning, "looking at the source");
         }
+        let began = Instant::now();
         let scanned = scan_source(request).await?;
         if before.is_some_and(|before| before.is_same(&scanned)) {
-            return Ok(Some(Passed { did: None, scanned, left }));
+            return Ok(Some(Passed { did: None, scanned, left, looked: began.elapsed() }));
         }
         if reached.is_none() {
             phase(Phase::Comparing, "asking which paths answer");
@@ -275,6 +278,7 @@ pub(super) async fn pass(
         }
         let Some((receiver, shown)) = &reached else { continue };
         let Seen { scanned, plan } = compare(request, &receiver.client, scanned, phase).await?;
+        looked += began.elapsed();
         shown.planned(&plan, receiver.client.bytes.load(Ordering::Relaxed));
         tell(job, &scanned, &plan);
         did += plan.totals;
@@ -285,7 +289,8 @@ pub(super) async fn pass(
         } else {
             carry_out(job, request, receiver, shown, &scanned, &plan).await?
         };
-        let Some(now) = now else { return Ok(None) };
+        let Some(mut now) = now else { return Ok(None) };
+        now.extend(held_up(&scanned, &plan));
         shown.compared(receiver.client.bytes.load(Ordering::Relaxed));
         for words in now.iter().take(20) {
             tracing::warn!(transfer = job.shared.id.0, "not done yet: {}", printable(words));
@@ -295,11 +300,19 @@ pub(super) async fn pass(
         if is_over {
             let (state, id) = (job.services.state.clone(), job.shared.id);
             blocking(move || Ok(state.forget_push(id)?)).await?;
-            shown.over();
-            return Ok(Some(Passed { did: Some(did), scanned, left }));
+            shown.over(left.is_empty());
+            return Ok(Some(Passed { did: Some(did), scanned, left, looked }));
         }
     }
     Ok(None)
+}
+
+/// What is here and does not arrive, because of what stands there.
+fn held_up(scanned: &Scanned, plan: &Plan) -> impl Iterator<Item = String> {
+    plan.items.iter().filter_map(|item| match &item.act {
+        Act::Leave { why } if scanned.tree.get(&item.path).is_some() => Some(format!("{}: {why}", item.path)),
+        _ => None,
+    })
 }
 
 fn tell(job: &Job, scanned: &Scanned, plan: &Plan) {
@@ -307,7 +320,7 @@ fn tell(job: &Job, scanned: &Scanned, plan: &Plan) {
         tracing::warn!(transfer = job.shared.id.0, path = %printable(&skipped.path), why = %skipped.why, "not synced");
     }
     for item in &plan.items {
-        if let crate::sync::plan::Act::Leave { why } = &item.act {
+        if let Act::Leave { why } = &item.act {
             tracing::warn!(transfer = job.shared.id.0, path = %printable(&item.path), why, "left as it is there");
         }
     }

@@ -156,11 +156,14 @@ impl Shown {
         (flow.now(now), flow.smooth(now))
     }
 
-    pub(super) fn over(&self) {
+    /// A pass has ended. `whole`: both are equal.
+    pub(super) fn over(&self, whole: bool) {
         self.shared.update(|row| {
-            row.done = row.size;
-            row.pieces_done = row.pieces;
-            row.verified = true;
+            if whole {
+                row.done = row.size;
+                row.pieces_done = row.pieces;
+            }
+            row.verified = whole;
             PhaseRow::rest(&mut row.phases);
             row.duration_s = self.before.2 + self.started.elapsed().as_secs_f64();
         });

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::strategy::{Job, JobEnd, JobError};
 use super::sync_job::{Passed, pass};
 use crate::clock::unix_ms;
-use crate::content::name::printable;
+use crate::content::name::{counted, printable};
 use crate::control::sync::WatchRow;
 use crate::control::{SyncRequest, TransferState};
 use crate::push::PushError;
@@ -20,6 +20,9 @@ use crate::sync::watch::{Cover, Told, Watcher};
 const SURE: Duration = Duration::from_secs(600);
 /// The same where not every folder can be watched, and after something went wrong here.
 const UNSURE: Duration = Duration::from_secs(15);
+
+/// While what is told to have changed has not been looked at.
+const CHANGED: &str = "something changed: it is looked at soon";
 
 /// What woke it.
 enum Woken {
@@ -60,13 +63,13 @@ pub(super) async fn run(job: &Job, request: &SyncRequest, destination: &Destinat
     let mut sure = true;
     loop {
         watch.changes.on_look();
-        let began = Instant::now();
         let before = watch.equal.as_ref().filter(|_| !sure);
         let passed = pass(job, request, destination, before).await;
-        watch.changes.on_looked(Instant::now(), began.elapsed());
+        let looked = passed.as_ref().ok().and_then(Option::as_ref).map_or(Duration::ZERO, |passed| passed.looked);
+        watch.changes.on_looked(Instant::now(), looked);
         let rest = match passed {
             Ok(None) => return Ok(JobEnd::Stopped),
-            Ok(Some(passed)) => watch.passed(passed),
+            Ok(Some(passed)) => watch.passed(passed).await,
             Err(error) => watch.failed(error)?,
         };
         // Others may move bytes while it waits.
@@ -82,7 +85,7 @@ pub(super) async fn run(job: &Job, request: &SyncRequest, destination: &Destinat
 
 impl Watch<'_> {
     /// A pass has ended: how long to rest unless something changes.
-    fn passed(&mut self, passed: Passed) -> Duration {
+    async fn passed(&mut self, passed: Passed) -> Duration {
         let trouble = passed.trouble();
         if self.away > 0 {
             tracing::info!(transfer = self.job.shared.id.0, "the receiver answers again");
@@ -97,8 +100,8 @@ impl Watch<'_> {
             (self.shown.at_ms, self.shown.last) = (unix_ms(), did);
             self.shown.trouble = trouble.clone().unwrap_or_default();
         }
-        self.covers(&passed.scanned);
-        self.equal = trouble.is_none().then_some(passed.scanned);
+        let scanned = self.covers(passed.scanned).await;
+        self.equal = scanned.filter(|_| trouble.is_none());
         if self.cover.partial || trouble.is_some() { UNSURE } else { SURE }
     }
 
@@ -130,20 +133,31 @@ impl Watch<'_> {
     }
 
     /// Watches what was seen. What is new may have changed since: that is one more change.
-    fn covers(&mut self, scanned: &Scanned) {
-        let folders = scanned.tree.folders.keys().map(String::as_str);
-        self.cover = self.watcher.cover(folders);
+    async fn covers(&mut self, scanned: Scanned) -> Option<Scanned> {
+        let mut watcher = std::mem::replace(&mut self.watcher, Watcher::blind(&self.request.path));
+        let covering = tokio::task::spawn_blocking(move || {
+            let cover = watcher.cover(scanned.tree.folders.keys().map(String::as_str));
+            (watcher, cover, scanned)
+        });
+        // Should that break off, nothing is told any more: it looks again and again.
+        let Ok((watcher, cover, scanned)) = covering.await else {
+            self.cover.partial = true;
+            return None;
+        };
+        (self.watcher, self.cover) = (watcher, cover);
         if self.cover.news {
             self.changes.on_change(Instant::now());
         }
         self.shown.folders = self.cover.folders;
+        Some(scanned)
     }
 
     fn rests(&self) {
         let reason = match (&self.shown.away, self.shown.trouble.as_str()) {
             (Some(error), _) => format!("the receiver is away, it is tried again: {error}"),
+            (None, "") if self.changes.due().is_some() => CHANGED.into(),
             (None, "") if self.cover.partial => "equal; not every folder can be watched: looks again every 15 s".into(),
-            (None, "") => format!("equal; watches {} folders", self.shown.folders),
+            (None, "") => format!("equal; watches {}", counted(self.shown.folders, "folder", "folders")),
             (None, trouble) => trouble.to_owned(),
         };
         self.job.shared.update(|row| {
@@ -167,7 +181,12 @@ impl Watch<'_> {
                     return if due.is_some_and(|due| due <= until) { Woken::Changed } else { Woken::Time };
                 }
                 told = self.watcher.changed() => match told {
-                    Ok(Told::Changed) => self.changes.on_change(Instant::now()),
+                    Ok(Told::Changed) => {
+                        if self.changes.due().is_none() && self.away == 0 && self.shown.trouble.is_empty() {
+                            self.job.shared.update(|row| row.reason = CHANGED.into());
+                        }
+                        self.changes.on_change(Instant::now());
+                    }
                     Ok(Told::Overflow) => {
                         tracing::info!(transfer = self.job.shared.id.0, "more changed than the system can tell: everything is looked at");
                         self.changes.on_change(Instant::now());

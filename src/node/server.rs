@@ -30,7 +30,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Large documents (descriptions of uploads) parsed at once: each may take its cap of memory.
 const DOCUMENTS: usize = 4;
-
+/// Requests of syncs worked on at once: each may take a tree's memory, or all cores.
+const SYNCS: usize = 8;
 /// Deltas that are applied at once.
 const DELTAS: usize = 4;
 /// Signatures that are made at once: each uses every core and holds up to some 10 MiB. Each delta that is applied asks for some
@@ -58,6 +59,8 @@ pub struct Shared {
     pub files: Arc<Semaphore>,
     /// One permit per large document being parsed.
     pub documents: Arc<Semaphore>,
+    /// One permit per request of a sync.
+    pub syncs: Arc<Semaphore>,
     /// Signatures that were made lately.
     pub signatures: Arc<Signatures>,
     /// One permit per delta that is applied.
@@ -108,6 +111,7 @@ impl Node {
             bodies: Arc::new(Semaphore::new(config.limits.bodies)),
             files: Arc::new(Semaphore::new(config.limits.files)),
             documents: Arc::new(Semaphore::new(DOCUMENTS)),
+            syncs: Arc::new(Semaphore::new(SYNCS)),
             signatures: Arc::default(),
             deltas: Arc::new(Semaphore::new(DELTAS)),
             signings: Arc::new(Semaphore::new(SIGNINGS)),

@@ -26,6 +26,8 @@ use crate::store::beneath;
 
 /// A receiver looks at a whole tree before it answers, or hashes files, or syncs a disk.
 const PATIENCE: Duration = Duration::from_secs(900);
+/// Files are hashed no slower than this: a disk that turns. Bytes per second.
+const HASHING: u64 = 20_000_000;
 /// Bytes of files whose digests are asked for at once.
 const HASHED: u64 = 4 << 30;
 /// A tree that changes under the comparison is looked at again this often.
@@ -78,12 +80,21 @@ impl Client {
     /// One exchange, tried again while the way breaks or the receiver is busy: none of them does anything
     /// twice that matters.
     async fn ask<T: DeserializeOwned>(&self, route: &str, request: &impl Serialize) -> Result<T, ClientError> {
+        self.ask_for(route, request, PATIENCE).await
+    }
+
+    async fn ask_for<T: DeserializeOwned>(
+        &self,
+        route: &str,
+        request: &impl Serialize,
+        patience: Duration,
+    ) -> Result<T, ClientError> {
         let failed = |error| ClientError::Wire { at: self.wire.at().to_owned(), error };
         let malformed = |e: serde_json::Error| failed(WireError::Malformed(name::excerpt(&e.to_string())));
         let body = Bytes::from(serde_json::to_vec(request).map_err(malformed)?);
         let mut failures = 0;
         loop {
-            let answer = self.wire.exchange(route, body.clone(), PATIENCE, MAX_DOCUMENT).await;
+            let answer = self.wire.exchange(route, body.clone(), patience, MAX_DOCUMENT).await;
             let (error, asked) = match answer {
                 Ok(answer) => {
                     self.bytes.fetch_add(HEADS + body.len() as u64 + answer.on_wire, Ordering::Relaxed);
@@ -150,11 +161,15 @@ impl Client {
         }
     }
 
-    /// The digest of the file there, and of one here; none: it cannot be had.
-    pub(crate) async fn file_digests(&self, here: &Path) -> Result<(Option<Digest>, Option<Digest>), ClientError> {
+    /// The digest of the file of so many bytes there, and of one here; none: it cannot be had.
+    pub(crate) async fn file_digests(
+        &self,
+        here: &Path,
+        size: u64,
+    ) -> Result<(Option<Digest>, Option<Digest>), ClientError> {
         let (top, name) = (here.parent().unwrap_or(Path::new("/")), here.file_name().unwrap_or_default());
         let here = vec![name::escape(name)];
-        let there = BTreeMap::from([(String::new(), 0)]);
+        let there = BTreeMap::from([(String::new(), size)]);
         let (mine, theirs) = tokio::join!(digests_here(top.to_owned(), here), self.digests_there(&there));
         Ok((mine?.into_values().next(), theirs?.into_values().next()))
     }
@@ -182,7 +197,8 @@ impl Client {
                 batch.push(path.clone());
             }
             let request = Digests { path: self.path.clone(), files: batch };
-            let answer: Digested = self.ask("/sync/digests", &request).await?;
+            let patience = PATIENCE + Duration::from_secs(bytes / HASHING);
+            let answer: Digested = self.ask_for("/sync/digests", &request, patience).await?;
             if answer.digests.len() != request.files.len() {
                 return Err(Document::Bad("another number of digests than was asked for".into()).into());
             }

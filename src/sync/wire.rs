@@ -190,10 +190,13 @@ pub enum Op {
         /// Copy it: the file stays what it is. Otherwise it is about to go, and a hard link will do.
         copy: bool,
     },
-    /// Make a folder, in place of what is no folder.
+    /// Make a folder.
     Folder {
         /// Where.
         path: String,
+        /// A file or link that stands there may give way to it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        over_file: bool,
     },
     /// Move a file of an upload (or a stashed one) to its place, in one step.
     Take {
@@ -256,7 +259,7 @@ impl Op {
         match self {
             Self::Unlock { path }
             | Self::Stash { path, .. }
-            | Self::Folder { path }
+            | Self::Folder { path, .. }
             | Self::Take { path, .. }
             | Self::Link { path, .. }
             | Self::Symlink { path, .. }

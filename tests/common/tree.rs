@@ -1,6 +1,7 @@
 //! What a tree on disk is.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -10,18 +11,26 @@ pub type Listed = (PathBuf, u32, i64, i64, Vec<u8>);
 
 /// All that is below a folder, sorted.
 pub fn listing(dir: &Path) -> Vec<Listed> {
+    listed(dir).unwrap()
+}
+
+/// The same of a folder that may change meanwhile.
+///
+/// # Errors
+/// Something went before it was looked at.
+pub fn listed(dir: &Path) -> io::Result<Vec<Listed>> {
     let (mut found, mut next) = (Vec::new(), vec![dir.to_owned()]);
     while let Some(folder) = next.pop() {
-        for child in fs::read_dir(&folder).unwrap() {
-            let path = child.unwrap().path();
-            let meta = path.symlink_metadata().unwrap();
+        for child in fs::read_dir(&folder)? {
+            let path = child?.path();
+            let meta = path.symlink_metadata()?;
             let content = if meta.is_symlink() {
-                fs::read_link(&path).unwrap().into_os_string().into_encoded_bytes()
+                fs::read_link(&path)?.into_os_string().into_encoded_bytes()
             } else if meta.is_dir() {
                 next.push(path.clone());
                 Vec::new()
             } else {
-                let mut content = fs::read(&path).unwrap();
+                let mut content = fs::read(&path)?;
                 content.push(meta.nlink() as u8);
                 content
             };
@@ -29,5 +38,5 @@ pub fn listing(dir: &Path) -> Vec<Listed> {
         }
     }
     found.sort();
-    found
+    Ok(found)
 }

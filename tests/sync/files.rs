@@ -3,12 +3,12 @@
 use std::fs::{self, FileTimes};
 use std::io::Write as _;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
+use axum::http::Method;
 use skep_engine::control::{Command, CommandErrorKind, Reply, SyncRequest, TransferState};
 
+use super::common::meddler::{Asked, Meddle, Meddler};
 use super::common::{TestNode, noise, noise_file};
 use super::relay::Relay;
 use super::{is_tidy, listing, request, sync, write};
@@ -110,17 +110,17 @@ async fn a_file_that_never_rests_is_named_and_the_others_arrive() {
     }
     let mut log = fs::File::create(tree.join("10.log")).unwrap();
     log.write_all(b"x").unwrap();
-    let over = Arc::new(AtomicBool::new(false));
-    let stop = over.clone();
-    let writer = std::thread::spawn(move || {
-        while !stop.load(Ordering::Relaxed) {
-            log.write_all(b"x").unwrap();
+    // Something is added whenever an upload is opened: after a look, and before the file is read.
+    let opens = |asked: &Asked| asked.is(Method::POST, "/upload/");
+    let url = receiver.url();
+    let meddler = Meddler::to(&url, move |asked| {
+        if opens(asked) {
+            (&log).write_all(b"x").unwrap();
         }
+        Meddle::Pass
     });
-    let id = node.added(Command::Sync(request(&tree, &receiver.url()))).await;
+    let id = node.added(Command::Sync(request(&tree, &meddler.await.url))).await;
     let row = node.wait(id, |row| row.state.is_settled()).await;
-    over.store(true, Ordering::Relaxed);
-    writer.join().unwrap();
     assert_eq!(row.state, TransferState::Failed, "{row:#?}");
     assert!(row.error.as_ref().is_some_and(|error| error.contains("10.log") && !error.contains("11")), "{row:#?}");
     for n in 0..20 {

@@ -321,3 +321,22 @@ fn what_cannot_be_played_is_said_without_a_terminal() {
     assert_eq!(wrong.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("NAME=URL"));
 }
+
+#[test]
+fn a_signature_goes_where_a_link_leads_and_into_a_pipe() {
+    let lab = Lab::new();
+    let data = lab.data("data", 10_000);
+    let (data, real, link, pipe) = (data.to_str().unwrap(), lab.path("real"), lab.path("link"), lab.path("pipe"));
+    std::os::unix::fs::symlink("real", &link).unwrap();
+    std::fs::write(&real, "old").unwrap();
+    lab.run(&["delta", "signature", data, link.to_str().unwrap()]).expect(0);
+    assert!(link.is_symlink());
+    let signature = std::fs::read(&real).unwrap();
+    assert!(signature.len() > 12, "{signature:?}");
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let reader = pipe.clone();
+    let from = std::thread::spawn(move || std::fs::read(reader).unwrap());
+    lab.run(&["delta", "signature", data, pipe.to_str().unwrap()]).expect(0);
+    assert!(from.join().unwrap() == signature && !pipe.is_file());
+}

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write as _};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -10,6 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::BUSY_RETRY;
 use crate::delta::packed::pack;
 use crate::node::problem::Problem;
 use crate::node::server::Shared;
@@ -18,6 +20,8 @@ use crate::sync::receive::{SyncError, Trees};
 use crate::sync::wire::{self, WireError};
 use crate::upload::UploadError;
 
+/// Time that a request waits for others to be done.
+const TURN: Duration = Duration::from_secs(30);
 /// Shorter answers fit into a packet or two.
 const WORTH_PACKING: usize = 1 << 10;
 
@@ -57,9 +61,12 @@ async fn answer<Q: DeserializeOwned + Send + 'static, A: Serialize + Send + 'sta
             WireError::TooLarge => UploadError::TooLarge(error.to_string()),
         })
     };
+    // Not one of those that documents are parsed with: hashing takes minutes.
+    let turn = tokio::time::timeout(TURN, shared.syncs.clone().acquire_owned()).await;
+    let Ok(Ok(permit)) = turn else {
+        return Err(Problem::busy("this node works on as many syncs as it may", BUSY_RETRY));
+    };
     let question = shared.document(request.into_body(), read).await?;
-    // Each may take a tree's memory, or all cores.
-    let permit = shared.slot(&shared.documents)?;
     let worked = tokio::task::spawn_blocking(move || {
         let _permit = permit;
         let answer = work(&trees, question).map_err(problem)?;

@@ -26,6 +26,7 @@ use super::compare::There;
 use super::entry::{Entry, Mtime, Tree};
 use super::wire::Stands;
 use crate::content::Digest;
+use crate::content::name::counted;
 
 /// What is asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,14 +41,18 @@ pub struct Options {
     pub max_delete: Option<u64>,
 }
 
+fn entries(count: u64) -> String {
+    counted(count, "entry", "entries")
+}
+
 /// Why there is no plan.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     /// The source is empty, or of empty folders.
-    #[error("the source holds no file: {0} entries would be deleted at the other end; if that is meant, add --force")]
+    #[error("the source holds no file: {} would be deleted at the other end; if that is meant, add --force", entries(*.0))]
     EmptySource(u64),
     /// More deletions than allowed.
-    #[error("{got} entries would be deleted, more than the {allowed} that --max-delete allows: nothing was done")]
+    #[error("{} would be deleted, more than the {allowed} that --max-delete allows: nothing was done", entries(*.got))]
     MaxDelete {
         /// How many would be.
         got: u64,

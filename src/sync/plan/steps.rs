@@ -78,8 +78,11 @@ impl Plan {
         for item in &self.items {
             let (path, over_folder) = (item.path.clone(), item.was == Was::Folder);
             match &item.act {
-                Act::Folder if is_late(&path) => late_folders.push(Op::Folder { path }),
-                Act::Folder => folders.push(Op::Folder { path }),
+                Act::Folder => {
+                    let over_file = matches!(item.was, Was::File | Was::Symlink);
+                    let to = if is_late(&path) { &mut late_folders } else { &mut folders };
+                    to.push(Op::Folder { path, over_file });
+                }
                 Act::Send { size, basis } => {
                     bases.extend(basis.clone().map(|basis| (path.clone(), basis)));
                     (if is_late(&path) { &mut late } else { &mut early }).push((path, *size, over_folder));

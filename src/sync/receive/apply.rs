@@ -172,7 +172,7 @@ impl Work<'_> {
                 self.hashed.remove(&full);
                 Ok(())
             }
-            Op::Folder { path } => self.make_folder(path),
+            Op::Folder { path, over_file } => self.make_folder(path, *over_file),
             Op::Take { upload, from, path, over_folder } => {
                 let (source, own) = match upload {
                     None => (self.aside()?, std::ffi::OsString::from(from)),
@@ -232,7 +232,7 @@ impl Work<'_> {
         }
     }
 
-    fn make_folder(&mut self, path: &str) -> io::Result<()> {
+    fn make_folder(&mut self, path: &str, over_file: bool) -> io::Result<()> {
         if path.is_empty() {
             let top = self.top.clone();
             beneath::make_folders(self.root, &top)?;
@@ -248,6 +248,10 @@ impl Work<'_> {
         let stat = rustix::fs::statat(folder, &*name, AtFlags::SYMLINK_NOFOLLOW)?;
         if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
             return Ok(());
+        }
+        if !over_file {
+            // Rules hid it from the comparison, or it came since.
+            return Err(io::Error::other("a file stands there that the comparison did not see: it stays"));
         }
         let aside = self.aside()?;
         let (folder, name) = self.place(path, true)?;

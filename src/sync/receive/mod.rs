@@ -4,7 +4,7 @@
 mod apply;
 mod put;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -17,6 +17,7 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
+use tokio_util::sync::CancellationToken;
 
 use super::entry::{Tree, What};
 use super::scan::{RESERVED, ScanError, Side, identity, mtime_of, permissions, scan};
@@ -60,6 +61,8 @@ pub enum SyncError {
 pub struct Trees {
     root: OwnedFd,
     snapshots: Mutex<VecDeque<Snapshot>>,
+    /// Times that something was changed here: what was seen before the last one is not kept.
+    changes: AtomicUsize,
     /// One at a time changes anything.
     applying: Mutex<()>,
     /// What files looked like when their digests were told.
@@ -86,6 +89,7 @@ impl Trees {
         let trees = Self {
             root: rustix::fs::open(root, flags, Mode::empty())?,
             snapshots: Mutex::default(),
+            changes: AtomicUsize::new(0),
             applying: Mutex::default(),
             hashed: Mutex::default(),
         };
@@ -121,6 +125,7 @@ impl Trees {
             (Stands::Folder, _) => self.folder(&path)?,
             (stands, file) => return Ok(Compared { stands, file, ..compared }),
         };
+        let changes = self.changes.load(Ordering::Acquire);
         let tree = scan(&top, request.rules, Side::Receiver, stop).map_err(|error| match error {
             ScanError::Rules { .. } => SyncError::Bad(error.to_string()),
             error => SyncError::Disk(error.to_string()),
@@ -138,7 +143,10 @@ impl Trees {
             if snapshots.len() == SNAPSHOTS {
                 snapshots.pop_front();
             }
-            snapshots.push_back(Snapshot { name: compared.snapshot.clone(), tree, asked: Instant::now() });
+            // Under the lock that forgets what was seen: if something was changed meanwhile, it is asked for again.
+            if self.changes.load(Ordering::Acquire) == changes {
+                snapshots.push_back(Snapshot { name: compared.snapshot.clone(), tree, asked: Instant::now() });
+            }
         }
         Ok(compared)
     }
@@ -148,6 +156,11 @@ impl Trees {
     /// # Errors
     /// That is not kept any more.
     pub fn list(&self, request: &List) -> Result<Listed, SyncError> {
+        let mut asked = HashSet::new();
+        if !request.folders.iter().all(|path| asked.insert(path)) {
+            // An answer is no larger than the tree.
+            return Err(SyncError::Bad("a folder is asked for twice".into()));
+        }
         let tree = {
             let mut snapshots = self.snapshots();
             let found = snapshots.iter_mut().find(|s| s.name == request.snapshot).ok_or(SyncError::Stale)?;
@@ -184,8 +197,25 @@ impl Trees {
     /// A request that makes no sense, of which nothing was done.
     pub fn apply(&self, request: &Apply) -> Result<Applied, SyncError> {
         let _one = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
-        self.snapshots().clear();
-        apply::apply(&self.root, request, &mut self.hashed.lock().unwrap_or_else(PoisonError::into_inner))
+        self.forget();
+        let applied =
+            apply::apply(&self.root, request, &mut self.hashed.lock().unwrap_or_else(PoisonError::into_inner));
+        // What was seen while it was being changed is neither the one nor the other.
+        self.forget();
+        applied
+    }
+
+    fn forget(&self) {
+        let mut snapshots = self.snapshots();
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        snapshots.clear();
+    }
+
+    /// Gives back the memory of what nobody asks about any more, until `stop`.
+    pub async fn keep_tidy(self: Arc<Self>, stop: CancellationToken) {
+        while stop.run_until_cancelled(tokio::time::sleep(KEPT)).await.is_some() {
+            drop(self.snapshots());
+        }
     }
 
     fn folder(&self, path: &Path) -> Result<OwnedFd, SyncError> {

@@ -8,7 +8,7 @@ use super::{KEY, Pair, write};
 use crate::content::Digest;
 use crate::sync::receive::SyncError;
 use crate::sync::rules::Rules;
-use crate::sync::wire::{Apply, Compare, Op, VERSION};
+use crate::sync::wire::{Apply, Compare, List, Op, VERSION};
 use crate::upload::staged;
 
 #[test]
@@ -28,10 +28,13 @@ fn nothing_leads_out_of_the_root_or_through_a_link() {
     let meta = |path: &str| Op::Meta { path: path.into(), mode: Some(0o777), mtime: crate::sync::entry::Mtime(1, 1) };
     // What words alone show is refused before anything is done.
     for path in ["../x", "/etc/x", "a/../../x", "a//b", ".skep-x", "a/.skep-y", "x\0", "\\x61"] {
-        for op in
-            [take(path), Op::Folder { path: path.into() }, meta(path), Op::Delete { path: path.into(), folder: false }]
-        {
-            let refused = request("in/tree", vec![Op::Folder { path: "first".into() }, op.clone()]);
+        for op in [
+            take(path),
+            Op::Folder { path: path.into(), over_file: true },
+            meta(path),
+            Op::Delete { path: path.into(), folder: false },
+        ] {
+            let refused = request("in/tree", vec![Op::Folder { path: "first".into(), over_file: false }, op.clone()]);
             assert!(matches!(refused, Err(SyncError::Bad(_))), "{op:?}");
         }
         assert!(matches!(request(path, vec![]), Err(SyncError::Bad(_))), "{path}");
@@ -53,7 +56,7 @@ fn nothing_leads_out_of_the_root_or_through_a_link() {
     let stash = |path: &str| Op::Stash { path: path.into(), size: 6, mtime: Default::default(), slot: 0, copy: true };
     let ops = vec![
         take("out/f"),
-        Op::Folder { path: "out/new".into() },
+        Op::Folder { path: "out/new".into(), over_file: true },
         Op::Delete { path: "out/f".into(), folder: false },
         meta("out/f"),
         meta("out"),
@@ -86,4 +89,23 @@ fn nothing_leads_out_of_the_root_or_through_a_link() {
     assert!(request("in/tree", vec![take("link")]).unwrap().failed.is_empty());
     assert_eq!(fs::read(pair.there().join("link")).unwrap(), b"new");
     assert_eq!(fs::read(outside.path().join("f")).unwrap(), b"theirs");
+}
+
+#[test]
+fn an_answer_is_no_larger_than_the_tree() {
+    let pair = Pair::new();
+    write(&pair.there(), "a", b"1");
+    let stop = AtomicBool::new(false);
+    let asked = Compare { version: VERSION, path: "in/tree".into(), rules: Rules::default(), digest: Digest([0; 32]) };
+    let compared = pair.trees.compare(asked.clone(), &stop).unwrap();
+    let list = |folders: &[&str]| {
+        let folders = folders.iter().map(|&folder| folder.into()).collect();
+        pair.trees.list(&List { snapshot: compared.snapshot.clone(), folders })
+    };
+    assert_eq!(list(&["", "none"]).unwrap().folders.len(), 2);
+    assert!(matches!(list(&["", ""]), Err(SyncError::Bad(_))));
+    // Whatever is changed, what was seen before counts no more.
+    let nothing = Apply { version: VERSION, path: "in/tree".into(), sync: KEY.into(), ops: vec![], over: vec![] };
+    pair.trees.apply(&nothing).unwrap();
+    assert!(matches!(list(&[""]), Err(SyncError::Stale)));
 }

@@ -154,9 +154,18 @@ fn reading(path: &Path, error: io::Error) -> Failure {
     Failure::because(format!("cannot use {}", path.display()), error)
 }
 
-/// Writes a file whole or not at all: beside it, then renamed.
+/// Writes a file whole or not at all: beside it, then renamed. A link is followed; what is no file (a device, a pipe) is
+/// written to as it is.
 fn write(path: &Path, make: impl FnOnce(&mut dyn Write) -> Result<(), Failure>) -> Result<(), Failure> {
     let failed = |e: io::Error| Failure::because(format!("cannot write {}", path.display()), e);
+    let real = path.canonicalize();
+    let path = real.as_deref().unwrap_or(path);
+    if path.metadata().is_ok_and(|stands| !stands.is_file()) {
+        let file = File::options().write(true).open(path).map_err(failed)?;
+        let mut out = BufWriter::with_capacity(256 << 10, file);
+        make(&mut out)?;
+        return out.flush().map_err(failed);
+    }
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     let file = tempfile::Builder::new().permissions(mode).tempfile_in(folder).map_err(failed)?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use serde_json::json;
-use skep_engine::content::name::printable;
+use skep_engine::content::name::{counted, printable};
 use skep_engine::content::{self, Layout, Manifest, Report, VerifyError};
 use skep_engine::control::{AddTransfer, OnExisting};
 
@@ -122,10 +122,7 @@ fn verdict(shown: &str, manifest: &Manifest, report: &Report) -> String {
         words.push(format!("{bad} of {} wrong", human::counted(u64::from(manifest.piece_count()), "piece")));
     }
     if !report.missing.is_empty() {
-        words.push(format!(
-            "{} missing",
-            human::counted(report.missing.len() as u64, "entry").replace("entrys", "entries")
-        ));
+        words.push(format!("{} missing", counted(report.missing.len() as u64, "entry", "entries")));
     }
     if !report.wrong.is_empty() {
         words.push(format!("{} of another kind, size or mode", report.wrong.len()));

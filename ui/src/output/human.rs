@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use skep_engine::content::name;
+
 /// Bytes: `999 B`, `1.5 GB`.
 pub fn bytes(count: u64) -> String {
     const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
@@ -64,7 +66,7 @@ pub fn shortened(name: &str, most: usize) -> String {
 
 /// `1 peer`, `2 peers`.
 pub fn counted(count: u64, thing: &str) -> String {
-    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
+    name::counted(count, thing, &format!("{thing}s"))
 }
 
 #[cfg(test)]

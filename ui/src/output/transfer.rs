@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use skep_engine::content::name::printable;
+use skep_engine::content::name::{counted, printable};
 use skep_engine::control::sync::Totals;
 use skep_engine::control::{Direction, PathRow, PathState, TransferRow, TransferState};
 
@@ -198,19 +198,21 @@ pub fn result_line(row: &TransferRow) -> String {
 
 /// What a sync comes to, in one line.
 pub fn totals_line(totals: &Totals) -> String {
+    let same = |count, what| (count, what, what);
     let counts = [
-        (totals.new, "new"),
-        (totals.changed, "changed"),
-        (totals.moved, "moved"),
-        (totals.copied + totals.linked, "copied or linked there"),
-        (totals.symlinks, "symbolic links"),
-        (totals.folders, "folders made"),
-        (totals.touched, "touched"),
-        (totals.deleted, "deleted"),
-        (totals.left, "left as they are"),
-        (totals.extra, "only there and kept"),
+        same(totals.new, "new"),
+        same(totals.changed, "changed"),
+        same(totals.moved, "moved"),
+        same(totals.copied + totals.linked, "copied or linked there"),
+        (totals.symlinks, "symbolic link", "symbolic links"),
+        (totals.folders, "folder made", "folders made"),
+        same(totals.touched, "touched"),
+        same(totals.deleted, "deleted"),
+        (totals.left, "left as it is", "left as they are"),
+        same(totals.extra, "only there and kept"),
     ];
-    let some: Vec<String> = counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+    let some = counts.iter().filter(|(count, ..)| *count > 0);
+    let some: Vec<String> = some.map(|(count, one, more)| counted(*count, one, more)).collect();
     let of = format!("of {}", entries(totals.entries));
     if some.is_empty() {
         return format!("nothing to do: all {} are equal", entries(totals.entries));
@@ -219,7 +221,7 @@ pub fn totals_line(totals: &Totals) -> String {
 }
 
 fn entries(count: u64) -> String {
-    if count == 1 { "1 entry".to_owned() } else { format!("{count} entries") }
+    counted(count, "entry", "entries")
 }
 
 #[cfg(test)]

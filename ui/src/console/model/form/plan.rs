@@ -148,7 +148,7 @@ fn counted(counts: &[(u64, &str)]) -> String {
     text
 }
 
-fn entries(count: u64) -> String {
+pub(super) fn entries(count: u64) -> String {
     if count == 1 { "1 entry".to_owned() } else { format!("{} entries", Count(count)) }
 }
 
@@ -212,7 +212,8 @@ fn planned(form: &Form, plan: &SyncPlan, node: &NodeRow) -> Vec<Line> {
         lines.push((Tone::Warning, format!("{} cannot be synced, first {path}: {why}", Count(count))));
     }
     if totals.left > 0 {
-        lines.push((Tone::Warning, format!("{} are left there as they are, though they should not be", totals.left)));
+        let left = if totals.left == 1 { "is left there as it is" } else { "are left there as they are" };
+        lines.push((Tone::Warning, format!("{} {left}, and should not be", entries(totals.left))));
     }
     if totals.extra > 0 {
         lines.push((Tone::Fact, format!("{} only there, and kept", entries(totals.extra))));

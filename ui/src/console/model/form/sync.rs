@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use skep_engine::control::{Command, SyncRequest, TransferRow};
 use skep_engine::sync::rules::{Compiled, Rules};
 
-use super::plan::{Kind, PlanView};
+use super::plan::{Kind, PlanView, entries};
 use super::send::used_before;
 use super::{Field, FieldKey, Form, Places, Proposals, Purpose, Seen, Value};
 use crate::console::effect::{Effect, PreviewAsk, PreviewFrom, PreviewKey};
@@ -116,8 +116,7 @@ impl Form {
             }
             Some(view) => {
                 let deleted = view.plan.totals.deleted;
-                let what = if deleted == 1 { "1 entry".to_owned() } else { format!("{} entries", Count(deleted)) };
-                let mut lines = vec![format!("{what} at the receiver would be deleted:")];
+                let mut lines = vec![format!("{} at the receiver would be deleted:", entries(deleted))];
                 let named = (0..view.len()).filter_map(|at| view.line(at)).filter(|line| line.kind == Kind::Delete);
                 lines.extend(named.take(NAMED).map(|line| format!("  {}", line.path)));
                 let more = deleted.saturating_sub(lines.len() as u64 - 1);

@@ -21,6 +21,9 @@ pub fn draw(canvas: &mut Canvas<'_>, inner: Rect, context: Context<'_>) {
         Some(row) if row.kind == TransferKind::Receive => {
             "This is received: the paths that it comes by are shown where it is sent.".to_owned()
         }
+        Some(row) if row.kind == TransferKind::Sync => {
+            "This is a sync: its paths are shown as soon as it has files to send whole.".to_owned()
+        }
         Some(row) if row.kind == TransferKind::Send => "Its paths are not known yet.".to_owned(),
         Some(_) => format!("This is shared: others fetch it ({pieces} shows them). It has no paths."),
     };
