@@ -206,7 +206,7 @@ pub struct SendRequest {
     pub on_taken: OnTaken,
     /// Bytes per segment; chosen by size if none.
     pub segment_length: Option<u64>,
-    /// Compress what a delta sends; where the link is slow if none.
+    /// Compress what is sent; where the link is slow if none.
     pub compress: Option<bool>,
     /// How much it matters; as it was, or normal, if none.
     pub priority: Option<PriorityClass>,

@@ -164,6 +164,9 @@ pub struct TransferRow {
     pub bytes_up: u64,
     /// Bytes on the network both ways, headers included as far as known.
     pub wire_bytes: u64,
+    /// Bytes of it that did not have to be sent, since they were compressed.
+    #[serde(default)]
+    pub saved_bytes: u64,
     /// Payload received per peer endpoint; filled once it is done.
     pub bytes_per_peer: Vec<(String, u64)>,
     /// Paths of a push.

@@ -371,6 +371,7 @@ pub(super) fn new_record(
         bytes_down: 0,
         bytes_up: 0,
         wire_bytes: 0,
+        saved_bytes: 0,
         running_ms: 0,
     }
 }
@@ -416,6 +417,7 @@ fn row_of(record: &TransferRecord) -> TransferRow {
         bytes_down: record.bytes_down,
         bytes_up: record.bytes_up,
         wire_bytes: record.wire_bytes,
+        saved_bytes: record.saved_bytes,
         duration_s: record.running_ms as f64 / 1e3,
         priority: record.priority,
         rank: record.rank(),

@@ -10,6 +10,7 @@
 //! A transfer is owned by one task; everyone else sends it orders and reads its row. The record on
 //! the disk follows the row of facts: what a restart finds is what was true.
 
+mod adapt;
 mod add;
 mod commands;
 mod config;

@@ -29,6 +29,7 @@ pub(super) struct Shown {
     segment: u64,
     files: Arc<Vec<(String, u64)>>,
     before: (u64, u64, f64),
+    saved_before: u64,
     started: Instant,
     started_ms: u64,
     /// Of all, and of each path.
@@ -47,6 +48,7 @@ impl Shown {
             segment: push.segment,
             files: Arc::new(files_of(push)),
             before: (row.bytes_up, row.wire_bytes, row.duration_s),
+            saved_before: row.saved_bytes,
             started,
             started_ms: crate::clock::unix_ms(),
             flows: Mutex::new((Flow::new(started), vec![Flow::new(started); paths.len()])),
@@ -188,6 +190,7 @@ impl Ledger for Shown {
             (row.rate_up, row.smooth_up) = (rate, smooth);
             row.bytes_up = self.before.0 + p.sent;
             row.wire_bytes = self.before.1 + p.wire;
+            row.saved_bytes = self.saved_before + p.saved;
             row.duration_s = self.before.2 + self.started.elapsed().as_secs_f64();
             let left = row.size.saturating_sub(p.held);
             row.eta_s = (smooth > 0 && left > 0).then(|| left / smooth);

@@ -9,6 +9,7 @@ use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::adapt::packer;
 use super::fetch_job::blocking;
 use super::push_report::Shown;
 use super::strategy::{Job, JobEnd, JobError};
@@ -105,6 +106,7 @@ pub(super) async fn run(job: Job, all_paths: bool) -> Result<JobEnd, JobError> {
         paths = vec![paths.swap_remove(best)];
     }
     let mut place = Some(found.place);
+    let packer = packer(send.request.compress);
     let shown = Arc::new(Shown::new(&job, &paths, &push));
     job.shared.update(|row| {
         row.state = TransferState::Running;
@@ -130,7 +132,7 @@ pub(super) async fn run(job: Job, all_paths: bool) -> Result<JobEnd, JobError> {
         let reader = Reader::new(place, push.files.clone(), push.stamps.clone(), push.segment);
         let digests = digests_of(&job, reader.layout().piece_count()).await?;
         let opened = if opened.state == "done" { all_of(&reader, opened) } else { opened };
-        let common = common(push.upload.clone(), reader, job.shared.limits.up.clone());
+        let common = common(push.upload.clone(), reader, job.shared.limits.up.clone(), packer.clone());
         let mut drive = Drive::new(
             common,
             &ways,

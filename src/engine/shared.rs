@@ -149,6 +149,7 @@ impl Shared {
             record.bytes_down = row.bytes_down;
             record.bytes_up = row.bytes_up;
             record.wire_bytes = row.wire_bytes;
+            record.saved_bytes = row.saved_bytes;
             record.running_ms = (row.duration_s * 1e3) as u64;
         }
         // Held while writing, so that an older record never overwrites a newer one.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use data_encoding::HEXLOWER;
 use reqwest::header::HeaderMap;
 
+use super::adapt::packer;
 use super::fetch_job::blocking;
 use super::strategy::{Job, JobEnd, JobError, Strategy};
 use super::sync_round::{Sent, send};
@@ -19,6 +20,7 @@ use crate::control::sync::Totals;
 use crate::control::{BoxFuture, Phase, PhaseRow, SyncRequest, TransferState};
 use crate::failpoint;
 use crate::push::PushError;
+use crate::push::pack::Packer;
 use crate::push::paths::{Destination, resolve};
 use crate::push::retry::Pace;
 use crate::push::ways::Ways;
@@ -99,6 +101,8 @@ pub(super) struct Receiver {
     pub(super) nearest: Duration,
     names: Vec<String>,
     pub(super) client: Client,
+    /// Compresses what is sent whole.
+    pub(super) packer: Arc<Packer>,
 }
 
 impl Receiver {
@@ -114,7 +118,7 @@ impl Receiver {
                 let names = destination.paths.iter().map(|path| printable(&path.to_string())).collect();
                 let client = Client::new(wires[best].clone(), destination.target.clone(), pace);
                 let nearest = ways.latencies[best].unwrap_or_default();
-                return Ok(Self { ways, nearest, names, client });
+                return Ok(Self { ways, nearest, names, client, packer: packer(None) });
             }
             failures += 1;
             let (path, error) = failed.into_iter().next().unwrap_or((0, WireError::Unknown));

@@ -54,7 +54,7 @@ pub(super) async fn send(
         let digests = digests_of(job, reader.layout().piece_count()).await?;
         let opened = if opened.state == "done" { all_of(&reader, opened) } else { opened };
         shown.begins(&push);
-        let common = common(push.upload.clone(), reader, job.shared.limits.up.clone());
+        let common = common(push.upload.clone(), reader, job.shared.limits.up.clone(), receiver.packer.clone());
         let mut drive = Drive::new(
             common,
             &receiver.ways,

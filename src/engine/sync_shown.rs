@@ -22,6 +22,7 @@ pub(super) struct Shown {
     shared: Arc<super::shared::Shared>,
     paths: Vec<String>,
     before: (u64, u64, f64),
+    saved_before: u64,
     started: Instant,
     flow: Mutex<Flow>,
     sums: Mutex<Sums>,
@@ -51,6 +52,7 @@ impl Shown {
             shared: job.shared.clone(),
             paths,
             before: (row.bytes_up, row.wire_bytes, row.duration_s),
+            saved_before: row.saved_bytes,
             started,
             flow: Mutex::new(Flow::new(started)),
             sums: Mutex::default(),
@@ -208,6 +210,7 @@ impl Ledger for Shown {
             (row.rate_up, row.smooth_up) = (rate, smooth);
             row.bytes_up = self.before.0 + sent;
             row.wire_bytes = self.before.1 + wire;
+            row.saved_bytes = self.saved_before + p.saved;
             row.duration_s = self.before.2 + self.started.elapsed().as_secs_f64();
             let sending =
                 PhaseRow { active: done < row.size, rate: smooth, ..PhaseRow::at(Phase::Sending, done, row.size) };

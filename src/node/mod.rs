@@ -42,6 +42,7 @@ mod server;
 mod services;
 mod signatures;
 mod tus;
+mod unpack;
 
 pub use auth::{Token, TokenError};
 pub use config::{DEFAULT_PORT, Limits, NodeConfig};

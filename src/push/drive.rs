@@ -52,6 +52,8 @@ pub(crate) struct Progress {
     pub sent: u64,
     /// Payload and headers.
     pub wire: u64,
+    /// Bytes that did not have to be sent, since they were compressed.
+    pub saved: u64,
     /// Paths, in their order.
     pub paths: Vec<PathNews>,
     /// What the receiver has, and what is under way; none while nobody looks.
@@ -134,6 +136,7 @@ impl Drive {
         pace: Pace,
     ) -> Self {
         let now = Instant::now();
+        common.packer.on_opened(&opened.accepts);
         let layout = common.reader.layout();
         let mut held = Bitmap::empty(layout.piece_count());
         // What is there and of unknown digest is sent again: the receiver must be told the digest anyway.
@@ -378,7 +381,9 @@ impl Drive {
         } else {
             None
         };
-        let paths = self.plan.views(now).into_iter().enumerate().map(|(path, view)| PathNews {
+        let views = self.plan.views(now);
+        self.common.packer.on_rate(views.iter().map(|view| view.rate).sum());
+        let paths = views.into_iter().enumerate().map(|(path, view)| PathNews {
             view,
             bytes: self.acknowledged[path],
             sent: self.carried[path].load(Ordering::Relaxed),
@@ -392,6 +397,7 @@ impl Drive {
             segments: held.count(),
             sent,
             wire: sent + self.requests * HEADERS,
+            saved: self.common.packer.saved(),
             paths: paths.collect(),
             pieces: self.ledger.wants_pieces().then(|| (held.clone(), self.plan.in_flight())),
             changes: self.plan.changes().cloned().collect(),

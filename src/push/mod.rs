@@ -27,6 +27,7 @@ pub(crate) mod delta;
 pub(crate) mod drive;
 pub(crate) mod interfaces;
 mod lanes;
+pub(crate) mod pack;
 pub mod paths;
 pub mod plan;
 pub mod retry;
@@ -41,6 +42,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::buffers::Buffers;
+use self::pack::Packer;
 use self::send::Common;
 use self::wire::WireError;
 use crate::content::{ReadError, Reader};
@@ -121,9 +123,14 @@ pub(crate) enum PushError {
 }
 
 /// What the requests of a push share.
-pub(crate) fn common(upload: String, reader: Reader, throttle: Arc<[Arc<Throttle>]>) -> Arc<Common> {
+pub(crate) fn common(
+    upload: String,
+    reader: Reader,
+    throttle: Arc<[Arc<Throttle>]>,
+    packer: Arc<Packer>,
+) -> Arc<Common> {
     let buffers = Buffers::new(usize::try_from(reader.layout().piece_length()).unwrap_or(usize::MAX));
-    Arc::new(Common { upload, reader: Arc::new(reader), buffers, throttle, sent: Default::default() })
+    Arc::new(Common { upload, reader: Arc::new(reader), buffers, throttle, packer, sent: Default::default() })
 }
 
 #[cfg(test)]

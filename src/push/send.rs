@@ -13,8 +13,9 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::sync::{mpsc, oneshot};
 
 use super::buffers::Buffers;
+use super::pack::Packer;
 use super::plan::PathId;
-use super::wire::{Wire, WireError};
+use super::wire::{Content, Wire, WireError};
 use crate::content::{Digest, ReadError, Reader, zeros};
 use crate::throttle::{self, Throttle};
 
@@ -30,6 +31,7 @@ pub(crate) struct Common {
     pub reader: Arc<Reader>,
     pub buffers: Buffers,
     pub throttle: Arc<[Arc<Throttle>]>,
+    pub packer: Arc<Packer>,
     /// Bytes handed to the system.
     pub sent: AtomicU64,
 }
@@ -85,7 +87,7 @@ pub(super) async fn send(
     moved: Reporter,
 ) -> Outcome {
     let run = common.reader.layout().piece(segment);
-    let (bytes, digest) = match read(&common, run.clone()).await {
+    let Segment { bytes, digest, content } = match read(&common, run.clone()).await {
         Ok(read) => read,
         Err(error) => return Outcome::Source(error),
     };
@@ -93,17 +95,15 @@ pub(super) async fn send(
         // Same size, time and inode as before, other bytes: never mixed.
         return Outcome::Source(ReadError::Changed { path: format!("segment {segment}") });
     }
-    // A hole, most likely: the receiver makes the bytes itself.
-    let zeros = run.end > run.start && zeros::is_zero(&bytes);
-    let bytes = if zeros { Bytes::new() } else { bytes };
     let (held, gone) = oneshot::channel();
     let bytes = Bytes::from_owner(Leaving { bytes, _held: held });
     let start = Instant::now();
     let size = common.reader.layout().size();
     let (feed, chunks) = mpsc::channel(1);
-    let body = reqwest::Body::wrap(Fed { chunks, left: bytes.len() as u64 });
+    let on_wire = bytes.len() as u64;
+    let body = reqwest::Body::wrap(Fed { chunks, left: on_wire });
     let (lane, length) = (wire.lane(), run.end - run.start);
-    let answer = wire.put(&common.upload, segment, (run, size), &digest, (!zeros).then_some(body), lane.as_ref());
+    let answer = wire.put(&common.upload, segment, (run, size), &digest, (content, body), lane.as_ref());
     let last = Arc::new(std::sync::Mutex::new(Instant::now()));
     let feeding = async {
         let step = usize::try_from(throttle::quantum(&common.throttle)).unwrap_or(STEP).min(STEP);
@@ -145,6 +145,9 @@ pub(super) async fn send(
         answer = answer => match answer {
             Ok(()) => {
                 let took = start.elapsed();
+                if content == Content::Packed {
+                    common.packer.on_held(length, on_wire);
+                }
                 if let Some(lane) = &lane {
                     lane.moved(length, took);
                 }
@@ -157,11 +160,28 @@ pub(super) async fn send(
     }
 }
 
-async fn read(common: &Arc<Common>, run: Range<u64>) -> Result<(Bytes, Digest), ReadError> {
+/// A segment as it is sent.
+struct Segment {
+    /// What goes over the path.
+    bytes: Bytes,
+    /// Of the segment itself.
+    digest: Digest,
+    content: Content,
+}
+
+async fn read(common: &Arc<Common>, run: Range<u64>) -> Result<Segment, ReadError> {
     let shared = common.clone();
     let reading = tokio::task::spawn_blocking(move || {
         let length = (run.end - run.start) as usize;
-        shared.buffers.fill(length, |buffer| shared.reader.read(run, buffer))
+        let (bytes, digest) = shared.buffers.fill(length, |buffer| shared.reader.read(run, buffer))?;
+        // A hole, most likely: the receiver makes the bytes itself.
+        if !bytes.is_empty() && zeros::is_zero(&bytes) {
+            return Ok(Segment { bytes: Bytes::new(), digest, content: Content::Zeros });
+        }
+        Ok(match shared.packer.pack(&bytes) {
+            Some(packed) => Segment { bytes: packed.into(), digest, content: Content::Packed },
+            None => Segment { bytes, digest, content: Content::Plain },
+        })
     });
     let failed = |e: tokio::task::JoinError| ReadError::Read { path: String::new(), error: std::io::Error::other(e) };
     reading.await.unwrap_or_else(|e| Err(failed(e)))

@@ -41,6 +41,8 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
 /// The receiver may have to read everything back before it answers.
 const ASSEMBLE_TIMEOUT: Duration = Duration::from_secs(6 * 3600);
 
+/// Digest of what a body is when it is unpacked (draft-ietf-httpbis-unencoded-digest).
+static UNENCODED_DIGEST: HeaderName = HeaderName::from_static("unencoded-digest");
 static CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
 static FILL: HeaderName = HeaderName::from_static("skep-fill");
 
@@ -87,6 +89,17 @@ impl From<reqwest::Error> for WireError {
     }
 }
 
+/// How a segment goes over a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Content {
+    /// As it is.
+    Plain,
+    /// Not at all: all its bytes are zeros.
+    Zeros,
+    /// Compressed by zstd.
+    Packed,
+}
+
 /// What an upload stands at.
 #[derive(Debug, Deserialize)]
 pub struct Opened {
@@ -98,6 +111,9 @@ pub struct Opened {
     /// `open`, `assembling`, `done`.
     #[serde(default)]
     pub state: String,
+    /// Codings in which segments may come, such as `zstd`.
+    #[serde(default)]
+    pub accepts: Vec<String>,
 }
 
 /// What a receiver says of an upload that was not begun.
@@ -294,7 +310,7 @@ impl Wire {
         }
     }
 
-    /// Sends one segment: bytes `range` of `size`. No body: all of them are zeros.
+    /// Sends one segment: bytes `range` of `size`, whose digest is `digest`. The body is what `content` says.
     ///
     /// # Errors
     /// It did not get through, or not whole.
@@ -304,18 +320,20 @@ impl Wire {
         segment: u32,
         (range, size): (Range<u64>, u64),
         digest: &Digest,
-        body: Option<Body>,
+        (content, body): (Content, Body),
         lane: Option<&Taken>,
     ) -> Result<(), WireError> {
         let client = lane.map_or(&self.client, Taken::client);
         let request = client.put(self.url(&format!("/upload/{upload}/{segment}"))?).headers(self.headers.clone());
-        let request = match body {
-            Some(body) => request.header(CONTENT_LENGTH, range.end - range.start).body(body),
-            None => request.header(CONTENT_LENGTH, 0).header(&FILL, "zeros"),
+        let digest = format!("sha-256=:{}:", BASE64.encode(&digest.0));
+        let request = match content {
+            Content::Plain => request.header(&CONTENT_DIGEST, digest).header(CONTENT_LENGTH, range.end - range.start),
+            Content::Zeros => request.header(&CONTENT_DIGEST, digest).header(&FILL, "zeros"),
+            Content::Packed => request.header(&UNENCODED_DIGEST, digest).header(CONTENT_ENCODING, "zstd"),
         };
-        let request = request
-            .header(CONTENT_RANGE, format!("bytes {}-{}/{size}", range.start, range.end - 1))
-            .header(&CONTENT_DIGEST, format!("sha-256=:{}:", BASE64.encode(&digest.0)));
+        // The length is that of the body, which knows it.
+        let request = if content == Content::Zeros { request.header(CONTENT_LENGTH, 0) } else { request.body(body) };
+        let request = request.header(CONTENT_RANGE, format!("bytes {}-{}/{size}", range.start, range.end - 1));
         // The answer is read to its end: only then can the connection be used again.
         let answer = async { read_capped(self.ask(request).await?).await }.await;
         if let (Some(lane), Err(WireError::Broken(_))) = (lane, &answer) {

@@ -138,6 +138,9 @@ pub struct TransferRecord {
     pub bytes_up: u64,
     /// Both ways, headers included as far as known.
     pub wire_bytes: u64,
+    /// As in the row.
+    #[serde(default)]
+    pub saved_bytes: u64,
     /// Time spent running.
     pub running_ms: u64,
 }

@@ -90,6 +90,8 @@ pub struct Status {
     pub expires_at: String,
     /// `open`, `assembling`, `done` or `cancelled`.
     pub state: &'static str,
+    /// Codings in which segments may come (RFC 9110, section 8.4.1).
+    pub accepts: [&'static str; 1],
     /// How it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub published: Option<Published>,
@@ -329,6 +331,7 @@ impl Upload {
             digests: digests.then(|| inner.ledger.digests().collect()),
             expires_at: timestamp(inner.expires_ms),
             state,
+            accepts: ["zstd"],
             published,
         }
     }

@@ -5,7 +5,11 @@
 mod common;
 mod contested;
 mod files;
+mod packed;
 mod refusals;
+#[allow(dead_code)]
+#[path = "../push/relay.rs"]
+mod relay;
 mod sender;
 mod shown;
 mod trees;

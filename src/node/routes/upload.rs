@@ -1,5 +1,6 @@
 //! `/upload/{transfer}`: others push files and trees to this node, segment by segment.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,11 +22,16 @@ use crate::node::peer::Ends;
 use crate::node::problem::Problem;
 use crate::node::range::content_range;
 use crate::node::server::Shared;
+use crate::node::unpack::Unpacker;
 use crate::throttle;
 use crate::upload::{Begun, Description, Opened, STREAM, SegmentWriter, UploadError, Uploads};
 
 /// Digest of the bytes of a message (RFC 9530).
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
+/// Digest of what the bytes of a message are when they are unpacked (draft-ietf-httpbis-unencoded-digest).
+const UNENCODED_DIGEST: HeaderName = HeaderName::from_static("unencoded-digest");
+/// Bytes by which zstd makes longer what does not shrink, at most: a block's head for each 128 KiB, and the frame's.
+const PACKED_MORE: u64 = 64;
 /// What the bytes of a segment are that comes without them.
 const FILL: HeaderName = HeaderName::from_static("skep-fill");
 static ZEROS: [u8; 128 << 10] = [0; 128 << 10];
@@ -127,22 +133,39 @@ async fn receive(
     if size != upload.size() {
         return Err(Problem::bad_request(format!("the upload has {} bytes, not {size}", upload.size())));
     }
-    let digest = text(&CONTENT_DIGEST)
-        .and_then(digest::parse)
-        .ok_or_else(|| Problem::bad_request("a segment needs \"Content-Digest: sha-256=:BASE64:\""))?;
+    let packed = match text(&header::CONTENT_ENCODING) {
+        None | Some("identity") => false,
+        Some("zstd") => true,
+        Some(_) => {
+            let detail = "segments come as they are, or compressed by zstd";
+            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "coding", "Unsupported coding", detail));
+        }
+    };
+    let name = if packed { &UNENCODED_DIGEST } else { &CONTENT_DIGEST };
+    let digest = text(name).and_then(digest::parse).ok_or_else(|| {
+        let field = if packed { "Unencoded-Digest" } else { "Content-Digest" };
+        Problem::bad_request(format!("a segment needs \"{field}: sha-256=:BASE64:\""))
+    })?;
     let length = text(&header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
     let fill = match text(&FILL) {
         None => false,
         Some("zeros") => true,
         Some(_) => return Err(Problem::bad_request("a segment can be filled with \"zeros\" only")),
     };
-    let expected = if fill { 0 } else { bytes.end - bytes.start };
-    if length.is_some_and(|length| length != expected) {
+    let whole = bytes.end - bytes.start;
+    let fits = |length: u64| match (fill, packed) {
+        (true, _) => length == 0 && !packed,
+        (false, true) => length <= whole + whole / 1024 + PACKED_MORE,
+        (false, false) => length == whole,
+    };
+    if length.is_some_and(|length| !fits(length)) {
         return Err(Problem::bad_request("Content-Length and Content-Range disagree"));
     }
     if let Begun::Write(writer) = upload.begin(index, &bytes, digest, &sender(head)).map_err(problem)? {
         if fill {
-            write_zeros(writer, bytes.end - bytes.start).await?;
+            write_zeros(writer, whole).await?;
+        } else if packed {
+            write_packed(writer, index, body).await?;
         } else {
             write(writer, body).await?;
         }
@@ -167,6 +190,34 @@ async fn write(mut writer: Box<SegmentWriter>, body: &mut Incoming) -> Result<()
         let Some(chunk) = chunk else { break };
         if !writer.feed(&chunk).map_err(problem)? {
             break;
+        }
+    }
+    writer.finish().await.map_err(problem)
+}
+
+/// The same of a body that is compressed. However much it claims to be, no more than the segment is made of it.
+async fn write_packed(mut writer: Box<SegmentWriter>, segment: u32, body: &mut Incoming) -> Result<(), Problem> {
+    let damaged = |error: io::Error| {
+        let detail = format!("segment {segment} cannot be unpacked: {error}");
+        problem(UploadError::Mismatch { detail, segments: vec![segment] })
+    };
+    let mut unpacker = Unpacker::new().map_err(|error| Problem::internal(error.to_string()))?;
+    let decided = writer.decided();
+    tokio::pin!(decided);
+    'body: loop {
+        let chunk = tokio::select! {
+            biased;
+            chunk = body.next() => chunk?,
+            () = &mut decided => break,
+        };
+        let Some(chunk) = chunk else { break };
+        let mut rest = &chunk[..];
+        while let Some(bytes) = unpacker.next(&mut rest).map_err(damaged)? {
+            if !writer.feed(bytes).map_err(problem)? {
+                break 'body;
+            }
+            // A few bytes may become many.
+            tokio::task::yield_now().await;
         }
     }
     writer.finish().await.map_err(problem)

@@ -21,6 +21,7 @@ fn record(id: u64) -> TransferRecord {
         error: None,
         bytes_down: 0,
         bytes_up: 0,
+        saved_bytes: 0,
         wire_bytes: 0,
         running_ms: 0,
     }

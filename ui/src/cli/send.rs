@@ -86,7 +86,7 @@ pub struct Args {
     /// What the receiver does if the name is taken there; default: refuse, with --strategy delta overwrite
     #[arg(long, value_name = "WHAT")]
     if_taken: Option<IfTaken>,
-    /// Compress what a delta sends (zstd); default: where the link is slow
+    /// Compress what is sent (zstd); default: where the link is slow
     #[arg(long, value_name = "WHEN", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     compress: Option<bool>,
     /// How much it matters while it waits for its turn: sets its priority (-9 to 9)

@@ -91,6 +91,7 @@ pub fn result_event(row: &TransferRow, error: Option<&str>) -> Value {
         "reason": if row.reason.is_empty() { &row.strategy_reason } else { &row.reason },
         "bytes": row.done,
         "wire_bytes": row.wire_bytes,
+        "saved_bytes": row.saved_bytes,
         "duration_s": row.duration_s,
         "rate_bytes_per_s": mean_rate(row),
         "pieces": row.pieces_done,
@@ -191,6 +192,9 @@ pub fn result_line(row: &TransferRow) -> String {
         words.push(format!("in {}", human::took(took)));
         words.push(human::rate(mean_rate(row)));
         words.push(format!("from {}", human::counted(row.bytes_per_peer.len().max(1) as u64, "peer")));
+    }
+    if row.saved_bytes > 0 {
+        words.push(format!("{} less by compression", human::bytes(row.saved_bytes)));
     }
     words.push(if row.verified { "verified" } else { "NOT VERIFIED" }.into());
     format!("{}  {}", printable(&row.path), words.join(", "))
