@@ -14,6 +14,7 @@ pub mod control;
 pub mod delta;
 pub mod engine;
 mod failpoint;
+pub mod link;
 pub mod log;
 pub mod node;
 pub mod push;

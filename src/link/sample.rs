@@ -1,0 +1,86 @@
+//! What measurements bring, as the judge takes them.
+
+use std::time::Duration;
+
+use crate::control::link::{Measurement, Method};
+
+/// One measurement of a link. What is none was not measured.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Sample {
+    /// When it was complete, since the monitor's start.
+    pub at: Duration,
+    /// The same on the wall's clock, ms since the epoch: for people, nothing is decided by it.
+    pub wall_ms: u64,
+    /// Mbit/s.
+    pub bandwidth_mbps: Option<f64>,
+    /// Mbit/s as a short train of packets has it: too rough for a figure, good enough to see that a link is another one.
+    pub hint_mbps: Option<f64>,
+    /// Round trip, ms.
+    pub latency_ms: Option<f64>,
+    /// Standard deviation of the round trips behind it, ms.
+    pub jitter_ms: Option<f64>,
+    /// Datagrams sent to be echoed; 0: loss was not measured.
+    pub echoes: u32,
+    /// Of those, the ones that came back.
+    pub echoed: u32,
+    /// Where it comes from.
+    pub method: Method,
+    /// Bytes that it put on the link, both ways.
+    pub probe_bytes: u64,
+    /// There was no answer. The figures are none.
+    pub failed: bool,
+    /// Transfers of ours filled the link meanwhile: its queues were full, and the probe had only a share of it.
+    pub busy: bool,
+}
+
+impl Sample {
+    /// Percent of the datagrams that did not come back.
+    pub fn loss_percent(&self) -> Option<f64> {
+        let lost = self.echoes.saturating_sub(self.echoed);
+        (self.echoes > 0).then(|| f64::from(lost) / f64::from(self.echoes) * 100.0)
+    }
+
+    /// As viewers see it.
+    pub fn measurement(&self) -> Measurement {
+        Measurement {
+            measured_at: self.wall_ms,
+            bandwidth_mbps: self.bandwidth_mbps,
+            latency_ms: self.latency_ms,
+            jitter_ms: self.jitter_ms,
+            loss_percent: self.loss_percent(),
+            method: self.method,
+            probe_bytes: self.probe_bytes,
+            failed: self.failed,
+        }
+    }
+}
+
+/// What the system and our transfers know of the connections to an endpoint, over the last second or so.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct PassiveSample {
+    /// Connections it is about.
+    pub connections: u32,
+    /// Smoothed round trip, ms.
+    pub rtt_ms: Option<f64>,
+    /// Its mean deviation, ms (RFC 6298).
+    pub rttvar_ms: Option<f64>,
+    /// The shortest round trip that was seen of late, ms.
+    pub min_rtt_ms: Option<f64>,
+    /// Mbit/s that arrived at the other end, all connections together.
+    pub delivery_mbps: Option<f64>,
+    /// There was not always something to send, or a limit of ours held it back: the link may well carry more.
+    pub app_limited: bool,
+    /// Percent of what was sent that had to be sent again.
+    pub retransmit_percent: Option<f64>,
+    /// Congestion windows, bytes.
+    pub cwnd_bytes: u64,
+    /// Something was acknowledged or came since the sample before: the link is there.
+    pub alive: bool,
+}
+
+impl PassiveSample {
+    /// Do these connections fill the link?
+    pub fn fills(&self) -> bool {
+        !self.app_limited && self.alive && self.delivery_mbps.is_some_and(|rate| rate > 0.0)
+    }
+}
