@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 use std::ops::Range;
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{SyncSender, TrySendError};
 
 use super::{Batch, Delta, FlowError, check, gone, search};
 use crate::delta::matched::Matched;
@@ -52,6 +52,21 @@ impl<R: Read> Growing<R> {
         Ok(())
     }
 
+    /// Hands a batch on. While whoever takes it is slow, more of the signature is read: who makes it holds a connection that stalls for
+    /// dead. Once it is there (its memory is bounded by its blocks) there is nothing left but to wait.
+    fn hand_on(&mut self, delta: &Delta<'_>, batches: &SyncSender<Batch>, mut batch: Batch) -> Result<(), FlowError> {
+        while !self.is_complete() {
+            match batches.try_send(batch) {
+                Ok(()) => return Ok(()),
+                Err(TrySendError::Disconnected(_)) => return Err(gone(())),
+                Err(TrySendError::Full(back)) => batch = back,
+            }
+            check(delta)?;
+            self.reader.more(&mut self.signature).map_err(FlowError::Signature)?;
+        }
+        batches.send(batch).map_err(gone)
+    }
+
     fn search(&self, delta: &Delta<'_>, searches: &[Search]) -> io::Result<Matched> {
         let mut found = Matched::nothing(delta.source_size, delta.destination_size);
         found.add(search(delta, &self.signature, &self.table, searches)?, self.signature.blocks.length());
@@ -79,7 +94,7 @@ pub(super) fn run(
         if !growing.is_complete() && found.gaps().any(|gap| gap.source.end - gap.source.start >= LONG * block) {
             if at == 0 && found.runs().is_empty() && end > HEAD {
                 let head = Batch { source: 0..HEAD, expected: 0, runs: Vec::new(), rest: false, decided: true };
-                batches.send(head).map_err(gone)?;
+                growing.hand_on(delta, batches, head)?;
                 (at, expected) = (HEAD, HEAD);
             }
             growing.upto(delta, u64::MAX)?;
@@ -103,7 +118,7 @@ pub(super) fn run(
         let was_expected = expected;
         (at, expected) = (source.end, found.expected_behind());
         let runs = found.into_runs();
-        batches.send(Batch { source, expected: was_expected, runs, rest, decided: false }).map_err(gone)?;
+        growing.hand_on(delta, batches, Batch { source, expected: was_expected, runs, rest, decided: false })?;
     }
     // It is read to its end in any case: who sends it knows then that all is well, and keeps the connection.
     growing.upto(delta, u64::MAX)?;
@@ -147,4 +162,70 @@ fn probe<R: Read>(delta: &Delta<'_>, growing: &Growing<R>, source: Range<u64>, b
     };
     let found = growing.search(delta, &(0..count).map(place).collect::<Vec<_>>())?;
     Ok(!found.runs().is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+    use std::sync::mpsc::{Sender, channel, sync_channel};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::delta::flow::first_ask;
+    use crate::delta::refine::Prices;
+    use crate::delta::signature_wire::Writer;
+    use crate::delta::testing::{bytes, file};
+
+    /// Tells when it was read to its end.
+    struct Told<'a> {
+        bytes: &'a [u8],
+        read: Sender<()>,
+    }
+
+    impl Read for Told<'_> {
+        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+            let count = self.bytes.read(buf)?;
+            if self.bytes.is_empty() {
+                let _ = self.read.send(());
+            }
+            Ok(count)
+        }
+    }
+
+    #[test]
+    fn while_nobody_takes_a_batch_the_signature_is_read_on() {
+        let old = file(&bytes(3 << 20, 1));
+        let delta = Delta {
+            source: &old,
+            source_size: 3 << 20,
+            destination_size: 3 << 20,
+            block_length: Some(128),
+            prices: Prices::default(),
+            threads: 1,
+            give_up: false,
+            stop: &AtomicBool::new(false),
+        };
+        let ask = first_ask(&delta).unwrap();
+        let mut made = Vec::new();
+        let signature = Signature::of(&old, ask.blocks.clone(), ask.strong_length, 1).unwrap();
+        let mut writer = Writer::new(&mut made, &ask).unwrap();
+        let (weak, strong) =
+            (0..signature.len()).map(|n| (signature.weak(n), signature.strong(n))).unzip::<_, _, _, Vec<_>>();
+        writer.write(&crate::delta::signature::Hashed { weak, strong: strong.concat() }).unwrap();
+        let (read, was_read) = channel();
+        let reader = Reader::new(Told { bytes: &made, read }, &ask).unwrap();
+        let empty = Signature::empty(ask.blocks.clone(), ask.strong_length);
+        let mut growing = Growing { signature: empty, table: Table::with_room(ask.blocks.count()), reader };
+        let (batches, taken) = sync_channel(1);
+        let batch = || Batch { source: 0..1, expected: 0, runs: Vec::new(), rest: false, decided: false };
+        let taking = std::thread::spawn(move || {
+            was_read.recv_timeout(Duration::from_secs(60)).expect("the signature is not read");
+            taken.iter().count()
+        });
+        for _ in 0..3 {
+            growing.hand_on(&delta, &batches, batch()).unwrap();
+        }
+        drop(batches);
+        assert!(growing.is_complete() && taking.join().unwrap() == 3);
+    }
 }
