@@ -33,8 +33,8 @@ pub fn digest_of(file: &File, size: u64, stop: &AtomicBool) -> io::Result<Digest
     Ok(Digest(hash.finalize().into()))
 }
 
-/// Runs `work` while the digest of `source` is computed on another core. The work gets a function that waits for it; behind the
-/// work nobody does: it ends then.
+/// Runs `work` while the digest of `source` is computed on another core, which lets go of `running` when it is there. The work gets a
+/// function that waits for it; behind the work nobody does: it ends then.
 ///
 /// # Errors
 /// The work's.
@@ -42,11 +42,13 @@ pub fn with_digest<T, E>(
     source: &File,
     size: u64,
     stop: &AtomicBool,
+    running: impl Send,
     work: impl FnOnce(&mut dyn FnMut() -> io::Result<Digest>) -> Result<T, E>,
 ) -> Result<T, E> {
     thread::scope(|scope| {
         let hashing = thread::Builder::new().name("digest".into());
         let hashing = hashing.spawn_scoped(scope, || {
+            let _running = running;
             give_way();
             digest_of(source, size, stop)
         });

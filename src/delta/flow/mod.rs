@@ -26,7 +26,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
 use super::blocks::BlocksError;
@@ -83,8 +83,18 @@ pub enum FlowError {
 impl FlowError {
     /// That somebody else has failed, or wants it to end.
     fn is_stop(&self) -> bool {
-        matches!(self, Self::Io(error) | Self::Signature(error) if error.kind() == io::ErrorKind::Interrupted)
+        matches!(self, Self::Io(error) | Self::Signature(error) if is_stop(error))
     }
+}
+
+/// What a signature's reader says when somebody wants it to end. Not `Interrupted`, which is what this pipeline says itself: who fills a
+/// buffer ([`Read::read_exact`]) would try that again at once, and for ever.
+pub const STOPPED: io::ErrorKind = io::ErrorKind::ConnectionAborted;
+
+/// Whether an error says only that somebody wants it to end.
+#[must_use]
+pub fn is_stop(error: &io::Error) -> bool {
+    matches!(error.kind(), STOPPED | io::ErrorKind::Interrupted)
 }
 
 /// How far it is.
@@ -138,8 +148,9 @@ pub fn run<W: Write>(
     tell: &(dyn Fn(Told<'_>) + Sync),
 ) -> Result<W, FlowError> {
     let hashing = AtomicBool::new(false);
-    with_digest(delta.source, delta.source_size, &hashing, |digest| {
-        let done = stages(delta, first, further, out, whole, tell, digest);
+    let (running, hashed) = sync_channel(0);
+    with_digest(delta.source, delta.source_size, &hashing, running, |digest| {
+        let done = stages(delta, first, further, out, whole, tell, (digest, &hashed));
         delta.stop.store(true, Ordering::Relaxed);
         done
     })
@@ -152,12 +163,13 @@ fn stages<W: Write>(
     out: W,
     whole: impl FnOnce() -> bool,
     tell: &(dyn Fn(Told<'_>) + Sync),
-    digest: &mut dyn FnMut() -> io::Result<Digest>,
+    (digest, hashed): (&mut dyn FnMut() -> io::Result<Digest>, &Receiver<()>),
 ) -> Result<W, FlowError> {
     let ask = first_ask(delta)?;
     let grain = ask.blocks.length();
     let (found, batches) = sync_channel(BATCHES);
     let (refined, decided) = sync_channel(BATCHES);
+    let (running, read) = sync_channel(0);
     let stop_on_error = |done: Result<(), FlowError>| {
         if done.is_err() {
             delta.stop.store(true, Ordering::Relaxed);
@@ -168,11 +180,18 @@ fn stages<W: Write>(
         let spawn = |name: &str| thread::Builder::new().name(name.into());
         let coarse = spawn("coarse").spawn_scoped(scope, {
             let ask = ask.clone();
-            move || stop_on_error(coarse::run(delta, &ask, first, &found))
+            move || {
+                let _running = running;
+                stop_on_error(coarse::run(delta, &ask, first, &found))
+            }
         })?;
         let fine = spawn("fine")
             .spawn_scoped(scope, move || stop_on_error(fine::run(delta, grain, further, &batches, &refined, tell)))?;
-        let written = emit::run(delta, grain, &decided, out);
+        let written = emit::run(delta, grain, &decided, out).and_then(|mut writer| {
+            // The rest of the signature may be long.
+            emit::alive_until(delta, &mut writer, &read)?;
+            Ok(writer)
+        });
         if written.is_err() {
             delta.stop.store(true, Ordering::Relaxed);
         }
@@ -191,6 +210,7 @@ fn stages<W: Write>(
                 return Err(errors.swap_remove(worst));
             }
         };
+        emit::alive_until(delta, &mut writer, hashed)?;
         let digest = digest()?;
         if !whole() {
             return Err(io::Error::from(io::ErrorKind::InvalidData).into());

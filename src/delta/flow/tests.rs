@@ -130,6 +130,78 @@ fn bytes_leave_before_the_signature_has_come() {
     }
 }
 
+/// Tells of signs of life behind the last instruction.
+struct Alive {
+    bytes: Vec<u8>,
+    size: u64,
+    /// Bytes of all instructions.
+    whole: Option<usize>,
+    told: Sender<()>,
+}
+
+impl Alive {
+    /// Up to where the new file can be made.
+    fn end(&self) -> u64 {
+        let Ok(mut reader) = Reader::new(&self.bytes[..]) else { return 0 };
+        let mut end = 0;
+        while let Ok(Some(instruction)) = reader.read() {
+            end = match instruction {
+                Instruction::Match(run) => run.source_end(),
+                Instruction::Literal { source, data } => source + data.len() as u64,
+            };
+        }
+        end
+    }
+}
+
+impl Write for Alive {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self.whole {
+            None => self.whole = (self.end() == self.size).then_some(self.bytes.len()),
+            Some(whole) if self.bytes.len() > whole => drop(self.told.send(())),
+            Some(_) => {}
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn there_are_signs_of_life_while_the_rest_of_a_signature_comes() {
+    let old = bytes(12 * MIB, 1);
+    let pair = Pair::new(&old, &old[..2 * MIB]);
+    let (told, go_on) = channel();
+    let first = Stalled { bytes: pair.first(), at: 0, go_on };
+    let out = Alive { bytes: Vec::new(), size: pair.size, whole: None, told };
+    let out = run(&pair.delta(), first, |asks| pair.further(asks), out, || true, &|_| {}).unwrap();
+    assert_eq!(pair.matched(&out.bytes), pair.size);
+}
+
+#[test]
+fn there_are_signs_of_life_until_a_digest_is_there_unless_it_shall_end() {
+    let pair = Pair::new(&[1; 100], &[1; 100]);
+    let header = crate::delta::instructions::Header { block_length: 128, destination_size: 100, source_size: 100 };
+    let (told, alive) = channel();
+    let out = Out { bytes: Vec::new(), left: told };
+    let mut writer = crate::delta::instructions::Writer::new(out, header).unwrap();
+    let (running, hashed) = sync_channel(0);
+    let hashing = thread::spawn(move || {
+        let told = alive.recv_timeout(PATIENCE);
+        drop(running);
+        told
+    });
+    emit::alive_until(&pair.delta(), &mut writer, &hashed).unwrap();
+    hashing.join().unwrap().unwrap();
+    let (_running, hashed) = sync_channel(0);
+    pair.stop.store(true, Ordering::Relaxed);
+    let ended = emit::alive_until(&pair.delta(), &mut writer, &hashed).unwrap_err();
+    assert!(is_stop(&ended));
+}
+
 #[test]
 fn it_changes_its_mind_midway_and_sends_nothing_twice() {
     let (old, other) = (bytes(16 * MIB, 1), bytes(12 * MIB, 2));

@@ -22,7 +22,7 @@ use self::requests::{Blocking, Making, Old, broken, mended};
 pub(crate) use self::source::Source;
 use super::wire::{Wire, WireError};
 use crate::chunks::ChunkWriter;
-use crate::delta::flow::{self, FlowError, Told};
+use crate::delta::flow::{self, FlowError, STOPPED, Told, is_stop};
 use crate::delta::packed::{pack, ratio};
 use crate::delta::pays::{self, Situation, Verdict};
 use crate::delta::refine::{Ask, Prices};
@@ -264,7 +264,10 @@ impl Work {
         let (token, cost, source, tell) = (&self.token, &self.cost, &self.source, &self.tell);
         let first = Blocking::new(asking.handle.clone(), token.clone(), self.old.response, cost.clone());
         let first = io::BufReader::with_capacity(64 << 10, first);
-        let further = |asks: &[Ask]| asking.signatures(asks, token, cost).map_err(|error| broken(mended(error)));
+        let further = |asks: &[Ask]| {
+            let asked = asking.signatures(asks, token, cost);
+            asked.map_err(|error| if is_stop(&error) { error } else { broken(mended(error)) })
+        };
         let told = |told: Told<'_>| {
             let is_all = told.source.end == size;
             tell(Event::Decided(told));
@@ -292,7 +295,7 @@ impl Work {
             }
             Err(FlowError::Full(why)) => Err(Failed::Full(why)),
             Err(FlowError::Blocks(error)) => Err(Failed::Full(error.to_string())),
-            Err(FlowError::Signature(error)) if error.kind() == io::ErrorKind::Interrupted => Err(Failed::Stopped),
+            Err(FlowError::Signature(error)) if is_stop(&error) => Err(Failed::Stopped),
             Err(FlowError::Signature(error)) => Err(mended(error).into()),
             Err(FlowError::Io(error)) => Err(failed(source, error)),
         }
@@ -305,7 +308,8 @@ fn failed(source: &Source, error: io::Error) -> Failed {
     }
     match error.kind() {
         // The other request has ended, and says why; or somebody wants it to end.
-        io::ErrorKind::BrokenPipe | io::ErrorKind::Interrupted => Failed::Stopped,
+        io::ErrorKind::BrokenPipe => Failed::Stopped,
+        _ if is_stop(&error) => Failed::Stopped,
         _ if !source.is_unchanged() => Failed::Changed,
         _ => Failed::Unreadable(error),
     }
@@ -346,7 +350,7 @@ impl Asking {
             loop {
                 let asked = self.wire.signatures(&self.target, &self.tag, body.clone(), cost);
                 let answer = tokio::select! {
-                    () = token.cancelled() => return Err(io::ErrorKind::Interrupted.into()),
+                    () = token.cancelled() => return Err(STOPPED.into()),
                     answer = asked => answer,
                 };
                 let wait = match answer {
@@ -355,7 +359,7 @@ impl Asking {
                 };
                 tries += 1;
                 tokio::select! {
-                    () = token.cancelled() => return Err(io::ErrorKind::Interrupted.into()),
+                    () = token.cancelled() => return Err(STOPPED.into()),
                     () = tokio::time::sleep(wait) => {}
                 }
             }

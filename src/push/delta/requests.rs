@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::answer::{checked, parse, read_capped};
 use super::super::wire::{Wire, WireError};
+use crate::delta::flow::STOPPED;
 use crate::throttle::{self, Throttle};
 use crate::upload::PatchedFile;
 
@@ -240,14 +241,23 @@ impl Blocking {
 impl Read for Blocking {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if self.rest.is_empty() {
+            let response = &mut self.response;
+            let some = async {
+                // Empty ones are no end, and no sign of life either.
+                loop {
+                    match response.chunk().await {
+                        Ok(Some(chunk)) if chunk.is_empty() => {}
+                        Ok(chunk) => return Ok(chunk.unwrap_or_default()),
+                        Err(error) => return Err(broken(WireError::from(error))),
+                    }
+                }
+            };
             let next = async {
                 tokio::select! {
-                    () = self.stop.cancelled() => Err(io::ErrorKind::Interrupted.into()),
-                    next = tokio::time::timeout(SILENCE, self.response.chunk()) => match next {
-                        Ok(Ok(chunk)) => Ok(chunk.unwrap_or_default()),
-                        Ok(Err(error)) => Err(broken(WireError::from(error))),
-                        Err(_) => Err(broken(WireError::Broken(SILENT.into()))),
-                    },
+                    () = self.stop.cancelled() => Err(STOPPED.into()),
+                    next = tokio::time::timeout(SILENCE, some) => {
+                        next.unwrap_or_else(|_| Err(broken(WireError::Broken(SILENT.into()))))
+                    }
                 }
             };
             self.rest = self.handle.block_on(next)?;
