@@ -83,6 +83,28 @@ pub fn admit(
     Ok(())
 }
 
+/// Lets an upload of unknown length, of which `here` bytes are here, go on beside those under way.
+///
+/// # Errors
+/// It is too much.
+pub fn go_on(here: u64, others: &[Claim], limits: &UploadLimits, free: u64) -> Result<(), UploadError> {
+    let taken: u64 = others.iter().map(|other| other.size).fold(0, u64::saturating_add);
+    if let Some(quota) = limits.quota
+        && taken.saturating_add(here) > quota
+    {
+        return Err(UploadError::Quota(format!(
+            "unfinished uploads may have {quota} bytes in all; {taken} are spoken for by others, and of this {here} are here"
+        )));
+    }
+    let promised: u64 = others.iter().map(|other| other.missing).fold(0, u64::saturating_add);
+    if promised >= free {
+        return Err(UploadError::NoSpace(format!(
+            "no more bytes fit: {free} are free here, {promised} of them promised to other uploads"
+        )));
+    }
+    Ok(())
+}
+
 /// One is the other, or lies in it.
 fn overlaps(a: &Path, b: &Path) -> bool {
     a.starts_with(b) || b.starts_with(a)
@@ -118,6 +140,17 @@ mod tests {
         assert!(admit("a", KeepBoth, claim("a", Refuse)).is_ok());
         assert!(admit("a", Refuse, claim("a", KeepBoth)).is_ok());
         assert!(admit("ab", Refuse, claim("a", Refuse)).is_ok(), "names, not letters");
+    }
+
+    #[test]
+    fn one_of_unknown_length_goes_on_within_quota_and_space() {
+        let others = [claim("a", Policy::Refuse), claim("b", Policy::Refuse)];
+        let limits = UploadLimits { quota: Some(2_500), ..UploadLimits::default() };
+        assert!(go_on(500, &others, &limits, 801).is_ok());
+        assert!(matches!(go_on(501, &others, &limits, 801), Err(UploadError::Quota(_))));
+        assert!(matches!(go_on(500, &others, &limits, 800), Err(UploadError::NoSpace(_))), "800 are promised");
+        assert!(matches!(go_on(u64::MAX, &others, &limits, 801), Err(UploadError::Quota(_))));
+        assert!(go_on(1 << 40, &others, &UploadLimits::default(), 801).is_ok());
     }
 
     #[test]

@@ -2,9 +2,9 @@
 //! (tus). The receiver cuts it into segments, and digests them, itself.
 //!
 //! The offset is what the sender hears of: behind the last whole segment it is known as long as the
-//! node runs; after a restart the stream goes on at the end of the last segment on record.
+//! node runs; after a restart, or where the disk refused what came, the stream goes on at the end of the last segment on record.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use sha2::{Digest as _, Sha256};
@@ -27,6 +27,21 @@ pub(super) struct Tail {
     pub(super) offset: u64,
     /// Of the bytes of the segment that it lies in.
     pub(super) hash: Sha256,
+    /// What those were written through: they are opened anew where the disk refused, and what it has of the segment then is anybody's
+    /// guess.
+    files: Weak<ContentFiles>,
+}
+
+impl Tail {
+    /// At a segment's beginning.
+    fn at(offset: u64, files: &Arc<ContentFiles>) -> Self {
+        Self { offset, hash: Sha256::new(), files: Arc::downgrade(files) }
+    }
+
+    /// The same place in other files, which have the same bytes.
+    pub(super) fn within(self, files: &Arc<ContentFiles>) -> Self {
+        Self { files: Arc::downgrade(files), ..self }
+    }
 }
 
 /// Takes the next bytes of the stream; one at a time.
@@ -48,10 +63,18 @@ impl Upload {
     pub async fn offset(&self) -> u64 {
         // Who asks while a request runs hears where that began, or what is whole since.
         let known = match self.tail.try_lock() {
-            Ok(tail) => tail.as_ref().map(|tail| tail.offset),
+            Ok(tail) => self.sound(&tail).map(|tail| tail.offset),
             Err(_) => None,
         };
         known.unwrap_or_else(|| self.prefix())
+    }
+
+    /// The end of the stream, unless the disk has refused since what lies before it.
+    pub(super) fn sound<'t>(&self, tail: &'t Option<Tail>) -> Option<&'t Tail> {
+        let tail = tail.as_ref().filter(|tail| std::ptr::eq(tail.files.as_ptr(), Arc::as_ptr(&self.files())))?;
+        let is_end = tail.offset == self.size();
+        let whole = if is_end { tail.offset } else { tail.offset - tail.offset % self.segment_length() };
+        (whole <= self.prefix()).then_some(tail)
     }
 
     /// Bytes of the whole segments at the front.
@@ -76,11 +99,11 @@ impl Upload {
     ) -> Result<Appender, UploadError> {
         let busy = || UploadError::Locked("another request is sending to this upload".into());
         let tail = self.tail.clone().try_lock_owned().map_err(|_| busy())?;
-        let now = tail.clone().unwrap_or_else(|| Tail { offset: self.prefix(), hash: Sha256::new() });
+        let files = self.files();
+        let now = self.sound(&tail).cloned().unwrap_or_else(|| Tail::at(self.prefix(), &files));
         if now.offset != offset {
             return Err(self.conflict(format!("the upload goes on at {}, not at {offset}", now.offset)));
         }
-        let files = self.files();
         let lease = Arc::new(Lease::default());
         let mut inner = self.lock();
         match inner.stage {
@@ -107,16 +130,21 @@ impl Upload {
     /// # Errors
     /// As [`Self::assemble`].
     pub async fn complete(self: &Arc<Self>) -> Result<Published, UploadError> {
-        if let Stage::Done(published) = &self.lock().stage {
-            return Ok(published.clone());
-        }
-        let digests = self.lock().ledger.digests().map(|(_, digest)| digest).collect();
-        let result = self.assemble(digests).await;
-        if matches!(result, Err(UploadError::Mismatch { .. } | UploadError::Incomplete(_))) {
-            // The stream goes on where the first segment is missing.
-            *self.tail.lock().await = None;
-        }
-        result
+        let digests = {
+            let inner = self.lock();
+            match &inner.stage {
+                Stage::Done(published) => return Ok(published.clone()),
+                Stage::Gone => return Err(UploadError::Unknown),
+                Stage::Cancelled => return Err(UploadError::Cancelled),
+                Stage::Open | Stage::Assembling(_) => {}
+            }
+            // The disk may have refused some: the stream goes on before the first of them, see [`Self::sound`].
+            if !inner.ledger.held().is_full() {
+                return Err(UploadError::Incomplete(inner.ledger.missing_runs()));
+            }
+            inner.ledger.digests().map(|(_, digest)| digest).collect()
+        };
+        self.assemble(digests).await
     }
 
     /// Fills this upload with the bytes of others, one after another.
@@ -223,11 +251,5 @@ impl Drop for Appender {
         let mut inner = self.upload.lock();
         let place = inner.ledger.held().len();
         inner.writers.remove(&place);
-        drop(inner);
-        // Segments may have been lost to a disk that refused: the stream goes on before them.
-        let front = self.upload.prefix();
-        if self.tail.as_ref().is_some_and(|tail| tail.offset - tail.offset % self.upload.segment_length() > front) {
-            *self.tail = None;
-        }
     }
 }

@@ -27,13 +27,29 @@ impl Uploads {
         }
         let _one = self.opening.lock().await;
         let busy = || UploadError::Locked("another request is sending to this upload".into());
-        let tail = upload.tail.clone().try_lock_owned().map_err(|_| busy())?.clone();
+        let tail = upload.tail.clone().try_lock_owned().map_err(|_| busy())?;
         upload.flush().await?;
+        let tail = upload.sound(&tail).cloned();
         let (uploads, old) = (self.clone(), upload.clone());
         let known = tokio::task::spawn_blocking(move || uploads.replace_deferred(&old, tail, size)).await;
         let known = known.unwrap_or_else(|error| Err(UploadError::Disk(format!("internal: {error}"))))?;
         known.flush_soon();
         Ok(known)
+    }
+
+    /// Whether a stream may go on at this offset: how much it lays claim to was not known when it began.
+    ///
+    /// # Errors
+    /// It is too much, for the quota or the disk.
+    pub fn go_on(&self, upload: &Arc<Upload>, offset: u64) -> Result<(), UploadError> {
+        if !upload.is_deferred() {
+            return Ok(());
+        }
+        let is_other = |other: &&Arc<Upload>| !Arc::ptr_eq(other, upload);
+        let mut others: Vec<Claim> = self.all().iter().filter(is_other).filter_map(|other| other.claim()).collect();
+        others.extend(self.patches.claims());
+        let free = upload.files().free_space()?;
+        admission::go_on(offset, &others, &self.limits, free)
     }
 
     fn replace_deferred(&self, old: &Arc<Upload>, tail: Option<Tail>, size: u64) -> Result<Arc<Upload>, UploadError> {
@@ -42,7 +58,7 @@ impl Uploads {
             return Err(UploadError::Bad(format!("{here} bytes are here already, more than {size}")));
         }
         // Whatever was written through the old files counts in the new ones.
-        old.files().sync()?;
+        old.files().sync().inspect_err(|_| old.reopen())?;
         let description = Description { size, deferred: false, ..old.brief.clone() };
         let target = description.clone().check()?;
         let is_other = |upload: &&Arc<Upload>| !Arc::ptr_eq(upload, old);
@@ -52,7 +68,7 @@ impl Uploads {
         let held = old.lock().ledger.digests().collect();
         let mut new = self.make((&old.id, old.staged_in.clone()), target, held);
         (new.number, new.began_ms, new.senders) = (old.number, old.began_ms, old.senders.clone());
-        new.tail = Arc::new(tokio::sync::Mutex::new(tail.clone()));
+        new.tail = Arc::new(tokio::sync::Mutex::new(tail.clone().map(|tail| tail.within(&new.files()))));
         if let Some(Tail { hash, .. }) =
             tail.filter(|tail| tail.offset == size && !size.is_multiple_of(new.segment_length()))
         {

@@ -49,13 +49,7 @@ impl Upload {
         let written = written.await.unwrap_or_else(|error| Err(UploadError::Disk(format!("internal: {error}"))));
         if let Err(error) = &written {
             tracing::error!(target: "upload", upload = self.id, "segments could not be made durable: {error}");
-            {
-                let mut inner = self.lock();
-                inner.ledger.on_sync_failed();
-                inner.trouble = Some(format!("the disk refused: {error}"));
-            }
-            self.reopen();
-            self.tell();
+            self.not_durable(error);
         } else {
             let mut inner = self.lock();
             inner.ledger.on_recorded();
@@ -65,6 +59,17 @@ impl Upload {
             }
         }
         written
+    }
+
+    /// What is not on record is not held any more, and the files at hand are not relied on.
+    pub(super) fn not_durable(&self, error: &UploadError) {
+        {
+            let mut inner = self.lock();
+            inner.ledger.on_sync_failed();
+            inner.trouble = Some(format!("the disk refused: {error}"));
+        }
+        self.reopen();
+        self.tell();
     }
 
     /// These segments turned out wrong: they are wanted again, here and after a restart.

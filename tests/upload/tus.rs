@@ -268,6 +268,26 @@ async fn a_checksum_may_follow_the_body() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_of_unknown_length_is_held_to_the_quota_too() {
+    let quota = 2 * SEGMENT as u64 + SEGMENT as u64 / 2;
+    let node = TestNode::start_with(|config| config.limits.uploads.quota = Some(quota)).await;
+    let tus = Tus::new(&node);
+    let other = Sender::file(&node, "other", "other", noise(SEGMENT - 5, 7));
+    assert_eq!(other.open().await.0, 201);
+    let name = format!("filename {}", BASE64.encode(b"f"));
+    let fields = [("upload-defer-length", "1"), ("upload-metadata", name.as_str())];
+    let path = field(&tus.ask("POST", "/tus/", &fields, b"").await, "location");
+    let bytes = noise(3 * SEGMENT, 6);
+    assert_eq!(tus.patch(&path, 0, &bytes, &[]).await.status(), 413);
+    let at = tus.offset(&path).await;
+    assert!((2 * SEGMENT..2 * SEGMENT + SEGMENT / 4).contains(&at), "to the end of a segment, about: {at}");
+    assert_eq!(tus.patch(&path, at, b"more", &[]).await.status(), 413, "nor bit by bit");
+    // With room for it, it goes on.
+    other.send().await;
+    assert_eq!(tus.patch(&path, at, b"more", &[]).await.status(), 204);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_length_may_be_told_when_it_is_known() {
     let node = TestNode::start_with(|config| config.limits.uploads.quota = Some(20_000_000)).await;
     let tus = Tus::new(&node);

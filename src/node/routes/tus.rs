@@ -150,7 +150,7 @@ async fn whole_parts(uploads: &Uploads, names: &[String]) -> Result<Vec<Arc<Uplo
     Ok(parts)
 }
 
-async fn finish_parts(uploads: &Uploads, upload: &Arc<Upload>, parts: Vec<Arc<Upload>>) -> Result<(), Problem> {
+async fn finish_parts(uploads: &Arc<Uploads>, upload: &Arc<Upload>, parts: Vec<Arc<Upload>>) -> Result<(), Problem> {
     let copied = match upload.concatenate(parts).await {
         Ok(()) => upload.complete().await.map(drop),
         Err(error) => Err(error),
@@ -237,7 +237,7 @@ async fn receive(
 ) -> Result<u64, Problem> {
     let slot = shared.slot(&shared.bodies)?;
     let mut body = Incoming::new(body, shared, uploads.clone());
-    let result = append(upload, head, offset, &mut body).await;
+    let result = append(uploads, upload, head, offset, &mut body).await;
     if result.is_err() && !head.headers.contains_key(header::EXPECT) {
         body.leave(slot);
     }
@@ -249,7 +249,13 @@ async fn receive(
 }
 
 /// Takes the body; where the stream stands behind it.
-async fn append(upload: &Arc<Upload>, head: &Parts, offset: u64, body: &mut Incoming) -> Result<u64, Problem> {
+async fn append(
+    uploads: &Uploads,
+    upload: &Arc<Upload>,
+    head: &Parts,
+    offset: u64,
+    body: &mut Incoming,
+) -> Result<u64, Problem> {
     let headers = &head.headers;
     let bad = || Problem::bad_request(format!("Upload-Checksum is one of {}", tus::ALGORITHMS));
     let mut checksum = match headers.get(tus::CHECKSUM) {
@@ -260,6 +266,7 @@ async fn append(upload: &Arc<Upload>, head: &Parts, offset: u64, body: &mut Inco
     let mut late = is_late.then(LateChecksum::default);
     let whole = is_late || checksum.is_some();
     let mut appender = upload.append(offset, whole, Some(&sender(head))).map_err(problem)?;
+    uploads.go_on(upload, offset).map_err(problem)?;
     let length = tus::number(headers, &header::CONTENT_LENGTH).unwrap_or(0);
     if length > upload.size() - offset {
         return Err(Problem::too_large("these are more bytes than Upload-Length says"));
@@ -279,7 +286,11 @@ async fn append(upload: &Arc<Upload>, head: &Parts, offset: u64, body: &mut Inco
         if let Some(late) = &mut late {
             late.update(&chunk);
         }
+        let before = appender.offset() / upload.segment_length();
         appender.feed(&chunk).map_err(problem)?;
+        if appender.offset() / upload.segment_length() != before {
+            uploads.go_on(upload, appender.offset()).map_err(problem)?;
+        }
     }
     if let Some(late) = late {
         let trailer = body.trailers().and_then(|trailers| text(trailers, &tus::CHECKSUM));
