@@ -387,6 +387,14 @@ impl Upload {
     }
 }
 
+impl Upload {
+    /// What was about to be synced or recorded is not wanted any more. While nobody records.
+    pub(super) fn forget_segments(&self) {
+        let mut inner = self.lock();
+        inner.ledger = Ledger::new(inner.ledger.held().len(), []);
+    }
+}
+
 pub(super) fn held_bytes(files: &ContentFiles, ledger: &Ledger) -> u64 {
     let layout = files.layout();
     let (count, held) = (ledger.held().len(), u64::from(ledger.held().count()));

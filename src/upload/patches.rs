@@ -221,9 +221,14 @@ impl Patch {
         }
         let all = (&head[..]).chain(instructions);
         let shown = self.shown.clone();
+        let (uploads, claim, size) = (self.uploads.clone(), self.claim, self.request.size);
         let report = |matched, literal| {
             failpoint::step("delta:applying");
             shown.made(matched, literal);
+            // What is written is not free any more, and must not be counted twice.
+            if let Some(claim) = uploads.patches.lock().get_mut(&claim) {
+                claim.missing = size.saturating_sub(matched + literal);
+            }
         };
         let patched = patch(&self.old, all, self.beside.file(), report).map_err(|error| match error {
             // Somebody wrote into the old file while it was read.

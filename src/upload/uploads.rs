@@ -13,7 +13,6 @@ use super::assembly;
 use super::description::{Description, Policy, Target};
 use super::error::UploadError;
 use super::job::{Home, Record, Stage, StageRecord, Upload};
-use super::ledger::Ledger;
 use super::news::News;
 use super::patches::Patches;
 use crate::clock::unix_ms;
@@ -192,8 +191,14 @@ impl Uploads {
 
     fn open_now(&self, id: &str, description: Description) -> Result<Opened, UploadError> {
         if let Some(upload) = self.lock().get(id).cloned() {
-            return if matches!(upload.lock().stage, Stage::Cancelled) {
+            let (cancelled, gone) = {
+                let stage = &upload.lock().stage;
+                (matches!(stage, Stage::Cancelled), matches!(stage, Stage::Gone))
+            };
+            return if cancelled {
                 Err(UploadError::Cancelled)
+            } else if gone {
+                Err(UploadError::Busy("the upload of that name is being removed".into()))
             } else if upload.digest == description.digest() {
                 Ok(Opened { upload, new: false })
             } else {
@@ -278,8 +283,13 @@ impl Uploads {
     ///
     /// # Errors
     /// There is none, it is done or being assembled; else what the disk says.
-    pub async fn cancel(&self, id: &str) -> Result<(), UploadError> {
+    pub async fn cancel(self: &Arc<Self>, id: &str) -> Result<(), UploadError> {
         let upload = self.named(id).ok_or(UploadError::Unknown)?;
+        let uploads = self.clone();
+        to_its_end(async move { uploads.cancel_now(upload).await }).await
+    }
+
+    async fn cancel_now(&self, upload: Arc<Upload>) -> Result<(), UploadError> {
         {
             let mut inner = upload.lock();
             let refusal = match inner.stage {
@@ -299,11 +309,7 @@ impl Uploads {
             inner.expires_ms = unix_ms().saturating_add(assembly::REMEMBERED_MS);
         }
         let _one = upload.recording.lock().await;
-        {
-            // What was about to be synced is not wanted any more.
-            let mut inner = upload.lock();
-            inner.ledger = Ledger::new(inner.ledger.held().len(), []);
-        }
+        upload.forget_segments();
         let cancelled = upload.clone();
         let dropped = tokio::task::spawn_blocking(move || {
             cancelled.files().delete_named(cancelled.partial().as_os_str())?;
@@ -324,8 +330,13 @@ impl Uploads {
     ///
     /// # Errors
     /// There is none, or it is being assembled; else what the disk says.
-    pub async fn remove(&self, id: &str) -> Result<(), UploadError> {
+    pub async fn remove(self: &Arc<Self>, id: &str) -> Result<(), UploadError> {
         let upload = self.named(id).ok_or(UploadError::Unknown)?;
+        let uploads = self.clone();
+        to_its_end(async move { uploads.remove_now(upload).await }).await
+    }
+
+    async fn remove_now(&self, upload: Arc<Upload>) -> Result<(), UploadError> {
         let unfinished = {
             let mut inner = upload.lock();
             match inner.stage {
@@ -340,6 +351,7 @@ impl Uploads {
             matches!(std::mem::replace(&mut inner.stage, Stage::Gone), Stage::Open)
         };
         let _one = upload.recording.lock().await;
+        upload.forget_segments();
         let removed = upload.clone();
         let gone = tokio::task::spawn_blocking(move || {
             if unfinished {
@@ -349,7 +361,7 @@ impl Uploads {
             Ok::<(), UploadError>(())
         });
         let gone = gone.await.unwrap_or_else(|error| Err(UploadError::Disk(format!("internal: {error}"))));
-        self.lock().remove(id);
+        self.lock().remove(&upload.id);
         upload.tell();
         gone
     }
@@ -378,7 +390,7 @@ impl Uploads {
         }
     }
 
-    async fn expire(&self, now: u64) {
+    async fn expire(self: &Arc<Self>, now: u64) {
         let is_over = |upload: &Arc<Upload>| {
             let inner = upload.lock();
             inner.expires_ms <= now && inner.writers.is_empty() && !matches!(inner.stage, Stage::Assembling(_))
@@ -393,6 +405,11 @@ impl Uploads {
             }
         }
     }
+}
+
+/// On a task of its own: whoever asked for it may go away in the midst of it, which must not leave it half done.
+async fn to_its_end(work: impl Future<Output = Result<(), UploadError>> + Send + 'static) -> Result<(), UploadError> {
+    tokio::spawn(work).await.unwrap_or_else(|error| Err(UploadError::Disk(format!("internal: {error}"))))
 }
 
 #[cfg(test)]
