@@ -91,7 +91,13 @@ fn refusal(head: &Head, body: &[u8]) -> WireError {
         };
     };
     let detail = excerpt(&problem.detail);
-    let ranges = |runs: &mut dyn Iterator<Item = Range<u32>>| WireError::Missing(runs.collect());
+    let ranges = |runs: &mut dyn Iterator<Item = Range<u32>>| {
+        let runs: Vec<(u32, u32)> = runs.map(|run| (run.start, run.end)).collect();
+        match in_order(&runs) {
+            Ok(()) => WireError::Missing(runs.into_iter().map(|(start, end)| start..end).collect()),
+            Err(error) => error,
+        }
+    };
     match head.status {
         StatusCode::FORBIDDEN => WireError::Refused(detail),
         StatusCode::INSUFFICIENT_STORAGE => WireError::Full(detail),
@@ -150,6 +156,19 @@ pub(super) async fn parsed<T: for<'a> Deserialize<'a>>(response: Response) -> Re
         return Err(WireError::Malformed(words));
     }
     parse(&body)
+}
+
+/// Lets runs of segments through, from the first to before the second, that ascend and do not overlap: so they name no more segments
+/// than there are, however many of them come.
+pub(super) fn in_order(runs: &[(u32, u32)]) -> Result<(), WireError> {
+    let mut at = 0;
+    for (start, end) in runs {
+        if *start < at || end < start {
+            return Err(WireError::Malformed("the receiver names segments in no order, or more than once".into()));
+        }
+        at = *end;
+    }
+    Ok(())
 }
 
 pub(super) async fn read_capped(response: Response) -> Result<Vec<u8>, WireError> {
@@ -234,6 +253,12 @@ mod tests {
             let told = said(status, server, location, body);
             assert!(told.contains(words), "{status}: {told}");
         }
+        let body = r#"{"type":"urn:skep:problem:incomplete","missing":[[1,9],[1,9]]}"#;
+        assert!(said(409, "", "", body).contains("in no order"));
+        for bad in [&[(0, 5), (4, 6)][..], &[(3, 2)], &[(7, 9), (1, 2)]] {
+            assert!(in_order(bad).is_err(), "{bad:?}");
+        }
+        assert!(in_order(&[(0, 0), (0, 5), (5, 5), (5, u32::MAX)]).is_ok());
         // What is missing is told by ranges, by whom they come from ourselves.
         let body = r#"{"type":"urn:skep:problem:incomplete","missing":[[1,3]]}"#;
         let head = Head { status: StatusCode::CONFLICT, ..Head::default() };

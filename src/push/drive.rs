@@ -2,7 +2,7 @@
 
 mod assemble;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -104,6 +104,8 @@ pub(crate) struct Drive {
     late: Vec<PathId>,
     /// Those of them whose lanes are used as soon as another path's have answered.
     hopeful: Vec<PathId>,
+    /// Paths whose last probe found nobody who knows the upload.
+    strange: BTreeSet<PathId>,
 }
 
 enum Event {
@@ -176,6 +178,7 @@ impl Drive {
             steering: None,
             late: ways.late.clone(),
             hopeful: ways.late.clone(),
+            strange: BTreeSet::new(),
         }
     }
 
@@ -189,6 +192,7 @@ impl Drive {
         self.tasks.abort_all();
         while self.tasks.join_next().await.is_some() {}
         self.aborts.clear();
+        self.plan.on_probes_aborted(Instant::now());
         // What follows, looking at the source again and assembling, may need memory of its own.
         self.common.buffers.clear();
         self.show();
@@ -299,6 +303,7 @@ impl Drive {
                             self.unrecorded.push((segment, digest));
                         }
                         self.notes[path].clear();
+                        self.strange.remove(&path);
                         Ok(())
                     }
                     Outcome::Source(error) => Err(error.into()),
@@ -307,16 +312,23 @@ impl Drive {
             }
             Event::Probed(path, Ok(latency)) => {
                 self.notes[path].clear();
+                self.strange.remove(&path);
                 self.plan.on_probe(path, Some(latency), self.rng.f64(), now);
                 Ok(())
             }
             Event::Probed(path, Err(WireError::Unknown)) => {
                 self.notes[path] = "leads to another receiver, or the upload is gone there".into();
                 self.plan.on_probe(path, None, self.rng.f64(), now);
-                Ok(())
+                self.strange.insert(path);
+                // One may lead elsewhere; if none leads anywhere, the upload is gone: whoever called opens it anew.
+                match self.plan.enabled().all(|path| self.strange.contains(&path)) {
+                    true => Err(self.wires[path].failed(WireError::Unknown)),
+                    false => Ok(()),
+                }
             }
             Event::Probed(path, Err(error)) => {
                 self.notes[path] = error.to_string();
+                self.strange.remove(&path);
                 self.plan.on_probe(path, None, self.rng.f64(), now);
                 Ok(())
             }

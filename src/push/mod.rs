@@ -9,7 +9,7 @@
 //!   retry, runs                             └─ all there ──POST──▶ assemble: verified, published
 //! ```
 //!
-//! Deciders: [`plan`] with [`score`], [`runs`] and [`retry`], and [`paths`] (what a destination means).
+//! Deciders: [`plan`] with [`score`], [`runs`], [`retry`] and `quiet`, and [`paths`] (what a destination means).
 //! Drivers: `ways` probes the paths; `drive` owns a plan; `send` moves one segment; `wire` makes the requests,
 //! `answer` and `broken` say what came of them.
 //!
@@ -30,6 +30,7 @@ mod lanes;
 pub(crate) mod pack;
 pub mod paths;
 pub mod plan;
+mod quiet;
 pub mod retry;
 pub mod runs;
 pub mod score;

@@ -15,14 +15,13 @@ use tokio::sync::{mpsc, oneshot};
 use super::buffers::Buffers;
 use super::pack::Packer;
 use super::plan::PathId;
+use super::quiet::{Next, Quiet, SILENCE};
 use super::wire::{Content, Wire, WireError};
 use crate::content::{Digest, ReadError, Reader, zeros};
 use crate::throttle::{self, Throttle};
 
 /// Bytes handed to the system at a time.
 const STEP: usize = 256 << 10;
-/// A request that moves nothing for so long is over.
-const SILENCE: Duration = Duration::from_secs(30);
 
 /// What every request of a push shares.
 #[derive(Debug)]
@@ -131,14 +130,16 @@ pub(super) async fn send(
         std::future::pending::<()>().await;
     };
     let silence = async {
+        let mut quiet = Quiet::default();
         loop {
             let since = *last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            let left = SILENCE.saturating_sub(since.elapsed());
             // A limit of ours is no silence of theirs.
-            if left.is_zero() && common.throttle.iter().all(|t| t.rate().is_none()) {
-                return;
+            let is_limited = common.throttle.iter().any(|throttle| throttle.rate().is_some());
+            match quiet.next(since, is_limited, Instant::now()) {
+                Next::Wait(time) => tokio::time::sleep(time).await,
+                Next::Ask => quiet.on_answer(wire.came(&common.upload).await, Instant::now()),
+                Next::GiveUp => return,
             }
-            tokio::time::sleep(left.max(Duration::from_secs(1))).await;
         }
     };
     tokio::select! {

@@ -14,7 +14,7 @@ use reqwest::{Body, RequestBuilder, Response, Url};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use super::answer::{checked, parsed, read_capped, read_up_to, stranger, unpacked};
+use super::answer::{checked, in_order, parsed, read_capped, read_up_to, stranger, unpacked};
 use super::lanes::{Lanes, Taken};
 use super::paths::PathSpec;
 use super::{PushError, broken, interfaces};
@@ -36,6 +36,8 @@ const KEEPALIVE_RETRIES: u32 = 4;
 /// A connection is over when what was sent is not acknowledged for this long (RFC 5482).
 #[cfg(target_os = "linux")]
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
+/// Time for an answer behind what fills the way.
+const CAME_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for a description to be taken.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
 /// The receiver may have to read everything back before it answers.
@@ -44,6 +46,7 @@ const ASSEMBLE_TIMEOUT: Duration = Duration::from_secs(6 * 3600);
 /// Digest of what a body is when it is unpacked (draft-ietf-httpbis-unencoded-digest).
 static UNENCODED_DIGEST: HeaderName = HeaderName::from_static("unencoded-digest");
 static CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
+static CAME: HeaderName = HeaderName::from_static("skep-came");
 static FILL: HeaderName = HeaderName::from_static("skep-fill");
 
 /// Why a request did not do what it should.
@@ -105,7 +108,7 @@ pub(super) enum Content {
 pub struct Opened {
     /// Bytes per segment.
     pub segment_length: u64,
-    /// Segments that are held, as half-open ranges.
+    /// Segments that are held, as half-open ranges, ascending and apart.
     #[serde(default)]
     pub held: Vec<(u32, u32)>,
     /// `open`, `assembling`, `done`.
@@ -275,7 +278,9 @@ impl Wire {
     pub async fn open(&self, upload: &str, description: Bytes) -> Result<Opened, WireError> {
         let request = self.client.post(self.url(&format!("/upload/{upload}"))?).headers(self.headers.clone());
         let request = request.header(CONTENT_TYPE, "application/json").timeout(OPEN_TIMEOUT).body(description);
-        parsed(self.ask(request).await?).await
+        let opened: Opened = parsed(self.ask(request).await?).await?;
+        in_order(&opened.held)?;
+        Ok(opened)
     }
 
     /// Asks whether such an upload would be taken; nothing is begun.
@@ -340,6 +345,13 @@ impl Wire {
             lane.broke();
         }
         answer.map(drop)
+    }
+
+    /// Bytes of the upload that came to the receiver, by its own account. None: it does not say, or does not answer.
+    pub(super) async fn came(&self, upload: &str) -> Option<u64> {
+        let request = self.client.head(self.url(&format!("/upload/{upload}")).ok()?).headers(self.headers.clone());
+        let response = self.ask(request.timeout(CAME_TIMEOUT)).await.ok()?;
+        response.headers().get(&CAME)?.to_str().ok()?.parse().ok()
     }
 
     /// Asks the receiver to verify and publish.

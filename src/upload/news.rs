@@ -57,6 +57,12 @@ impl Upload {
         self.news.tell(self.number, &self.id);
     }
 
+    /// Bytes that came since the node runs, counted or not: a sender whose bytes wait for this node's limit sees by it that they move.
+    pub fn bytes_that_came(&self) -> u64 {
+        let all = self.senders.all();
+        all.iter().map(|sender| sender.bytes.load(Ordering::Relaxed)).fold(0, u64::saturating_add)
+    }
+
     /// Bytes came from somebody; what is copied from other uploads is nobody's.
     pub(super) fn came(&self, from: Option<&Sending>, bytes: usize) {
         let Some(from) = from else { return self.tell() };

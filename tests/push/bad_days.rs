@@ -54,6 +54,30 @@ async fn an_upload_that_expired_during_a_pause_starts_over() {
 }
 
 #[tokio::test]
+async fn an_upload_that_is_dropped_in_the_midst_of_it_is_opened_anew() {
+    let push = Halfway::new().await;
+    push.receiver.with(|r| {
+        r.expire();
+        r.puts.clear();
+    });
+    push.let_through();
+    push.arrives().await;
+    push.receiver.with(|r| assert_eq!((r.opened, r.held.len()), (2, 50)));
+}
+
+#[tokio::test]
+async fn a_receiver_that_names_segments_again_and_again_is_not_listened_to() {
+    let (node, receiver, dir) = (hasty().await, Receiver::default(), tempfile::tempdir().unwrap());
+    let address = receiver.serve().await;
+    let file = noise_file(dir.path(), "a", 5 * SEGMENT as usize);
+    receiver.with(|r| r.says_held = Some(vec![(0, 5); 1_000]));
+    let id = send(&node, &file, &format!("http://{address}/"), |_| ()).await;
+    let row = node.wait(id, is(TransferState::Failed)).await;
+    assert!(row.error.as_deref().unwrap().contains("names segments in no order"), "{row:#?}");
+    receiver.with(|r| assert!(r.puts.is_empty()));
+}
+
+#[tokio::test]
 async fn what_a_receiver_lost_or_never_had_is_sent_again() {
     let (node, receiver, dir) = (hasty().await, Receiver::default(), tempfile::tempdir().unwrap());
     let address = receiver.serve().await;

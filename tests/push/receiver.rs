@@ -67,6 +67,8 @@ pub struct Inner {
     pub always_forgets: Option<u32>,
     /// Says at once that it holds everything.
     pub boasts: bool,
+    /// Says that it holds these.
+    pub says_held: Option<Vec<(u32, u32)>>,
     /// Says that it published other bytes than it got.
     pub lies: bool,
 }
@@ -145,6 +147,7 @@ async fn open(State(r): State<Receiver>, Path(transfer): Path<String>, Json(body
         }
         let state = if inner.published.is_some() { "done" } else { "open" };
         let held = if inner.boasts { vec![(0, u32::MAX)] } else { ranges(&inner.held) };
+        let held = inner.says_held.clone().unwrap_or(held);
         let answer = json!({"transfer": transfer, "size": body["size"], "segment_length": body["segment_length"], "held": held, "state": state});
         (inner.description, inner.transfer) = (Some(body), transfer);
         (if is_new { StatusCode::CREATED } else { StatusCode::OK }, Json(answer)).into_response()

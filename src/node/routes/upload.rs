@@ -34,6 +34,8 @@ const UNENCODED_DIGEST: HeaderName = HeaderName::from_static("unencoded-digest")
 const PACKED_MORE: u64 = 64;
 /// What the bytes of a segment are that comes without them.
 const FILL: HeaderName = HeaderName::from_static("skep-fill");
+/// Bytes that came of an upload.
+pub const CAME: HeaderName = HeaderName::from_static("skep-came");
 static ZEROS: [u8; 128 << 10] = [0; 128 << 10];
 /// Longest time for a description, so that nobody holds a place by dripping.
 const LONGEST: Duration = Duration::from_secs(300);
@@ -88,7 +90,7 @@ pub async fn status(
 ) -> Result<Response, Problem> {
     let Query(detail) = detail.map_err(|error| Problem::bad_request(error.to_string()))?;
     let upload = shared.uploads()?.get(&id).map_err(problem)?;
-    let no_store = [(header::CACHE_CONTROL, "no-store")];
+    let no_store = [(header::CACHE_CONTROL, "no-store".into()), (CAME, upload.bytes_that_came().to_string())];
     Ok((no_store, Json(upload.status(detail.digests.is_some_and(|wanted| wanted != 0)))).into_response())
 }
 

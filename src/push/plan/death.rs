@@ -37,14 +37,6 @@ impl Plan {
         self.deal(now, Some(id), why);
     }
 
-    /// A path that leads elsewhere is not asked again.
-    pub fn exclude(&mut self, id: PathId, why: &str, now: Instant) {
-        self.kill(id, why, 0.5, now);
-        if let Some(path) = self.paths.get_mut(id) {
-            path.excluded = true;
-        }
-    }
-
     /// A probe of a path ended. `latency`: its median; none: no answer.
     pub fn on_probe(&mut self, id: PathId, latency: Option<Duration>, random: f64, now: Instant) {
         let Some(path) = self.paths.get_mut(id) else { return };
@@ -61,11 +53,16 @@ impl Plan {
         }
     }
 
+    /// Nobody will tell how the probes under way ended: they are due again.
+    pub fn on_probes_aborted(&mut self, now: Instant) {
+        for path in self.paths.iter_mut().filter(|path| path.standing == Standing::Probing) {
+            path.standing = Standing::Dead { probe_at: now };
+        }
+    }
+
     /// A dead path whose time has come: probe it and tell [`Plan::on_probe`].
     pub fn due_probe(&mut self, now: Instant) -> Option<PathId> {
-        let due = |path: &Path| {
-            matches!(path.standing, Standing::Dead { probe_at } if probe_at <= now) && !path.excluded && path.enabled
-        };
+        let due = |path: &Path| matches!(path.standing, Standing::Dead { probe_at } if probe_at <= now) && path.enabled;
         let id = self.paths.iter().position(due)?;
         self.paths[id].standing = Standing::Probing;
         Some(id)

@@ -456,7 +456,7 @@ impl Plan {
         }
         for path in &self.paths {
             match path.standing {
-                Standing::Dead { probe_at } if !path.excluded && path.enabled => at = at.min(probe_at),
+                Standing::Dead { probe_at } if path.enabled => at = at.min(probe_at),
                 _ => {}
             }
             if let Some(until) = path.rests_until.filter(|until| *until > now) {

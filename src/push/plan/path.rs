@@ -63,8 +63,6 @@ pub(super) struct Path {
     /// The last byte that the system took from us.
     pub last_byte: Instant,
     pub dead_probes: u32,
-    /// Never works again in this run, such as a path to another machine.
-    pub excluded: bool,
     /// The operator lets it work.
     pub enabled: bool,
     /// The operator's, beside the others'.
@@ -94,7 +92,6 @@ impl Path {
             quiet_since: now,
             last_byte: now,
             dead_probes: 0,
-            excluded: false,
             enabled: true,
             weight: 1.0,
             paced_until: None,

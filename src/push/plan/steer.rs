@@ -40,6 +40,11 @@ impl Plan {
         !self.paths.is_empty() && self.paths.iter().all(|path| !path.enabled)
     }
 
+    /// Those that may work.
+    pub fn enabled(&self) -> impl Iterator<Item = PathId> + '_ {
+        (0..self.paths.len()).filter(|id| self.paths[*id].enabled)
+    }
+
     /// Some path may not work.
     pub fn has_disabled(&self) -> bool {
         self.paths.iter().any(|path| !path.enabled)

@@ -95,6 +95,19 @@ impl Sim {
 }
 
 #[test]
+fn a_probe_that_nobody_will_tell_of_is_due_again() {
+    let now = Instant::now();
+    let mut plan = Plan::new(config(64), Bitmap::empty(4), now);
+    for latency in [Some(ms(1)), None, None] {
+        plan.add_path(latency, now);
+    }
+    assert_eq!((plan.due_probe(now), plan.due_probe(now), plan.due_probe(now)), (Some(1), Some(2), None));
+    plan.on_probe(2, Some(ms(1)), 0.5, now);
+    plan.on_probes_aborted(now);
+    assert_eq!((plan.due_probe(now), plan.due_probe(now)), (Some(1), None));
+}
+
+#[test]
 fn paths_add_up() {
     let rates = [25e6, 12.5e6, 6.25e6];
     let mut sim = Sim::new(500, &rates.map(|rate| (rate, 10)));
