@@ -3,10 +3,14 @@
 use std::fs;
 use std::io::Write as _;
 
+use axum::body::Body;
+use axum::http::Method;
+use futures_util::StreamExt as _;
 use skep_engine::control::{Command, DeltaPhase, OnTaken, SendRequest, SendStrategy, TransferId, TransferState};
 use skep_engine::push::retry::Pace;
 
 use super::{Pair, left, versions};
+use crate::common::meddler::{Meddle, Meddler};
 use crate::common::{TestNode, noise};
 
 /// A delta of which nothing may leave for now, and which has more to send than is on its way at once; the old file.
@@ -60,6 +64,27 @@ async fn paused_and_cancelled_it_leaves_the_old_file() {
     pair.from.control.command(Command::Resume { ids: vec![id] }).await.unwrap();
     pair.from.done(id).await;
     pair.is_the_same();
+}
+
+#[tokio::test]
+async fn it_can_be_paused_while_a_signature_stalls() {
+    let (old, new) = versions();
+    let pair = Pair::new(&old, &new).await;
+    let stalls = Meddler::to(&pair.to.url(), |asked| match asked.is(Method::GET, "/delta/signatures/") {
+        true => Meddle::changed(|_, mut body| {
+            body.truncate(body.len() / 2);
+            let half = futures_util::stream::iter([Ok::<_, std::io::Error>(bytes::Bytes::from(body))]);
+            Body::from_stream(half.chain(futures_util::stream::pending()))
+        }),
+        false => Meddle::Pass,
+    })
+    .await;
+    let id = pair.begin_to(&stalls.url, |_| ()).await;
+    pair.from.wait(id, |row| row.delta.is_some_and(|delta| delta.phase == DeltaPhase::Signatures)).await;
+    pair.from.control.command(Command::Pause { ids: vec![id] }).await.unwrap();
+    pair.from.wait(id, |row| row.state == TransferState::Paused).await;
+    assert!(fs::read(pair.old_file()).unwrap() == old);
+    pair.nothing_stays().await;
 }
 
 #[tokio::test]

@@ -168,6 +168,23 @@ async fn far_away_segments_go_by_lanes_unless_something_in_between_knows_none() 
 }
 
 #[tokio::test]
+async fn a_path_that_answers_late_and_knows_no_http2_costs_a_few_segments_at_most() {
+    let (node, dir) = (hasty().await, tempfile::tempdir().unwrap());
+    let file = noise_file(dir.path(), "a", 300 * SEGMENT as usize);
+    let receiver = Receiver::default();
+    let address = receiver.serve().await;
+    let near = [Relay::far(address, false).await, Relay::far(address, false).await];
+    // Its answers come when the push has begun; by then the lanes of the others have answered, and its own are believed.
+    let late = Relay::farther(address, true).await;
+    let id = send(&node, &file, &near[0].url(), |request| request.paths = vec![near[1].url(), late.url()]).await;
+    let row = node.done(id).await;
+    receiver.got(&file);
+    assert_eq!(row.strategy_reason, "2 of 3 paths answer", "{row:#?}");
+    assert!(late.http2() > 0, "{row:#?}");
+    receiver.with(|r| assert!(r.puts.len() < 400, "{} puts of 300", r.puts.len()));
+}
+
+#[tokio::test]
 async fn a_tree_is_laid_end_to_end() {
     let (node, receiver, dir) = (TestNode::start().await, Receiver::default(), tempfile::tempdir().unwrap());
     let address = receiver.serve().await;

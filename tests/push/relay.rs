@@ -72,9 +72,18 @@ impl Relay {
 
     /// A long line; with `only_http1` it ends at a proxy that knows nothing else.
     pub async fn far(target: SocketAddr, only_http1: bool) -> Self {
+        Self::away(target, Duration::from_millis(5), only_http1).await
+    }
+
+    /// The same with a line so long that others have answered twice by then.
+    pub async fn farther(target: SocketAddr, only_http1: bool) -> Self {
+        Self::away(target, Duration::from_millis(400), only_http1).await
+    }
+
+    async fn away(target: SocketAddr, delay: Duration, only_http1: bool) -> Self {
         let relay = Self::to(target).await;
         let mut inner = relay.inner.lock().unwrap();
-        (inner.delay, inner.only_http1) = (Duration::from_millis(5), only_http1);
+        (inner.delay, inner.only_http1) = (delay, only_http1);
         drop(inner);
         relay
     }

@@ -12,7 +12,7 @@ use reqwest::{Body, RequestBuilder, Response, Url};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use super::super::answer::{checked, parse, read_capped};
+use super::super::answer::{checked, parse, read_capped, read_up_to};
 use super::super::wire::{Wire, WireError};
 use crate::delta::flow::STOPPED;
 use crate::throttle::{self, Throttle};
@@ -27,6 +27,8 @@ const SILENT: &str = "no answer in time";
 /// Bytes by which a way's rate is measured: first few, and where they were gone at once, more.
 const FEW: usize = 64 << 10;
 const MORE: usize = 4 << 20;
+/// Bytes of an answer that is to have none.
+const MOST_SAID: usize = 64 << 10;
 /// This is at once.
 const AT_ONCE: Duration = Duration::from_millis(10);
 /// A request line, a status line, and what the HTTP library adds.
@@ -139,7 +141,7 @@ impl Wire {
             let request = self.client().post(self.url("/probe").ok()?).body(Bytes::from(vec![0; bytes]));
             let begun = Instant::now();
             let answer = self.asked(request, cost, bytes as u64).await.ok()?;
-            answer.bytes().await.ok()?;
+            soon(read_up_to(answer, MOST_SAID)).await.ok()?;
             let took = begun.elapsed();
             rate = Some((bytes as f64 / took.as_secs_f64().max(1e-6)) as u64);
             if took > AT_ONCE {
@@ -160,7 +162,7 @@ impl Wire {
             Err(_) => return Err(WireError::Broken(SILENT.into())),
         };
         cost.head(&sent, &url, response.headers());
-        checked(response).await
+        soon(checked(response)).await
     }
 
     /// Sends instructions. `moved` counts the bytes that went.
@@ -217,10 +219,15 @@ impl Wire {
             }
         };
         cost.head(&sent, &url, response.headers());
-        let answer = read_capped(checked(response).await?).await?;
+        let answer = soon(async { read_capped(checked(response).await?).await }).await?;
         cost.received.fetch_add(answer.len() as u64, Ordering::Relaxed);
         parse(&answer)
     }
+}
+
+/// What follows an answer's head, which must not take for ever.
+async fn soon<T>(rest: impl Future<Output = Result<T, WireError>>) -> Result<T, WireError> {
+    tokio::time::timeout(SILENCE, rest).await.unwrap_or_else(|_| Err(WireError::Broken(SILENT.into())))
 }
 
 /// A response's body as a reader, for a thread that may block.
@@ -282,5 +289,57 @@ pub(crate) fn mended(error: io::Error) -> WireError {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => WireError::Malformed("it ends too early".into()),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => WireError::Malformed(text),
         Err(_) => WireError::Broken(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use axum::Router;
+    use axum::body::Body;
+    use axum::extract::DefaultBodyLimit;
+    use axum::routing::post;
+
+    use super::*;
+    use crate::push::paths::PathSpec;
+
+    async fn wire(app: Router) -> Wire {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Wire::new(&PathSpec { endpoint, via: None }, "f", HeaderMap::new()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_end_measures_nothing_and_takes_no_memory() {
+        let endless = || async {
+            Body::from_stream(futures_util::stream::repeat(Bytes::from(vec![0; 64 << 10])).map(Ok::<_, Infallible>))
+        };
+        let cost = Cost::default();
+        assert_eq!(wire(Router::new().route("/probe", post(endless))).await.rate(&cost).await, None);
+        let good =
+            wire(Router::new().route("/probe", post(async |_: Bytes| ())).layer(DefaultBodyLimit::disable())).await;
+        assert!(good.rate(&cost).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn whoever_fills_a_buffer_from_a_stalled_body_can_be_stopped() {
+        let some = futures_util::stream::iter([Ok::<_, Infallible>(Bytes::new()), Ok(Bytes::from("some"))]);
+        let body = reqwest::Body::wrap_stream(some.chain(futures_util::stream::pending()));
+        let (stop, cost) = (CancellationToken::new(), Arc::new(Cost::default()));
+        let (told, read) = tokio::sync::oneshot::channel();
+        let response = Response::from(axum::http::Response::new(body));
+        let mut from = Blocking::new(Handle::current(), stop.clone(), response, cost);
+        let reading = tokio::task::spawn_blocking(move || {
+            let mut buffer = [0; 8];
+            from.read_exact(&mut buffer[..4]).unwrap();
+            let _ = told.send(buffer);
+            from.read_exact(&mut buffer)
+        });
+        assert_eq!(read.await.unwrap()[..4], *b"some", "what is empty is no end");
+        stop.cancel();
+        let ended = tokio::time::timeout(SILENCE, reading).await.expect("it goes on").unwrap().unwrap_err();
+        assert!(crate::delta::flow::is_stop(&ended));
     }
 }
