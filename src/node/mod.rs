@@ -28,6 +28,7 @@ mod cgroup;
 mod config;
 mod conn;
 mod digest;
+pub mod echo;
 mod error;
 mod health;
 mod io;

@@ -15,6 +15,7 @@ use super::auth::Gate;
 use super::caps::Caps;
 use super::config::NodeConfig;
 use super::conn::Serving;
+use super::echo::Echo;
 use super::error::NodeError;
 use super::health::Health;
 use super::metrics::Metrics;
@@ -75,6 +76,8 @@ pub struct Shared {
 #[derive(Debug)]
 pub struct Node {
     listener: TcpListener,
+    /// None: the port is taken for datagrams, and others cannot measure loss here.
+    echo: Option<Echo>,
     local: SocketAddr,
     shared: Arc<Shared>,
 }
@@ -103,6 +106,10 @@ impl Node {
         let failed = |source| NodeError::Bind { addr, source };
         let listener = TcpListener::bind(addr).await.map_err(failed)?;
         let local = listener.local_addr().map_err(failed)?;
+        let echo = Echo::bind(local).await;
+        if let Err(error) = &echo {
+            tracing::warn!(target: "node", "no echo of datagrams on {local}: {error}; others cannot measure loss to here");
+        }
         let shared = Shared {
             gate: Gate::new(local, config.token.as_ref(), config.public),
             metrics: Arc::new(Metrics::new(services.figures.clone())),
@@ -119,7 +126,7 @@ impl Node {
             config,
             services,
         };
-        Ok(Self { listener, local, shared: Arc::new(shared) })
+        Ok(Self { listener, echo: echo.ok(), local, shared: Arc::new(shared) })
     }
 
     /// Where it listens; the port is the real one.
@@ -156,6 +163,9 @@ impl Node {
             cut: CancellationToken::new(),
         };
         let tasks = TaskTracker::new();
+        if let Some(echo) = self.echo {
+            tasks.spawn(echo.run(shutdown.clone()));
+        }
         loop {
             let accepted = tokio::select! {
                 biased;

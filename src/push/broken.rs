@@ -28,7 +28,7 @@ pub(super) fn errno(error: &reqwest::Error) -> Option<Errno> {
 }
 
 /// A failed request in words.
-pub(super) fn words(error: &reqwest::Error) -> String {
+pub(crate) fn words(error: &reqwest::Error) -> String {
     let io = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>());
     sentence(&Facts {
         timed_out: error.is_timeout(),

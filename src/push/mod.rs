@@ -21,7 +21,7 @@
 //! - Memory: [`IN_FLIGHT_BYTES`] of segments, however large the source.
 
 mod answer;
-mod broken;
+pub(crate) mod broken;
 mod buffers;
 pub(crate) mod delta;
 pub(crate) mod drive;

@@ -6,8 +6,8 @@ use std::time::Instant;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use axum::{Json, body};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
@@ -28,6 +28,9 @@ static NOISE: LazyLock<Bytes> = LazyLock::new(|| {
     noise.into()
 });
 
+/// Says that the answer is a probe's, and not that of something in between which answers whatever is asked.
+const PROBE: HeaderName = HeaderName::from_static("skep-probe");
+
 /// `?bytes=`
 #[derive(Debug, Deserialize)]
 pub struct Amount {
@@ -41,8 +44,8 @@ struct Sunk {
     duration_s: f64,
 }
 
-pub async fn head() -> StatusCode {
-    StatusCode::OK
+pub async fn head() -> impl IntoResponse {
+    [(PROBE, "1")]
 }
 
 pub async fn source(
@@ -64,6 +67,7 @@ pub async fn source(
     response.headers_mut().insert(header::CONTENT_LENGTH, bytes.into());
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(PROBE, HeaderValue::from_static("1"));
     Ok(response)
 }
 
@@ -85,5 +89,6 @@ pub async fn sink(State(shared): State<Arc<Shared>>, request: Request) -> Result
             return Err(Problem::too_large(format!("a probe has at most {MAX_BYTES} bytes")));
         }
     }
-    Ok(Json(Sunk { bytes, duration_s: start.elapsed().as_secs_f64() }).into_response())
+    let sunk = Sunk { bytes, duration_s: start.elapsed().as_secs_f64() };
+    Ok(([(PROBE, "1")], Json(sunk)).into_response())
 }

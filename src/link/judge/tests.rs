@@ -1,0 +1,310 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use LinkClass::{Broadband, Fiber, Intermittent, Mobile, Satellite, Unknown};
+use proptest::prelude::*;
+
+use super::simulation::{Link, World, link};
+use super::*;
+
+const FIBER: Link = link(480.0, 2.1, 0.0);
+const BROADBAND: Link = link(48.0, 20.0, 0.0);
+const MOBILE: Link = Link { noise: 0.15, ..link(4.8, 80.0, 0.5) };
+/// Its latency is just where a change takes place, 20 % past the threshold; its bandwidth is past it.
+const SATELLITE: Link = Link { noise: 0.02, ..link(0.77, 602.0, 1.0) };
+const LOSSY: Link = link(1.9, 100.0, 30.0);
+const OUTAGES: Link = Link { up_down: (6.0, 4.0), ..link(1.9, 100.0, 0.0) };
+
+fn seconds(at: u64) -> Duration {
+    Duration::from_secs(at)
+}
+
+#[test]
+fn every_profile_becomes_its_class_within_ten_seconds_and_stays() {
+    for (link, class) in [(FIBER, Fiber), (BROADBAND, Broadband), (MOBILE, Mobile), (SATELLITE, Satellite)] {
+        for seed in 0..20 {
+            let mut world = World::new(link, seed);
+            world.run(300.0);
+            let [(at, first)] = world.changes[..] else { panic!("{class:?}: {:?}", world.changes) };
+            assert!(first == class && at < seconds(10), "{class:?}: {first:?} after {at:?}");
+        }
+    }
+}
+
+#[test]
+fn looking_costs_at_most_its_share_of_any_minute() {
+    for link in [FIBER, BROADBAND, MOBILE, SATELLITE, LOSSY, OUTAGES, super::simulation::link(0.3, 300.0, 0.0)] {
+        for seed in 0..5 {
+            let mut world = World::new(link, seed);
+            world.run(200.0);
+            let minute = |from: Duration| -> u64 {
+                world
+                    .spent
+                    .iter()
+                    .filter(|(at, _)| *at >= from && *at < from + seconds(60))
+                    .map(|(_, bytes)| bytes)
+                    .sum()
+            };
+            let worst = world.spent.iter().map(|(at, _)| minute(*at)).max().unwrap();
+            let allowed = (link.mbps * 1e6 / 8.0 * 60.0 * 0.05) as u64;
+            assert!(worst <= allowed, "{link:?}: {worst} bytes in a minute, {allowed} are allowed");
+        }
+    }
+}
+
+/// ≥ 98 % of the time after the first ten seconds.
+#[test]
+fn a_link_that_comes_and_goes_is_intermittent_all_the_while() {
+    for (link, from) in [(LOSSY, 10.0), (OUTAGES, 10.0)] {
+        let (mut held, mut all) = (0, 0);
+        for seed in 0..20 {
+            let mut world = World::new(link, seed);
+            world.run(from);
+            for _ in 0..600 {
+                world.run(0.2);
+                held += u32::from(world.judge.class() == Intermittent);
+                all += 1;
+            }
+        }
+        assert!(f64::from(held) >= 0.98 * f64::from(all), "{link:?}: {held} of {all}");
+    }
+}
+
+/// Each of the 20 ordered changes, at any moment of the monitor's second: at p95, since what is lost is luck.
+#[test]
+fn a_change_is_published_within_five_seconds() {
+    let links =
+        [(FIBER, Fiber), (BROADBAND, Broadband), (MOBILE, Mobile), (SATELLITE, Satellite), (LOSSY, Intermittent)];
+    let mut phases = fastrand::Rng::with_seed(5);
+    for (from, was) in links {
+        for (to, is) in links.into_iter().filter(|(_, class)| *class != was) {
+            let mut took = Vec::new();
+            for seed in 0..60 {
+                let mut world = World::new(from, seed);
+                world.run(40.0 + 5.0 * phases.f64());
+                assert_eq!(world.judge.class(), was);
+                let changed = world.now;
+                world.becomes(to);
+                world.run(30.0);
+                assert_eq!(world.judge.class(), is, "{was:?} → {is:?}: {:?}", world.changes);
+                took.push(world.settled(changed).map_or(Duration::MAX, |at| at - changed));
+            }
+            took.sort_unstable();
+            let p95 = took[took.len() * 95 / 100];
+            assert!(p95 <= seconds(5), "{was:?} → {is:?}: p95 {p95:?}, median {:?}", took[took.len() / 2]);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    /// A link that falls silent, and comes back as another one.
+    #[test]
+    fn silence_and_its_end_are_published_within_five_seconds(seed in any::<u64>(), phase in 0.0f64..5.0) {
+        let links = [(FIBER, Fiber), (BROADBAND, Broadband), (MOBILE, Mobile), (SATELLITE, Satellite)];
+        for (from, was) in links {
+            let mut world = World::new(from, seed);
+            world.run(40.0 + phase);
+            let cut = world.now;
+            world.becomes(Link { up_down: (0.0, 1e9), ..from });
+            world.run(5.0);
+            prop_assert_eq!(world.judge.class(), Intermittent, "{:?}, silent for 5 s from {:?}", was, cut);
+            world.run(7.0);
+            for (to, is) in links.into_iter().filter(|(_, class)| *class != was) {
+                let mut world = World::new(from, seed);
+                world.run(40.0 + phase);
+                world.becomes(Link { up_down: (0.0, 1e9), ..from });
+                world.run(12.0 + phase);
+                let back = world.now;
+                world.becomes(to);
+                world.run(20.0);
+                let settled = world.settled(back).map_or(Duration::MAX, |at| at - back);
+                prop_assert!(world.judge.class() == is && settled <= seconds(5), "{was:?} → {is:?} {settled:?} {:?}", world.changes);
+            }
+        }
+    }
+
+    /// ± 15 % around any threshold for ten minutes: the class is not changed (but for the first one, which is a guess).
+    #[test]
+    fn jitter_around_a_threshold_changes_nothing(seed in any::<u64>(), edge in 0usize..6, from_below in any::<bool>()) {
+        let around = [link(1.0, 100.0, 0.0), link(10.0, 30.0, 0.0), link(100.0, 5.0, 0.0), link(200.0, 10.0, 0.0), link(50.0, 50.0, 0.0), link(20.0, 500.0, 0.0)];
+        let around = Link { noise: 0.15, ..around[edge] };
+        let scale = if from_below { 0.6 } else { 1.6 };
+        let clear = match edge {
+            0..3 => Link { mbps: around.mbps * scale, ..around },
+            _ => Link { latency_ms: around.latency_ms * scale, ..around },
+        };
+        let mut world = World::new(Link { noise: 0.05, ..clear }, seed);
+        world.run(40.0);
+        let class = world.judge.class();
+        world.becomes(around);
+        world.run(600.0);
+        prop_assert_eq!(world.judge.class(), class);
+        prop_assert_eq!(world.changes.len(), 1, "{:?}", world.changes);
+    }
+}
+
+fn sample(at: Duration, mbps: f64, latency: f64) -> Sample {
+    Sample { at, bandwidth_mbps: Some(mbps), latency_ms: Some(latency), echoes: 10, echoed: 10, ..Sample::default() }
+}
+
+fn judge_of(mbps: f64, latency: f64, samples: u64) -> Judge {
+    let mut judge = Judge::new(Arc::new(LinkConfig::default()));
+    for at in 1..=samples {
+        judge.on_asked();
+        judge.on_sample(seconds(at), sample(seconds(at), mbps, latency));
+    }
+    judge
+}
+
+#[test]
+fn below_three_samples_a_link_is_unknown() {
+    let judge = judge_of(48.0, 20.0, 2);
+    assert_eq!(judge.class(), Unknown);
+    let pending = judge.pending().unwrap();
+    assert_eq!((pending.class, pending.samples, pending.needed), (Broadband, 2, 3));
+    assert_eq!(judge_of(48.0, 20.0, 3).class(), Broadband);
+}
+
+#[test]
+fn a_change_is_counted_down_and_the_old_samples_are_another_links() {
+    let mut judge = judge_of(48.0, 20.0, 20);
+    let mut counted = Vec::new();
+    for n in 1..=3 {
+        let at = seconds(20) + Duration::from_millis(300) * n;
+        let outcome = judge.on_sample(at, sample(at, 0.7, 620.0));
+        counted.push((judge.pending().map(|pending| pending.samples), outcome.changed));
+    }
+    assert_eq!(counted, [(Some(1), None), (Some(2), None), (None, Some((Broadband, Satellite)))]);
+    assert_eq!(judge.samples(), 3);
+    assert_eq!(judge.median().bandwidth_mbps, Some(0.7));
+    assert_eq!(judge.why(), "0.7 Mbit/s, under 1 Mbit/s");
+}
+
+#[test]
+fn one_odd_sample_is_looked_into_and_forgotten() {
+    let mut judge = judge_of(48.0, 20.0, 20);
+    let at = seconds(21);
+    assert_eq!(judge.on_sample(at, sample(at, 0.7, 620.0)).confirm, Confirm::Life);
+    assert!(judge.pending().is_some());
+    let at = seconds(22);
+    assert_eq!(judge.on_sample(at, sample(at, 48.0, 20.0)), Outcome::default());
+    assert!(judge.pending().is_none());
+}
+
+#[test]
+fn a_change_for_the_better_takes_its_time() {
+    let mut judge = judge_of(4.0, 80.0, 20);
+    for n in 1..=3 {
+        let at = seconds(20) + Duration::from_millis(200) * n;
+        assert_eq!(judge.on_sample(at, sample(at, 400.0, 2.0)).changed, None);
+    }
+    let at = seconds(22);
+    assert_eq!(judge.on_sample(at, sample(at, 400.0, 2.0)).changed, Some((Mobile, Fiber)));
+}
+
+#[test]
+fn our_own_queue_is_not_the_links_latency() {
+    let mut judge = judge_of(48.0, 20.0, 20);
+    for at in 21..120 {
+        let now = seconds(at);
+        let full =
+            PassiveSample { alive: true, delivery_mbps: Some(47.0), rtt_ms: Some(900.0), ..PassiveSample::default() };
+        assert_eq!(judge.on_passive(now, 0, full).changed, None);
+        // A probe in a full queue: late, lossy, and only a share.
+        let probe = Sample { echoed: 6, ..sample(now, 3.0, 900.0) };
+        assert_eq!(judge.on_sample(now, probe).changed, None);
+    }
+    assert_eq!(judge.class(), Broadband);
+    let median = judge.median();
+    assert_eq!((median.bandwidth_mbps, median.latency_ms), (Some(47.0), Some(20.0)));
+    assert_eq!(median.loss_percent, None, "nothing that was not our own doing: {median:?}");
+}
+
+#[test]
+fn a_link_that_gets_worse_under_a_transfer_is_noticed_by_what_it_delivers() {
+    let mut judge = judge_of(480.0, 2.0, 20);
+    let mut changed = None;
+    for tenth in 0..50 {
+        let now = seconds(21) + Duration::from_millis(500) * tenth;
+        let thin = PassiveSample { alive: true, delivery_mbps: Some(0.7), ..PassiveSample::default() };
+        changed = changed.or(judge.on_passive(now, 0, thin).changed.map(|change| (now, change)));
+    }
+    let (at, change) = changed.unwrap();
+    assert_eq!(change, (Fiber, Satellite));
+    assert!(at <= seconds(26), "{at:?}");
+}
+
+#[test]
+fn a_transfer_that_idles_says_nothing_of_the_bandwidth() {
+    let mut judge = judge_of(480.0, 2.0, 20);
+    for at in 21..60 {
+        let slow =
+            PassiveSample { alive: true, app_limited: true, delivery_mbps: Some(0.1), ..PassiveSample::default() };
+        assert_eq!(judge.on_passive(seconds(at), 0, slow).changed, None);
+    }
+    assert!(!judge.is_busy(seconds(60)));
+}
+
+#[test]
+fn silence_counts_only_where_somebody_listened() {
+    let mut judge = judge_of(48.0, 20.0, 20);
+    // The machine was busy, or asleep: no look, no silence.
+    assert_eq!(judge.on_tick(seconds(3600)).changed, None);
+    for _ in 0..3 {
+        judge.on_asked();
+    }
+    assert_eq!(judge.on_tick(seconds(3603)).changed, Some((Broadband, Intermittent)));
+    assert_eq!(judge.why(), "no answer for more than 2 intervals");
+}
+
+#[test]
+fn the_walls_clock_decides_nothing() {
+    let mut judge = judge_of(48.0, 20.0, 20);
+    for at in 21..40 {
+        let wall_ms = if at % 2 == 0 { 3_600_000 } else { 0 };
+        let jumped = Sample { wall_ms, ..sample(seconds(at), 48.0, 20.0) };
+        assert_eq!(judge.on_sample(seconds(at), jumped), Outcome::default());
+    }
+    assert_eq!(judge.samples(), 31, "a window of 30 s, both ends in it");
+}
+
+#[test]
+fn old_samples_leave_the_window_and_the_last_figures_stay() {
+    let mut judge = judge_of(48.0, 20.0, 20);
+    assert!(!judge.is_stale(seconds(21)));
+    judge.on_tick(seconds(100));
+    assert_eq!(judge.samples(), 0);
+    assert!(judge.is_stale(seconds(100)));
+    assert_eq!(judge.median().bandwidth_mbps, Some(48.0));
+    let failed = Sample { at: seconds(101), failed: true, ..Sample::default() };
+    assert_eq!(judge.on_sample(seconds(101), failed).changed, None);
+    assert!(judge.is_stale(seconds(101)));
+}
+
+#[test]
+fn the_operators_word_stands_and_what_is_measured_is_told() {
+    let mut judge = judge_of(48.0, 20.0, 20);
+    assert_eq!(judge.force(Some(Satellite)).changed, Some((Broadband, Satellite)));
+    assert!(judge.is_forced());
+    for at in 21..60 {
+        assert_eq!(judge.on_sample(seconds(at), sample(seconds(at), 4.0, 80.0)).changed, None);
+    }
+    assert_eq!((judge.class(), judge.measured_class()), (Satellite, Mobile));
+    assert!(judge.why().starts_with("set by the operator; measured: mobile, "), "{}", judge.why());
+    assert_eq!(judge.force(None).changed, Some((Satellite, Mobile)));
+}
+
+#[test]
+fn a_link_that_is_back_as_it_was_has_to_hold() {
+    let mut world = World::new(MOBILE, 1);
+    world.run(40.0);
+    world.becomes(Link { up_down: (0.0, 1e9), ..MOBILE });
+    world.run(8.0);
+    world.becomes(MOBILE);
+    let back = world.now;
+    world.run(20.0);
+    let settled = world.settled(back).unwrap() - back;
+    assert!(world.judge.class() == Mobile && settled > seconds(8) && settled < seconds(14), "{settled:?}");
+}

@@ -1,0 +1,152 @@
+//! The samples that count.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::control::link::{Measurement, Method};
+use crate::link::classify::Figures;
+use crate::link::sample::Sample;
+
+/// Samples kept, whatever the window: quick confirmations and transfers bring several a second.
+const MOST: usize = 512;
+/// Datagrams older than this say nothing of the loss now.
+const LOSS_LASTS: Duration = Duration::from_secs(6);
+
+/// The samples of the last so many seconds.
+#[derive(Debug)]
+pub(super) struct Window {
+    length: Duration,
+    samples: VecDeque<Sample>,
+    /// Newest bandwidth and latency, for when the window has none: slow links are probed fully once in a while.
+    last_bandwidth: Option<f64>,
+    last_latency: Option<f64>,
+    last_ms: u64,
+}
+
+impl Window {
+    pub(super) fn new(length: Duration) -> Self {
+        Self { length, samples: VecDeque::new(), last_bandwidth: None, last_latency: None, last_ms: 0 }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.samples.len()
+    }
+
+    pub(super) fn push(&mut self, now: Duration, sample: Sample) {
+        self.prune(now);
+        if self.samples.len() >= MOST {
+            self.samples.pop_front();
+        }
+        self.samples.push_back(sample);
+        self.last_bandwidth = sample.bandwidth_mbps.or(self.last_bandwidth);
+        self.last_latency = sample.latency_ms.or(self.last_latency);
+        self.last_ms = sample.wall_ms;
+    }
+
+    /// What was found out after the newest sample becomes part of it.
+    pub(super) fn amend(&mut self, now: Duration, found: &Sample) -> Option<Sample> {
+        let sample = self.samples.back_mut()?;
+        sample.at = now;
+        sample.bandwidth_mbps = found.bandwidth_mbps.or(sample.bandwidth_mbps);
+        sample.hint_mbps = found.hint_mbps.or(sample.hint_mbps);
+        sample.probe_bytes += found.probe_bytes;
+        sample.busy |= found.busy;
+        self.last_bandwidth = sample.bandwidth_mbps.or(self.last_bandwidth);
+        Some(*sample)
+    }
+
+    pub(super) fn prune(&mut self, now: Duration) {
+        while self.samples.front().is_some_and(|sample| sample.at + self.length < now) {
+            self.samples.pop_front();
+        }
+    }
+
+    /// What was measured before was another link.
+    pub(super) fn forget_before(&mut self, at: Duration) {
+        self.samples.retain(|sample| sample.at >= at);
+        self.last_bandwidth = self.samples.iter().rev().find_map(|sample| sample.bandwidth_mbps);
+        self.last_latency = self.samples.iter().rev().find_map(|sample| sample.latency_ms);
+    }
+
+    pub(super) fn since(&self, at: Duration) -> impl Iterator<Item = &Sample> {
+        self.samples.iter().filter(move |sample| sample.at >= at)
+    }
+
+    /// Loss over the newest datagrams, as soon as there are so many; over all of late if there are fewer.
+    pub(super) fn loss(&self, now: Duration, enough: u32) -> Option<f64> {
+        let (mut sent, mut back) = (0, 0);
+        for sample in self.samples.iter().rev().take_while(|sample| sample.at + LOSS_LASTS > now) {
+            sent += sample.echoes;
+            back += sample.echoed;
+            if sent >= enough {
+                break;
+            }
+        }
+        percent(sent, back)
+    }
+
+    /// Medians, and the loss of all datagrams.
+    pub(super) fn figures(&self) -> Figures {
+        Self::over(&self.samples.iter().collect::<Vec<_>>(), self.last_bandwidth, self.last_latency)
+    }
+
+    /// The same of the samples since `at`; a bandwidth that is not among them is `bandwidth`.
+    pub(super) fn figures_since(&self, at: Duration, bandwidth: Option<f64>) -> Figures {
+        Self::over(&self.since(at).collect::<Vec<_>>(), bandwidth, None)
+    }
+
+    fn over(samples: &[&Sample], bandwidth: Option<f64>, latency: Option<f64>) -> Figures {
+        let (sent, back) = samples.iter().fold((0, 0), |(sent, back), s| (sent + s.echoes, back + s.echoed));
+        Figures {
+            bandwidth_mbps: median(samples.iter().filter_map(|s| s.bandwidth_mbps)).or(bandwidth),
+            latency_ms: median(samples.iter().filter_map(|s| s.latency_ms)).or(latency),
+            loss_percent: percent(sent, back),
+        }
+    }
+
+    /// Of the round trips behind all samples: the variance within them, and that between them.
+    fn jitter(&self) -> Option<f64> {
+        let within: Vec<f64> = self.samples.iter().filter_map(|s| s.jitter_ms).map(|jitter| jitter * jitter).collect();
+        let latencies: Vec<f64> = self.samples.iter().filter(|s| !s.busy).filter_map(|s| s.latency_ms).collect();
+        let mean = |figures: &[f64]| figures.iter().sum::<f64>() / figures.len().max(1) as f64;
+        let middle = mean(&latencies);
+        let between = mean(&latencies.iter().map(|latency| (latency - middle).powi(2)).collect::<Vec<_>>());
+        (!within.is_empty() || latencies.len() > 1).then(|| (mean(&within) + between).sqrt())
+    }
+
+    /// What viewers are shown of the window.
+    pub(super) fn median(&self) -> Measurement {
+        let figures = self.figures();
+        let is = |method: Method| self.samples.iter().any(|s| s.method == method || s.method == Method::Both);
+        Measurement {
+            measured_at: self.last_ms,
+            bandwidth_mbps: figures.bandwidth_mbps,
+            latency_ms: figures.latency_ms,
+            jitter_ms: self.jitter(),
+            loss_percent: figures.loss_percent,
+            method: match (is(Method::Active), is(Method::Passive)) {
+                (true, true) => Method::Both,
+                (false, true) => Method::Passive,
+                _ => Method::Active,
+            },
+            probe_bytes: self.samples.iter().map(|s| s.probe_bytes).sum(),
+            failed: false,
+        }
+    }
+}
+
+fn percent(sent: u32, back: u32) -> Option<f64> {
+    (sent > 0).then(|| f64::from(sent.saturating_sub(back)) / f64::from(sent) * 100.0)
+}
+
+/// The middle one; of an even number the mean of the two.
+pub(crate) fn median(figures: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut figures: Vec<f64> = figures.filter(|figure| figure.is_finite()).collect();
+    figures.sort_by(f64::total_cmp);
+    let middle = figures.len() / 2;
+    match figures.len() {
+        0 => None,
+        odd if odd % 2 == 1 => Some(figures[middle]),
+        _ => Some(f64::midpoint(figures[middle - 1], figures[middle])),
+    }
+}

@@ -1,0 +1,287 @@
+//! The active probe: one endpoint, measured over a warm connection and by datagrams.
+//!
+//! [`Prober::life`] and [`Prober::bandwidth`] carry out what a [cadence](super::cadence) asks for; [`Prober::probe`] is a whole measurement by itself.
+//! Latency is the median of round trips of datagrams, or of HEADs where those do not come back; jitter their standard
+//! deviation; bandwidth the arrival rate of the later part of a body ([`estimate`]); loss the share of the datagrams
+//! without an echo, and not known where none ever comes back.
+
+mod echo;
+pub mod estimate;
+mod wire;
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use reqwest::header::HeaderMap;
+
+use self::echo::{Asker, Echoed};
+use self::estimate::{Growth, Rate, rate};
+use self::wire::Wire;
+pub use self::wire::{ProbeError, endpoint};
+use super::cadence::{Ask, ECHO_BYTES, HEAD_BYTES};
+use super::judge::median;
+use super::sample::Sample;
+use crate::clock::unix_ms;
+use crate::control::link::Method;
+
+/// Bytes that a first, unknown link is asked for.
+const FIRST: u64 = 64 << 10;
+/// The same where a byte is dear.
+const SMALL: u64 = 32 << 10;
+/// Bytes that one measurement by itself may use.
+const MOST: u64 = 24 << 20;
+/// A rate counts when the later part took this long …
+const ENOUGH: Duration = Duration::from_millis(25);
+/// … and is a hint if it took less than this.
+const ROUGH: Duration = Duration::from_millis(3);
+/// Datagrams of one measurement by itself.
+const ECHOES: u32 = 10;
+/// Exchanges where no datagram comes back.
+const HEADS: usize = 5;
+/// Time for a sign of life.
+const LIFE: Duration = Duration::from_millis(1_000);
+const LONGEST_LIFE: Duration = Duration::from_millis(2_000);
+/// Asks without a single echo, though the node answers otherwise, after which datagrams count as blocked.
+const DEAF: u32 = 2;
+/// Then they are tried again after so many asks.
+const TRY_AGAIN: u32 = 30;
+/// Headers of packets, and acknowledgements, per byte of payload.
+const OVERHEAD: f64 = 1.06;
+
+/// What a measurement by itself found.
+#[derive(Debug, Clone, Default)]
+pub struct Probed {
+    /// The figures.
+    pub sample: Sample,
+    /// Exchanges behind them.
+    pub exchanges: u32,
+    /// What could not be measured, and why.
+    pub notes: Vec<String>,
+}
+
+/// Probes one endpoint.
+#[derive(Debug)]
+pub struct Prober {
+    wire: Wire,
+    asker: Option<Asker>,
+    /// Where datagrams go: whom the connection led to.
+    at: Option<SocketAddr>,
+    /// A connection stands.
+    warm: bool,
+    /// A bandwidth was measured: what is asked for is asked for at once.
+    measured: bool,
+    /// Asks without an echo, in a row.
+    unheard: u32,
+    /// Round trip, as far as known.
+    trip: Option<Duration>,
+    secret: u64,
+}
+
+impl Prober {
+    /// `headers` go along with every request; `secret`: at random, tells our datagrams from others'.
+    ///
+    /// # Errors
+    /// It is no URL of an endpoint.
+    pub fn new(endpoint: &str, headers: HeaderMap, secret: u64) -> Result<Self, ProbeError> {
+        let wire = Wire::new(endpoint, headers)?;
+        Ok(Self { wire, asker: None, at: None, warm: false, measured: false, unheard: 0, trip: None, secret })
+    }
+
+    /// Do no datagrams come back, though the node answers?
+    pub fn is_deaf(&self) -> bool {
+        self.unheard >= DEAF && !self.unheard.is_multiple_of(TRY_AGAIN)
+    }
+
+    /// A whole measurement, in `limit` at most. What was measured until then counts.
+    ///
+    /// # Errors
+    /// Nothing could be measured: why.
+    pub async fn probe(&mut self, limit: Duration) -> Result<Probed, ProbeError> {
+        let begun = Instant::now();
+        let left = || limit.saturating_sub(begun.elapsed());
+        let mut probed = Probed::default();
+        self.meet(limit, &mut probed.sample).await?;
+        let echoed = self.echo(ECHOES, left().min(Duration::from_millis(1_500)), &mut probed.sample).await;
+        probed.exchanges = 1 + echoed.trips_ms.len() as u32;
+        let mut trips = echoed.trips_ms;
+        if trips.len() < 3 {
+            let reserve = limit / 2;
+            for _ in 0..HEADS {
+                if trips.len() >= 3 && left() < reserve {
+                    break;
+                }
+                let Ok((took, _)) = self.head(left().min(LIFE * 2), &mut probed.sample).await else { break };
+                trips.push(took.as_secs_f64() * 1e3);
+                probed.exchanges += 1;
+            }
+        }
+        if probed.sample.echoes == 0 {
+            probed.notes.push(
+                "no datagram came back, though the node answers: UDP is blocked on the way, loss is not known".into(),
+            );
+        }
+        self.latency(&trips, &mut probed.sample);
+        let mut growth = Growth::new(FIRST, MOST, ENOUGH, 2);
+        let measured = self.grow(&mut growth, &left, &mut probed.sample, &mut probed.exchanges).await;
+        match growth.figure() {
+            Some(figure) => {
+                probed.sample.bandwidth_mbps = Some(figure.mbps);
+                if figure.over < ENOUGH {
+                    probed.notes.push("the bandwidth is rough: too little arrived in the time".into());
+                }
+            }
+            None => probed.notes.push(match measured {
+                Err(error) => format!("no bandwidth: {error}"),
+                Ok(()) => "no bandwidth: too little arrived in the time".into(),
+            }),
+        }
+        (probed.sample.wall_ms, probed.sample.method) = (unix_ms(), Method::Active);
+        Ok(probed)
+    }
+
+    async fn grow(
+        &mut self,
+        growth: &mut Growth,
+        left: &(dyn Fn() -> Duration + Sync),
+        sample: &mut Sample,
+        exchanges: &mut u32,
+    ) -> Result<(), ProbeError> {
+        while let Some(bytes) = growth.next(left()) {
+            *exchanges += 1;
+            let (rate, cut) = self.pull(bytes, left(), sample).await?;
+            growth.on_rate(bytes, rate);
+            if cut {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Signs of life, as asked for. A sample always comes of it; a failed one if nothing answered, with the reason.
+    pub async fn life(&mut self, ask: Ask) -> (Sample, Option<ProbeError>) {
+        let mut sample = Sample { method: Method::Active, ..Sample::default() };
+        let error = self.look_for_life(ask, &mut sample).await.err();
+        (sample.wall_ms, sample.failed) = (unix_ms(), error.is_some());
+        (sample, error)
+    }
+
+    async fn look_for_life(&mut self, ask: Ask, sample: &mut Sample) -> Result<(), ProbeError> {
+        let life = self.trip.map_or(LIFE, |trip| (trip * 2).clamp(LIFE, LONGEST_LIFE));
+        if self.at.is_none() {
+            self.meet(life * 2, sample).await?;
+        }
+        let wait = self.trip.map_or(life, |trip| trip * 3 / 2 + Duration::from_millis(200)).min(life);
+        let echoed = if ask.echoes > 0 { self.echo(ask.echoes, wait, sample).await } else { Echoed::default() };
+        let mut trips = echoed.trips_ms;
+        if ask.head || trips.is_empty() {
+            let was_warm = self.warm;
+            match self.head(life, sample).await {
+                // Of two round trips, where the connection is new.
+                Ok((took, _)) if trips.is_empty() => {
+                    trips.push(took.as_secs_f64() * if was_warm { 1e3 } else { 5e2 });
+                }
+                Err(error) if trips.is_empty() => return Err(error),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        self.latency(&trips, sample);
+        Ok(())
+    }
+
+    /// The bandwidth, as asked for: a sample with nothing else in it.
+    pub async fn bandwidth(&mut self, ask: Ask, limit: Duration) -> (Sample, Option<ProbeError>) {
+        let mut sample = Sample { method: Method::Active, ..Sample::default() };
+        let begun = Instant::now();
+        let left = || limit.saturating_sub(begun.elapsed());
+        let mut error = None;
+        if ask.full > 0 {
+            let first = if ask.grow || !self.measured { SMALL } else { ask.full };
+            let mut growth = Growth::new(first, ask.full, ENOUGH, 1);
+            let mut exchanges = 0;
+            error = self.grow(&mut growth, &left, &mut sample, &mut exchanges).await.err();
+            match growth.figure() {
+                Some(figure) if figure.over >= ROUGH => {
+                    self.measured = true;
+                    sample.bandwidth_mbps = Some(figure.mbps);
+                }
+                figure => sample.hint_mbps = figure.map(|figure| figure.mbps),
+            }
+        } else if ask.train > 0 {
+            match self.pull(ask.train, left(), &mut sample).await {
+                Ok((rate, _)) => sample.hint_mbps = rate.map(|rate| rate.mbps),
+                Err(why) => error = Some(why),
+            }
+        }
+        sample.wall_ms = unix_ms();
+        (sample, error)
+    }
+
+    /// Makes a connection; its first exchange tells no latency.
+    async fn meet(&mut self, limit: Duration, sample: &mut Sample) -> Result<(), ProbeError> {
+        let (took, at) = self.head(limit, sample).await?;
+        self.at = at.or(self.at);
+        // A round trip for the connection, another for the exchange.
+        self.trip.get_or_insert(took / 2);
+        Ok(())
+    }
+
+    async fn head(
+        &mut self,
+        limit: Duration,
+        sample: &mut Sample,
+    ) -> Result<(Duration, Option<SocketAddr>), ProbeError> {
+        sample.probe_bytes += HEAD_BYTES;
+        let answer = self.wire.head(limit).await;
+        self.warm = answer.is_ok();
+        answer
+    }
+
+    async fn pull(
+        &mut self,
+        bytes: u64,
+        limit: Duration,
+        sample: &mut Sample,
+    ) -> Result<(Option<Rate>, bool), ProbeError> {
+        let pulled = self.wire.pull(bytes, limit).await;
+        self.warm = pulled.as_ref().is_ok_and(|pulled| !pulled.cut);
+        let pulled = pulled.inspect_err(|_| sample.probe_bytes += HEAD_BYTES)?;
+        let came = pulled.arrivals.last().map_or(0, |arrival| arrival.bytes);
+        sample.probe_bytes += HEAD_BYTES + (came as f64 * OVERHEAD) as u64;
+        Ok((rate(&pulled.arrivals, self.trip), pulled.cut))
+    }
+
+    /// Datagrams; what they say of the loss goes into the sample.
+    async fn echo(&mut self, count: u32, wait: Duration, sample: &mut Sample) -> Echoed {
+        let Some(at) = self.at else { return Echoed::default() };
+        if self.asker.is_none() {
+            self.asker = Asker::new(at, self.secret).await.ok();
+        }
+        let Some(asker) = &mut self.asker else { return Echoed::default() };
+        let echoed = asker.ask(at, count, wait).await;
+        sample.probe_bytes += u64::from(echoed.sent) * ECHO_BYTES;
+        // Not one of them: they may be lost, or blocked. Who answers otherwise tells which; until then it is not known.
+        if echoed.trips_ms.is_empty() {
+            self.unheard = self.unheard.saturating_add(1);
+        } else {
+            self.unheard = 0;
+            (sample.echoes, sample.echoed) = (echoed.sent, echoed.trips_ms.len() as u32);
+        }
+        echoed
+    }
+
+    fn latency(&mut self, trips_ms: &[f64], sample: &mut Sample) {
+        sample.latency_ms = median(trips_ms.iter().copied());
+        sample.jitter_ms = deviation(trips_ms);
+        self.trip = sample.latency_ms.map(|ms| Duration::from_secs_f64(ms / 1e3)).or(self.trip);
+    }
+}
+
+/// Standard deviation of two or more.
+fn deviation(figures: &[f64]) -> Option<f64> {
+    let count = figures.len() as f64;
+    if count < 2.0 {
+        return None;
+    }
+    let mean = figures.iter().sum::<f64>() / count;
+    Some((figures.iter().map(|figure| (figure - mean).powi(2)).sum::<f64>() / (count - 1.0)).sqrt())
+}

@@ -1,0 +1,164 @@
+//! The requests of a probe: small exchanges, and bodies that tell a rate. What comes back is untrusted.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use reqwest::header::{HeaderMap, SERVER};
+use reqwest::{Response, StatusCode, Url};
+
+use super::estimate::Arrival;
+use crate::content::name::excerpt;
+use crate::push::broken;
+use crate::swarm::base_client;
+
+/// Arrivals that are kept of one body: neighbours are merged beyond.
+const MOST_ARRIVALS: usize = 8_192;
+
+/// Why an endpoint could not be probed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProbeError {
+    /// No such URL can be.
+    #[error("{0:?} is no endpoint: write http://HOST:PORT")]
+    Url(String),
+    /// No connection, or it broke; says what to do.
+    #[error("{0}")]
+    Network(String),
+    /// Connected, perhaps, but nothing came in time.
+    #[error("no answer within {0} s; does the machine run, and does its firewall let the port through?")]
+    Silent(u64),
+    /// It wants a token.
+    #[error("it wants a token: give the one of that node with --token-file")]
+    Unauthorized,
+    /// Something answers, but it is no skep node.
+    #[error("{0}")]
+    Stranger(String),
+    /// The node is at a limit of its own.
+    #[error("the node there is too busy to be probed; try again")]
+    Busy,
+}
+
+/// The HTTP side of a probe of one endpoint.
+#[derive(Debug)]
+pub(super) struct Wire {
+    client: reqwest::Client,
+    url: Url,
+    headers: HeaderMap,
+}
+
+/// What a body's arrival was like.
+#[derive(Debug, Default)]
+pub(super) struct Pulled {
+    pub arrivals: Vec<Arrival>,
+    /// The time was over before its end.
+    pub cut: bool,
+}
+
+/// `http(s)://HOST:PORT` of what an operator typed.
+///
+/// # Errors
+/// It is no such URL.
+pub fn endpoint(text: &str) -> Result<String, ProbeError> {
+    let wrong = || ProbeError::Url(excerpt(text));
+    let url = Url::parse(text.trim()).map_err(|_| wrong())?;
+    let is_plain = matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && url.username().is_empty()
+        && url.password().is_none();
+    if is_plain { Ok(url.origin().ascii_serialization()) } else { Err(wrong()) }
+}
+
+impl Wire {
+    pub(super) fn new(endpoint: &str, headers: HeaderMap) -> Result<Self, ProbeError> {
+        let url = Url::parse(endpoint).and_then(|url| url.join("/probe"));
+        let url = url.map_err(|_| ProbeError::Url(excerpt(endpoint)))?;
+        let mut client = base_client()
+            .redirect(reqwest::redirect::Policy::none())
+            // One connection, so that what an earlier request warmed the next one uses.
+            .pool_max_idle_per_host(1);
+        if url.scheme() == "http" {
+            client = client.tls_certs_only([]);
+        }
+        let client = client.build().map_err(|error| ProbeError::Network(broken::words(&error)))?;
+        Ok(Self { client, url, headers })
+    }
+
+    /// One small exchange: how long it took, and with whom.
+    pub(super) async fn head(&self, limit: Duration) -> Result<(Duration, Option<SocketAddr>), ProbeError> {
+        let start = Instant::now();
+        let request = self.client.head(self.url.clone()).headers(self.headers.clone()).timeout(limit);
+        let response = request.send().await.map_err(|error| self.failed(&error, limit))?;
+        let took = start.elapsed();
+        let from = response.remote_addr();
+        checked(&response)?;
+        Ok((took, from))
+    }
+
+    /// A body of `bytes`, and when which of them arrived; what came before `limit` counts.
+    pub(super) async fn pull(&self, bytes: u64, limit: Duration) -> Result<Pulled, ProbeError> {
+        let mut pulled = Pulled::default();
+        let pulling = self.pull_into(bytes, limit, &mut pulled.arrivals);
+        match tokio::time::timeout(limit, pulling).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) if pulled.arrivals.is_empty() => return Err(error),
+            Err(_) if pulled.arrivals.is_empty() => return Err(ProbeError::Silent(limit.as_secs().max(1))),
+            Ok(Err(_)) | Err(_) => pulled.cut = true,
+        }
+        Ok(pulled)
+    }
+
+    async fn pull_into(&self, bytes: u64, limit: Duration, arrivals: &mut Vec<Arrival>) -> Result<(), ProbeError> {
+        let mut url = self.url.clone();
+        url.set_query(Some(&format!("bytes={bytes}")));
+        let start = Instant::now();
+        let request = self.client.get(url).headers(self.headers.clone());
+        let mut response = request.send().await.map_err(|error| self.failed(&error, limit))?;
+        checked(&response)?;
+        let mut sum = 0;
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.failed(&error, limit))? {
+            sum += chunk.len() as u64;
+            let arrival = Arrival { at: start.elapsed(), bytes: sum };
+            if arrivals.len() >= MOST_ARRIVALS {
+                arrivals.pop();
+            }
+            arrivals.push(arrival);
+            if sum > bytes {
+                return Err(ProbeError::Stranger("it sends more than it was asked for: that is no skep node".into()));
+            }
+        }
+        Ok(())
+    }
+
+    fn failed(&self, error: &reqwest::Error, limit: Duration) -> ProbeError {
+        match error.is_timeout() {
+            true => ProbeError::Silent(limit.as_secs().max(1)),
+            false => ProbeError::Network(broken::words(error)),
+        }
+    }
+}
+
+/// Lets through what only a node's probe answers.
+fn checked(response: &Response) -> Result<(), ProbeError> {
+    let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let server = excerpt(header(SERVER.as_str()));
+    let who = if server.is_empty() { String::new() } else { format!(" ({server})") };
+    let status = response.status();
+    match status {
+        StatusCode::UNAUTHORIZED => Err(ProbeError::Unauthorized),
+        StatusCode::FORBIDDEN if who.is_empty() => Err(ProbeError::Unauthorized),
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => Err(ProbeError::Busy),
+        _ if status.is_redirection() => {
+            let to = excerpt(header("location"));
+            Err(ProbeError::Stranger(format!(
+                "it sends on to {to:?}{who}: that is no skep node, but perhaps a network that wants a login first"
+            )))
+        }
+        _ if status.is_success() && header("skep-probe") == "1" => Ok(()),
+        _ if status.is_success() => Err(ProbeError::Stranger(format!(
+            "something answers in the node's place{who}: a login page of the network, perhaps, or an ordinary web server; log in \
+             there, or check the address"
+        ))),
+        _ => Err(ProbeError::Stranger(format!(
+            "no skep node answers there, but a server{who} that says {status}; check the port"
+        ))),
+    }
+}
