@@ -7,6 +7,7 @@
 //! for its turn or its link, of system 5), [`node`] (the HTTP server), [`rpc`] (control over the network), [`engine`].
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod aligned;
 mod chunks;
 mod clock;
 pub mod content;

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use sha2::{Digest as _, Sha256};
 
 use super::{Digest, Extent, Layout};
+use crate::aligned::Aligned;
 
 /// Bytes per read: small enough for L2 (where hashing finds them again), large enough that the
 /// calls do not show.
@@ -123,7 +124,7 @@ pub(super) fn hash_pieces<S: Source>(
     let threads = if threads == 0 { cores() } else { threads }.min(todo.len()).clamp(1, MAX_THREADS);
     let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let work = || {
-        let mut worker = Worker { layout, source, meter, cancel, open: None, buffer: vec![0; BUFFER] };
+        let mut worker = Worker { layout, source, meter, cancel, open: None, buffer: Aligned::new(BUFFER) };
         let outcome = worker.run(todo, &next, &stop);
         if outcome.is_err() {
             stop.store(true, Relaxed);
@@ -158,7 +159,7 @@ struct Worker<'a, S: Source> {
     cancel: &'a AtomicBool,
     /// The file read last, and its index in the manifest.
     open: Option<(usize, File)>,
-    buffer: Vec<u8>,
+    buffer: Aligned,
 }
 
 impl<S: Source> Worker<'_, S> {

@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::name::printable;
 use super::{Digest, Extent, FileEntry, FileStamp, Layout, Place, tree};
+use crate::aligned::Aligned;
 
 /// Bytes per read: they are hashed from the cache that the read left them in.
 const STEP: usize = 128 << 10;
@@ -147,7 +148,8 @@ impl Reader {
     /// # Errors
     /// A file cannot be read, or is not what it was.
     pub fn compare(&self, digests: &[Digest], stopped: impl Fn() -> bool) -> Result<bool, ReadError> {
-        let mut buffer = vec![0; usize::try_from(self.layout.piece_length().min(self.layout.size())).unwrap_or(0)];
+        let mut buffer =
+            Aligned::new(usize::try_from(self.layout.piece_length().min(self.layout.size())).unwrap_or(0));
         for (segment, digest) in (0..).zip(digests) {
             if stopped() {
                 return Ok(false);

@@ -9,6 +9,7 @@ use std::thread;
 use sha2::{Digest as _, Sha256};
 
 use super::ordered::give_way;
+use crate::aligned::Aligned;
 use crate::content::Digest;
 
 /// Bytes per read while hashing.
@@ -20,7 +21,7 @@ const STEP: usize = 256 << 10;
 /// It cannot be read, is shorter (`UnexpectedEof`), or nobody wants to know any more (`Interrupted`).
 pub fn digest_of(file: &File, size: u64, stop: &AtomicBool) -> io::Result<Digest> {
     let (mut hash, mut at) = (Sha256::new(), 0);
-    let mut buffer = vec![0; STEP];
+    let mut buffer = Aligned::new(STEP);
     while at < size {
         if stop.load(Ordering::Relaxed) {
             return Err(io::ErrorKind::Interrupted.into());

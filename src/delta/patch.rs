@@ -13,6 +13,7 @@ use std::thread;
 use sha2::{Digest as _, Sha256};
 
 use super::instructions::{Instruction, Reader};
+use crate::aligned::Aligned;
 use crate::content::Digest;
 
 /// Bytes copied or hashed at a time.
@@ -91,7 +92,7 @@ pub fn patch(
         let syncing = spawn("sync").spawn_scoped(scope, move || sync(new, &to_sync)).map_err(PatchError::New)?;
         let shares = shares_extents(new);
         let mut writer =
-            Patcher { old, new, at: 0, matched: 0, room: 0, shares, buffer: Vec::new(), written, grown, report };
+            Patcher { old, new, at: 0, matched: 0, room: 0, shares, buffer: Aligned::default(), written, grown, report };
         let done = writer.run(&mut reader);
         let totals = (writer.matched, writer.at - writer.matched);
         drop(writer);
@@ -112,7 +113,7 @@ pub fn patch(
 /// Hashes a file up to where it is known to be written, again and again.
 fn hash(new: &File, written: &Receiver<u64>) -> io::Result<Digest> {
     let (mut hash, mut at) = (Sha256::new(), 0);
-    let mut buffer = vec![0; STEP];
+    let mut buffer = Aligned::new(STEP);
     while let Ok(end) = written.recv() {
         while at < end {
             let want = (end - at).min(STEP as u64) as usize;
@@ -144,7 +145,7 @@ struct Patcher<'a, F> {
     /// Up to here room was made.
     room: u64,
     shares: bool,
-    buffer: Vec<u8>,
+    buffer: Aligned,
     written: SyncSender<u64>,
     grown: SyncSender<u64>,
     report: F,
@@ -195,7 +196,7 @@ impl<F: FnMut(u64, u64)> Patcher<'_, F> {
                 Err(_) => break,
             }
         }
-        self.buffer.resize(STEP, 0);
+        self.buffer.grow(STEP);
         while left > 0 {
             let part = &mut self.buffer[..left.min(STEP as u64) as usize];
             self.old.read_exact_at(part, from).map_err(PatchError::Old)?;

@@ -10,6 +10,7 @@ use std::os::unix::fs::FileExt as _;
 use super::blocks::Blocks;
 use super::hashes::{AdlerSha, Hashes, LANES, MAX_STRONG};
 use super::ordered::in_order;
+use crate::aligned::Aligned;
 
 /// Bytes per read: small enough for L2, where hashing finds them again.
 const STEP: usize = 128 << 10;
@@ -104,7 +105,7 @@ pub fn sign(
 ) -> io::Result<()> {
     let chunks = chunks(blocks);
     let work = |signer: &mut Signer<'_, _>, item: usize| signer.chunk(chunks[item].0, chunks[item].1);
-    let state = || Signer { file, hashes, block: blocks.length() as usize, strong_length, buffer: Vec::new() };
+    let state = || Signer { file, hashes, block: blocks.length() as usize, strong_length, buffer: Aligned::default() };
     in_order(chunks.len(), threads, state, work, sink)
 }
 
@@ -124,7 +125,7 @@ struct Signer<'a, H> {
     hashes: &'a H,
     block: usize,
     strong_length: u8,
-    buffer: Vec<u8>,
+    buffer: Aligned,
 }
 
 impl<H: Hashes> Signer<'_, H> {
@@ -137,9 +138,7 @@ impl<H: Hashes> Signer<'_, H> {
         let mut at = 0;
         while at < length {
             let want = (step as u64).min(length - at) as usize;
-            if self.buffer.len() < want {
-                self.buffer.resize(want, 0);
-            }
+            self.buffer.grow(want);
             let buffer = &mut self.buffer[..want];
             self.file.read_exact_at(buffer, offset + at)?;
             self.hash(want, kept, &mut hashed);

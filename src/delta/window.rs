@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
+use crate::aligned::Aligned;
+
 /// Bytes read at a time, unless more are needed at once.
 const STEP: usize = 256 << 10;
 
@@ -11,7 +13,7 @@ const STEP: usize = 256 << 10;
 #[derive(Debug)]
 pub struct Window<'a> {
     file: &'a File,
-    buffer: Vec<u8>,
+    buffer: Aligned,
     start: u64,
     filled: usize,
     limit: u64,
@@ -20,7 +22,7 @@ pub struct Window<'a> {
 impl<'a> Window<'a> {
     /// A view of `file` up to `limit`.
     pub fn new(file: &'a File, limit: u64) -> Self {
-        Self { file, buffer: Vec::new(), start: 0, filled: 0, limit }
+        Self { file, buffer: Aligned::default(), start: 0, filled: 0, limit }
     }
 
     /// Reads nothing beyond `limit` from here on.
@@ -56,9 +58,7 @@ impl<'a> Window<'a> {
         });
         // Blocks need one another's company: four at a time, lest half of the bytes be moved each time.
         let want = STEP.max(need.saturating_mul(4)).min(left).max(kept);
-        if self.buffer.len() < want {
-            self.buffer.resize(want, 0);
-        }
+        self.buffer.grow(want);
         (self.start, self.filled) = (at, kept);
         while self.filled < want {
             match self.file.read_at(&mut self.buffer[self.filled..want], at + self.filled as u64) {

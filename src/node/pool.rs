@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
+use crate::aligned::Aligned;
+
 /// Sizes of buffers, in bytes.
 const CLASSES: [usize; 3] = [32 << 10, 64 << 10, 256 << 10];
 /// Kept for each body being sent: one on its way out, one being filled.
@@ -20,7 +22,7 @@ const KEPT_IDLE: usize = 4;
 /// The pool of one node.
 #[derive(Debug, Default)]
 pub struct BufferPool {
-    free: [Mutex<Vec<Vec<u8>>>; CLASSES.len()],
+    free: [Mutex<Vec<Aligned>>; CLASSES.len()],
     bodies: AtomicUsize,
 }
 
@@ -56,11 +58,11 @@ impl BufferPool {
     pub fn take(self: &Arc<Self>, length: usize) -> Buffer {
         let length = length.min(CLASSES[CLASSES.len() - 1]);
         let class = CLASSES.iter().position(|size| *size >= length).unwrap_or(CLASSES.len() - 1);
-        let data = self.lock(class).pop().unwrap_or_else(|| vec![0; CLASSES[class]]);
+        let data = self.lock(class).pop().unwrap_or_else(|| Aligned::new(CLASSES[class]));
         Buffer { data, length, class, pool: self.clone() }
     }
 
-    fn put(&self, class: usize, data: Vec<u8>) {
+    fn put(&self, class: usize, data: Aligned) {
         let keep = KEPT_IDLE + KEPT_PER_BODY * self.bodies();
         let mut free = self.lock(class);
         if free.len() < keep {
@@ -76,7 +78,7 @@ impl BufferPool {
         }
     }
 
-    fn lock(&self, class: usize) -> std::sync::MutexGuard<'_, Vec<Vec<u8>>> {
+    fn lock(&self, class: usize) -> std::sync::MutexGuard<'_, Vec<Aligned>> {
         self.free[class].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -96,7 +98,7 @@ impl Drop for BodyGuard {
 /// A buffer on loan.
 #[derive(Debug)]
 pub struct Buffer {
-    data: Vec<u8>,
+    data: Aligned,
     length: usize,
     class: usize,
     pool: Arc<BufferPool>,

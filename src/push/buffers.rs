@@ -4,18 +4,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
+use crate::aligned::Aligned;
+
 /// A pool of buffers of one length. As many exist as were ever in use at once.
 #[derive(Debug, Clone)]
 pub(crate) struct Buffers {
     length: usize,
-    free: Arc<Mutex<Vec<Vec<u8>>>>,
+    free: Arc<Mutex<Vec<Aligned>>>,
 }
 
 /// A buffer that goes back to its pool when the last view of it is dropped.
 struct Lent {
-    bytes: Vec<u8>,
+    bytes: Aligned,
     used: usize,
-    free: Arc<Mutex<Vec<Vec<u8>>>>,
+    free: Arc<Mutex<Vec<Aligned>>>,
 }
 
 impl AsRef<[u8]> for Lent {
@@ -49,7 +51,7 @@ impl Buffers {
     ) -> Result<(Bytes, T), E> {
         let used = used.min(self.length);
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let bytes = free.unwrap_or_else(|| vec![0; self.length]);
+        let bytes = free.unwrap_or_else(|| Aligned::new(self.length));
         let mut lent = Lent { bytes, used, free: self.free.clone() };
         let out = fill(&mut lent.bytes[..used])?;
         Ok((Bytes::from_owner(lent), out))

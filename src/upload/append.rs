@@ -14,6 +14,7 @@ use super::error::UploadError;
 use super::job::{Published, Stage, Upload};
 use super::segment::Lease;
 use super::sender::Sending;
+use crate::aligned::Aligned;
 use crate::content::Digest;
 use crate::store::ContentFiles;
 
@@ -155,7 +156,7 @@ impl Upload {
         let upload = self.clone();
         let copied = tokio::task::spawn_blocking(move || {
             let mut appender = upload.append(0, false, None)?;
-            let mut buffer = vec![0; COPY];
+            let mut buffer = Aligned::new(COPY);
             for part in parts {
                 let (files, mut at) = (part.files(), 0);
                 while at < part.size() {

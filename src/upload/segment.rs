@@ -15,6 +15,7 @@ use super::error::UploadError;
 use super::job::{Inner, Stage, Upload};
 use super::ledger::Offer;
 use super::sender::Sending;
+use crate::aligned::Aligned;
 use crate::content::Digest;
 use crate::failpoint;
 use crate::store::{ContentFiles, FilesError};
@@ -307,7 +308,7 @@ impl Drop for SegmentWriter {
 /// The digest of what lies there.
 fn digest_of(files: &ContentFiles, segment: u32) -> Result<Digest, FilesError> {
     let Range { start: mut at, end } = files.piece(segment);
-    let (mut hash, mut buffer) = (Sha256::new(), vec![0; BUFFER]);
+    let (mut hash, mut buffer) = (Sha256::new(), Aligned::new(BUFFER));
     while at < end {
         let part = &mut buffer[..BUFFER.min((end - at) as usize)];
         files.read_at(at, part)?;

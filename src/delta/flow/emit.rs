@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use super::{Batch, Delta, check, common_grain};
+use crate::aligned::Aligned;
 use crate::delta::instructions::{Header, MAX_LITERAL, Writer};
 
 /// When nothing was decided for so long a sign of life is sent: a receiver takes a body that stalls for dead.
@@ -21,7 +22,7 @@ pub(super) fn run<W: Write>(delta: &Delta<'_>, grain: u32, batches: &Receiver<Ba
         source_size: delta.source_size,
     };
     let mut writer = Writer::new(out, header)?;
-    let (mut buffer, mut at) = (vec![0; MAX_LITERAL], 0);
+    let (mut buffer, mut at) = (Aligned::new(MAX_LITERAL), 0);
     while at < delta.source_size {
         let batch = match batches.recv_timeout(SIGN_OF_LIFE) {
             Ok(batch) => batch,

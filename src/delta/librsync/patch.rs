@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt as _;
 
 use super::delta::MAGIC;
+use crate::aligned::Aligned;
 
 /// Bytes copied at a time.
 const STEP: u64 = 256 << 10;
@@ -20,7 +21,7 @@ pub fn apply_delta(old: &File, mut delta: impl Read, mut out: impl Write) -> io:
     if magic != u64::from(MAGIC) {
         return Err(wrong(format!("it begins with {magic:08x}")));
     }
-    let mut buffer = vec![0; STEP as usize];
+    let mut buffer = Aligned::new(STEP as usize);
     let mut written = 0_u64;
     loop {
         let command = number(&mut delta, 1)? as u8;

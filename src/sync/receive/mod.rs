@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::entry::{Tree, What};
 use super::scan::{RESERVED, ScanError, Side, identity, mtime_of, permissions, scan};
 use super::wire::{Applied, Apply, Compare, Compared, Digested, Digests, List, Listed, ListedEntry, Stands, VERSION};
+use crate::aligned::Aligned;
 use crate::content::{Digest, name};
 use crate::store::{Version, beneath};
 use crate::upload::STAGE;
@@ -320,7 +321,7 @@ pub(super) fn digests<P: Sync>(
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(MAX_THREADS);
     let (next, found) = (AtomicUsize::new(0), Mutex::new(vec![None; paths.len()]));
     let work = || {
-        let mut buffer = vec![0; STEP];
+        let mut buffer = Aligned::new(STEP);
         loop {
             let at = next.fetch_add(1, Ordering::Relaxed);
             let Some(path) = paths.get(at).filter(|_| !stop.load(Ordering::Relaxed)) else { return };
