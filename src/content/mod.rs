@@ -25,6 +25,7 @@
 
 mod bitmap;
 mod hash;
+pub(crate) mod holes;
 mod id;
 mod known;
 mod layout;

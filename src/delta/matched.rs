@@ -123,7 +123,7 @@ impl Matched {
                 let end = (at + REGION).min(gap.source.end);
                 // As if nothing had moved since the gap's beginning.
                 let expected = Some(gap.expected + (at - gap.source.start));
-                out.push(Search { starts: at..end, limit: gap.source.end, expected });
+                out.push(Search { starts: at..end, limit: gap.source.end, expected, patience: u64::MAX });
                 at = end;
             }
         }
@@ -204,7 +204,9 @@ mod tests {
     fn long_gaps_are_searched_in_regions() {
         let searches = Matched::nothing(20 << 20, 5).searches();
         assert_eq!(searches.len(), 3);
-        assert_eq!(searches[1], Search { starts: 8 << 20..16 << 20, limit: 20 << 20, expected: Some(8 << 20) });
+        let second =
+            Search { starts: 8 << 20..16 << 20, limit: 20 << 20, expected: Some(8 << 20), patience: u64::MAX };
+        assert_eq!(searches[1], second);
         assert_eq!(searches[2].starts, 16 << 20..20 << 20);
     }
 }

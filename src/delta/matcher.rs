@@ -65,6 +65,8 @@ pub struct Search {
     pub limit: u64,
     /// The byte of the old file that is expected at the beginning.
     pub expected: Option<u64>,
+    /// When so many bytes have been gone past without a match, the rest is left out.
+    pub patience: u64,
 }
 
 /// A signature, ready to be looked for.
@@ -246,12 +248,13 @@ impl<'a, H: Hashes> Matcher<'a, H> {
         Ok(false)
     }
 
-    /// Goes on byte by byte up to a block; false: to the end of the stretch.
+    /// Goes on byte by byte up to a block; false: to the end of the stretch, or of its patience.
     fn roll(&self, scan: &mut Scan, search: &Search, window: &mut Window<'_>) -> io::Result<bool> {
         let length = self.signature.blocks.length() as usize;
-        while scan.at < search.starts.end && search.limit - scan.at >= length as u64 && !self.signature.is_empty() {
+        let end = search.starts.end.min(scan.at.saturating_add(search.patience));
+        while scan.at < end && search.limit - scan.at >= length as u64 && !self.signature.is_empty() {
             let data = window.bytes(scan.at, length)?;
-            let most = usize::try_from(search.starts.end - scan.at).unwrap_or(usize::MAX);
+            let most = usize::try_from(end - scan.at).unwrap_or(usize::MAX);
             // Positions whose window lies in the data, and that a match may begin at.
             let steps = (data.len() - length + 1).min(most);
             let mut weak = self.hashes.weak(&data[..length]);

@@ -123,3 +123,20 @@ proptest! {
         prop_assert!(lost <= 2 * u64::from(block) * cuts.len() as u64, "{lost}");
     }
 }
+
+#[test]
+fn patience_ends_the_rolling_not_the_run() {
+    let old = bytes(40_000, 6);
+    let new = [&bytes(5000, 7)[..], &old[..20_000], &bytes(5000, 8), &old[20_000..]].concat();
+    let (signature, hashes, source) = (sign(&old, 1000), AdlerSha::new(1000), file(&new));
+    let found = |patience| {
+        let limit = new.len() as u64;
+        let search = Search { starts: 0..limit, limit, expected: None, patience };
+        let runs = search_all(&source, &signature, &hashes, &[search], 1).unwrap();
+        runs.iter().map(|run| (run.source, run.length)).collect::<Vec<_>>()
+    };
+    assert_eq!(found(u64::MAX), [(5000, 20_000), (30_000, 20_000)]);
+    // A match renews it.
+    assert_eq!(found(5001), [(5000, 20_000), (30_000, 20_000)]);
+    assert_eq!(found(5000), []);
+}

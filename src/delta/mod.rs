@@ -15,7 +15,7 @@
 //! Invariants:
 //! - Nothing that the other side says decides how much is allocated or how long something takes: counts follow from what was asked for,
 //!   chains are bounded, and hashing in vain is paid from a credit.
-//! - The old file is whole until the new one has been read back with the SHA-256 that it should have. Blocks that only look alike
+//! - The old file is whole until the new one, as it was written, has the SHA-256 that it should have. Blocks that only look alike
 //!   (hashes cut short) and files that changed meanwhile end there.
 //! - Memory does not grow with the file: tables of at most 2^21 blocks, a window per core, runs.
 
@@ -35,6 +35,7 @@ pub mod patch;
 pub mod pays;
 pub mod refine;
 pub mod rolling;
+mod room;
 pub mod search;
 pub mod signature;
 pub mod signature_wire;

@@ -1,29 +1,34 @@
 //! The new file from the old one and instructions.
 //!
-//! One thread copies and writes, another hashes what was written, close behind it: what gets the name is what was
-//! read back. A third one gets it onto the disk meanwhile. Long matched runs are the kernel's to copy (`copy_file_range`): as shared extents
-//! where the file system has them, elsewhere into room that was made before.
+//! One thread copies and writes, another hashes the very bytes that were written, close behind it. A third one gets them onto the disk
+//! meanwhile. Long runs of zeros become holes. Where the file system shares extents long matched runs are the kernel's to copy
+//! (`copy_file_range`), and are read back; elsewhere they are written as literals are, into room that was made before.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use sha2::{Digest as _, Sha256};
 
 use super::instructions::{Instruction, Reader};
+use super::room::{Ground, copy_in_kernel, make_room};
 use crate::aligned::Aligned;
 use crate::content::Digest;
+use crate::content::holes::put;
 
-/// Bytes copied or hashed at a time.
+/// Bytes written and hashed at a time, and how many of these are on their way from the one to the other.
 const STEP: usize = 256 << 10;
-/// From here on a matched run is the kernel's to copy.
+const BUFFERS: usize = 4;
+/// From here on a matched run is the kernel's to copy, where extents are shared.
 const IN_KERNEL: u64 = 64 << 10;
 /// Bytes that the kernel copies before progress is told.
 const KERNEL_STEP: u64 = 8 << 20;
 /// Room is made on the disk for so many bytes at a time.
 const ROOM: u64 = 64 << 20;
+/// But only behind so many buffers without a hole.
+const DENSE: u32 = 4;
 /// What is to be on the disk goes there in stretches of at least so many bytes.
 const SYNC: u64 = 64 << 20;
 
@@ -84,15 +89,35 @@ pub fn patch(
     if found != expected {
         return Err(PatchError::Changed { expected, found });
     }
-    let (written, to_hash) = sync_channel(64);
+    let (fresh, to_hash) = sync_channel(BUFFERS);
+    let (hashed, free) = sync_channel(BUFFERS);
+    for _ in 1..BUFFERS {
+        // It has room for all of them.
+        let _ = hashed.send(Aligned::new(STEP));
+    }
     let (grown, to_sync) = sync_channel(1);
     let (done, digest) = thread::scope(|scope| {
         let spawn = |name: &str| thread::Builder::new().name(name.into());
-        let hashing = spawn("digest").spawn_scoped(scope, move || hash(new, &to_hash)).map_err(PatchError::New)?;
+        let hashing = spawn("digest").spawn_scoped(scope, move || hash(new, &to_hash, &hashed));
+        let hashing = hashing.map_err(PatchError::New)?;
         let syncing = spawn("sync").spawn_scoped(scope, move || sync(new, &to_sync)).map_err(PatchError::New)?;
-        let shares = shares_extents(new);
-        let mut writer =
-            Patcher { old, new, at: 0, matched: 0, room: 0, shares, buffer: Aligned::default(), written, grown, report };
+        let mut writer = Patcher {
+            old,
+            new,
+            size: reader.header().source_size,
+            at: 0,
+            matched: 0,
+            buffer: Aligned::new(STEP),
+            filled: 0,
+            ground: Ground::of(new),
+            room: 0,
+            dense: 0,
+            fresh,
+            free,
+            synced: 0,
+            grown,
+            report,
+        };
         let done = writer.run(&mut reader);
         let totals = (writer.matched, writer.at - writer.matched);
         drop(writer);
@@ -110,29 +135,45 @@ pub fn patch(
     }
 }
 
-/// Hashes a file up to where it is known to be written, again and again.
-fn hash(new: &File, written: &Receiver<u64>) -> io::Result<Digest> {
+/// What was written, for whoever hashes it.
+enum Fresh {
+    /// These bytes, the first so many of them.
+    Bytes(Aligned, usize),
+    /// So many bytes, by the kernel: they are read back.
+    Copied(u64),
+}
+
+/// Hashes what was written, close behind it.
+fn hash(new: &File, fresh: &Receiver<Fresh>, free: &SyncSender<Aligned>) -> io::Result<Digest> {
     let (mut hash, mut at) = (Sha256::new(), 0);
-    let mut buffer = Aligned::new(STEP);
-    while let Ok(end) = written.recv() {
-        while at < end {
-            let want = (end - at).min(STEP as u64) as usize;
-            new.read_exact_at(&mut buffer[..want], at)?;
-            hash.update(&buffer[..want]);
-            at += want as u64;
+    let mut buffer = Aligned::default();
+    while let Ok(fresh) = fresh.recv() {
+        match fresh {
+            Fresh::Bytes(bytes, length) => {
+                hash.update(&bytes[..length]);
+                at += length as u64;
+                // There is room for all of them; when the writer has ended nobody wants it back.
+                let _ = free.send(bytes);
+            }
+            Fresh::Copied(length) => {
+                let end = at + length;
+                buffer.grow(STEP);
+                while at < end {
+                    let want = (end - at).min(STEP as u64) as usize;
+                    new.read_exact_at(&mut buffer[..want], at)?;
+                    hash.update(&buffer[..want]);
+                    at += want as u64;
+                }
+            }
         }
     }
     Ok(Digest(hash.finalize().into()))
 }
 
 /// Gets onto the disk what is written, again and again.
-fn sync(new: &File, grown: &Receiver<u64>) -> io::Result<()> {
-    let mut synced = 0;
-    while let Ok(end) = grown.recv() {
-        if end - synced >= SYNC {
-            new.sync_data()?;
-            synced = end;
-        }
+fn sync(new: &File, grown: &Receiver<()>) -> io::Result<()> {
+    while let Ok(()) = grown.recv() {
+        new.sync_data()?;
     }
     Ok(())
 }
@@ -140,122 +181,110 @@ fn sync(new: &File, grown: &Receiver<u64>) -> io::Result<()> {
 struct Patcher<'a, F> {
     old: &'a File,
     new: &'a File,
+    /// Bytes that the new file will have, that were made, and of these from the old file. The last `filled` are in the buffer yet.
+    size: u64,
     at: u64,
     matched: u64,
+    buffer: Aligned,
+    filled: usize,
+    ground: Ground,
     /// Up to here room was made.
     room: u64,
-    shares: bool,
-    buffer: Aligned,
-    written: SyncSender<u64>,
-    grown: SyncSender<u64>,
+    /// Buffers in a row without a hole.
+    dense: u32,
+    fresh: SyncSender<Fresh>,
+    free: Receiver<Aligned>,
+    /// Up to here it is on the disk, or will be.
+    synced: u64,
+    grown: SyncSender<()>,
     report: F,
 }
 
 impl<F: FnMut(u64, u64)> Patcher<'_, F> {
     fn run(&mut self, reader: &mut Reader<impl Read>) -> Result<(), PatchError> {
-        let (mut told, size) = (0, reader.header().source_size);
         while let Some(instruction) = reader.read().map_err(PatchError::Instructions)? {
-            if self.at >= self.room && !self.shares {
-                make_room(self.new, self.at, ROOM.min(size - self.at)).map_err(PatchError::New)?;
-                self.room = self.at.saturating_add(ROOM);
-            }
             match instruction {
                 Instruction::Match(run) => self.copy(run.destination, run.length)?,
-                Instruction::Literal { data, .. } => {
-                    self.new.write_all_at(data, self.at).map_err(PatchError::New)?;
-                    self.at += data.len() as u64;
-                }
-            }
-            if self.at - told >= STEP as u64 {
-                told = self.at;
-                self.tell();
+                Instruction::Literal { data, .. } => self.literal(data)?,
             }
         }
-        self.tell();
-        Ok(())
+        self.put()
     }
 
-    fn tell(&mut self) {
-        // Nobody hears it if reading back failed; that is told at the end.
-        let _ = self.written.send(self.at);
-        // One that still waits says as much; at the end all is synced again.
-        let (Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_))) = self.grown.try_send(self.at);
-        (self.report)(self.matched, self.at - self.matched);
+    fn literal(&mut self, mut data: &[u8]) -> Result<(), PatchError> {
+        while !data.is_empty() {
+            let (part, rest) = data.split_at(data.len().min(STEP - self.filled));
+            self.buffer[self.filled..][..part.len()].copy_from_slice(part);
+            self.took(part.len())?;
+            data = rest;
+        }
+        Ok(())
     }
 
     fn copy(&mut self, mut from: u64, mut left: u64) -> Result<(), PatchError> {
-        while left >= IN_KERNEL {
-            match copy_in_kernel(self.old, from, self.new, self.at, left.min(KERNEL_STEP)) {
-                Ok(0) => break,
-                Ok(copied) => {
-                    (from, left) = (from + copied, left - copied);
-                    self.copied(copied);
-                    self.tell();
+        if self.ground == Ground::Shares && left >= IN_KERNEL {
+            self.put()?;
+            while left > 0 {
+                match copy_in_kernel(self.old, from, self.new, self.at, left.min(KERNEL_STEP)) {
+                    // Not between these. What is really wrong shows again below.
+                    Ok(0) | Err(_) => break,
+                    Ok(copied) => {
+                        (from, left) = (from + copied, left - copied);
+                        self.at += copied;
+                        self.matched += copied;
+                        self.tell(Fresh::Copied(copied));
+                    }
                 }
-                // Not on these file systems, or between them. What is really wrong shows again below.
-                Err(_) => break,
             }
         }
-        self.buffer.grow(STEP);
         while left > 0 {
-            let part = &mut self.buffer[..left.min(STEP as u64) as usize];
-            self.old.read_exact_at(part, from).map_err(PatchError::Old)?;
-            self.new.write_all_at(part, self.at).map_err(PatchError::New)?;
-            let copied = part.len() as u64;
-            (from, left) = (from + copied, left - copied);
-            self.copied(copied);
-            self.tell();
+            let part = left.min((STEP - self.filled) as u64) as usize;
+            let into = &mut self.buffer[self.filled..][..part];
+            self.old.read_exact_at(into, from).map_err(PatchError::Old)?;
+            self.matched += part as u64;
+            (from, left) = (from + part as u64, left - part as u64);
+            self.took(part)?;
         }
         Ok(())
     }
 
-    fn copied(&mut self, bytes: u64) {
-        self.at += bytes;
-        self.matched += bytes;
+    /// So many bytes more are in the buffer.
+    fn took(&mut self, bytes: usize) -> Result<(), PatchError> {
+        self.at += bytes as u64;
+        self.filled += bytes;
+        if self.filled == STEP { self.put() } else { Ok(()) }
     }
-}
 
-#[cfg(target_os = "linux")]
-fn copy_in_kernel(old: &File, from: u64, new: &File, to: u64, length: u64) -> io::Result<u64> {
-    let (mut from, mut to) = (from, to);
-    let length = usize::try_from(length).unwrap_or(usize::MAX);
-    Ok(rustix::fs::copy_file_range(old, Some(&mut from), new, Some(&mut to), length)? as u64)
-}
-
-/// Whether copies within the file system may cost nothing: copy on write, or a server of its own at the other end.
-#[cfg(target_os = "linux")]
-fn shares_extents(file: &File) -> bool {
-    // Btrfs, XFS, bcachefs, OCFS2, ZFS, NFS, SMB (statfs(2), linux/magic.h).
-    const MAGIC: [u64; 8] =
-        [0x9123_683e, 0x5846_5342, 0xca45_1a4e, 0x7461_636f, 0x2fc1_2fc1, 0x6969, 0xff53_4d42, 0xfe53_4d42];
-    rustix::fs::fstatfs(file).is_ok_and(|stat| MAGIC.contains(&(stat.f_type as u64 & 0xffff_ffff)))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn shares_extents(_: &File) -> bool {
-    false
-}
-
-/// Pages that have their place on the disk already are written at twice the speed, and a full disk shows before they are.
-#[cfg(target_os = "linux")]
-fn make_room(file: &File, at: u64, length: u64) -> io::Result<()> {
-    match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, at, length.max(1)) {
-        Err(error @ (rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT | rustix::io::Errno::FBIG)) => {
-            Err(error.into())
+    /// Writes what is in the buffer, and passes it on.
+    fn put(&mut self) -> Result<(), PatchError> {
+        if self.filled == 0 {
+            return Ok(());
         }
-        // Not on this file system: it is written all the same.
-        _ => Ok(()),
+        let from = self.at - self.filled as u64;
+        if self.ground == Ground::Disk && self.dense >= DENSE && self.at > self.room {
+            make_room(self.new, from, ROOM.min(self.size - from)).map_err(PatchError::New)?;
+            self.room = from.saturating_add(ROOM);
+        }
+        let bytes = &self.buffer[..self.filled];
+        let holes = put(self.new, bytes, from, self.size, self.room).map_err(PatchError::New)?;
+        self.dense = if holes { 0 } else { self.dense.saturating_add(1) };
+        // Nobody gives one back if reading back failed; that is told at the end.
+        let next = self.free.recv().unwrap_or_else(|_| Aligned::new(STEP));
+        let full = std::mem::replace(&mut self.buffer, next);
+        self.tell(Fresh::Bytes(full, self.filled));
+        self.filled = 0;
+        Ok(())
     }
-}
 
-#[cfg(not(target_os = "linux"))]
-fn make_room(_: &File, _: u64, _: u64) -> io::Result<()> {
-    Ok(())
-}
-
-#[cfg(not(target_os = "linux"))]
-fn copy_in_kernel(_: &File, _: u64, _: &File, _: u64, _: u64) -> io::Result<u64> {
-    Err(io::ErrorKind::Unsupported.into())
+    fn tell(&mut self, fresh: Fresh) {
+        // As above.
+        let _ = self.fresh.send(fresh);
+        // One that still waits says as much; at the end all is synced again.
+        if self.at - self.synced >= SYNC && self.grown.try_send(()).is_ok() {
+            self.synced = self.at;
+        }
+        (self.report)(self.matched, self.at - self.matched);
+    }
 }
 
 #[cfg(test)]

@@ -212,3 +212,21 @@ proptest! {
         prop_assert!(applied(&old, &made.instructions).unwrap() == new);
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn long_runs_of_zeros_become_holes() {
+    use std::os::unix::fs::MetadataExt as _;
+    // Dense at first, so that room is made; then zeros, found and sent; data behind them, and zeros at the end.
+    let dense = bytes(4 << 20, 1);
+    let old = [&dense[..], &vec![0; 4 << 20]].concat();
+    let new = [&dense[..], &vec![0; 6 << 20], &dense[..1 << 20], &vec![0; 1 << 20]].concat();
+    let instructions = made(&old, &new, &Options::default()).instructions;
+    let file_of = tempfile::tempfile().unwrap();
+    patch(&file(&old), &instructions[..], &file_of, |_, _| {}).unwrap();
+    let mut out = vec![0; new.len()];
+    file_of.read_exact_at(&mut out, 0).unwrap();
+    assert!(out == new && file_of.metadata().unwrap().len() == new.len() as u64);
+    let held = file_of.metadata().unwrap().blocks() * 512;
+    assert!(held < 6 << 20, "{held} bytes on the disk for 5 MiB that are not zeros");
+}

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
@@ -14,51 +14,10 @@ use super::beneath;
 use super::error::FilesError;
 use super::files::{ContentFiles, Place};
 use super::touched::Written;
-use crate::content::{Bitmap, zeros};
+use crate::content::{Bitmap, holes};
 
 /// With more dirty files than this, one `syncfs` is cheaper than syncing each.
 const SYNC_EACH: usize = 32;
-
-/// Writes bytes into a file that will have `size` bytes; long runs of zeros become holes.
-fn put(file: &File, bytes: &[u8], offset: u64, size: u64) -> io::Result<()> {
-    // Nearly always: nothing to look at closely.
-    if bytes.len() < 4096 || bytes.chunks(4096).all(|block| block.first() != Some(&0) || !zeros::is_zero(block)) {
-        return file.write_all_at(bytes, offset);
-    }
-    for (run, hole) in zeros::runs(bytes, offset) {
-        let (at, part) = (offset + run.start as u64, &bytes[run]);
-        if !hole || !leave_hole(file, at, part.len() as u64, size)? {
-            file.write_all_at(part, at)?;
-        }
-    }
-    Ok(())
-}
-
-/// Makes a run read as zeros without writing any. False: the file system cannot.
-#[cfg(target_os = "linux")]
-fn leave_hole(file: &File, at: u64, length: u64, size: u64) -> io::Result<bool> {
-    use rustix::fs::{FallocateFlags, fallocate};
-    use rustix::io::Errno;
-    let there = file.metadata()?.len();
-    if there > at {
-        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        match fallocate(file, flags, at, length) {
-            Ok(()) => {}
-            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => return Ok(false),
-            Err(error) => return Err(error.into()),
-        }
-    }
-    // Nobody writes behind the file's end: this never cuts off what another thread wrote meanwhile.
-    if at + length >= size && there < size {
-        file.set_len(size)?;
-    }
-    Ok(true)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn leave_hole(_: &File, _: u64, _: u64, _: u64) -> io::Result<bool> {
-    Ok(false)
-}
 
 impl ContentFiles {
     /// Writes bytes of the content where they belong. Files and folders are made as they are
@@ -72,7 +31,7 @@ impl ContentFiles {
         for extent in self.layout.extents(offset..offset + data.len() as u64) {
             let (part, tail) = rest.split_at(extent.length as usize);
             let file = self.handles.get(extent.file, true, || self.open_write(extent.file))?;
-            let written = put(&file, part, extent.offset, self.layout.file_size(extent.file));
+            let written = holes::put(&file, part, extent.offset, self.layout.file_size(extent.file), 0).map(drop);
             self.note_written(extent.file, &*file);
             // Behind the write: a sync that runs meanwhile must not take the mark and miss the bytes.
             self.dirty.lock().unwrap_or_else(PoisonError::into_inner).insert(extent.file);

@@ -55,7 +55,7 @@ pub struct PatchedFile {
     pub matched_bytes: u64,
     /// Of these, sent.
     pub literal_bytes: u64,
-    /// Of the whole new file, read back.
+    /// Of the whole new file, as it was written.
     pub sha256: Digest,
 }
 
@@ -88,7 +88,7 @@ pub struct Patch {
     /// The folder from which a rename to the name stays on one mount, and the name below that.
     staged_in: PathBuf,
     name: PathBuf,
-    old: File,
+    old: Arc<File>,
     version: Version,
     /// What stands under the name, and may be replaced; none: nothing does.
     instead_of: Option<Version>,
@@ -171,7 +171,7 @@ impl Uploads {
         let sizes = (version.size, request.size);
         let shown = Patching::new(number, path, request.from.clone(), sizes, self.home.news.clone());
         self.patches.shown.add(shown.clone());
-        Ok(Patch { uploads: self, claim, request, staged_in, name, old, version, instead_of, beside, shown })
+        Ok(Patch { uploads: self, claim, request, staged_in, name, old: old.into(), version, instead_of, beside, shown })
     }
 }
 
@@ -198,7 +198,7 @@ fn changed() -> UploadError {
 }
 
 impl Patch {
-    /// Applies instructions while they come. The old file keeps its name until the new one is whole, has been read back and is on
+    /// Applies instructions while they come. The old file keeps its name until the new one is whole, has the right SHA-256 and is on
     /// the disk. Blocks.
     ///
     /// # Errors
@@ -255,6 +255,11 @@ impl Patch {
             literal_bytes: patched.literal,
             sha256: patched.digest,
         })
+    }
+
+    /// The old file. Once the new one has its name, who holds it last lets its pages go.
+    pub fn old(&self) -> Arc<File> {
+        self.old.clone()
     }
 
     /// What is shown of it.

@@ -4,6 +4,7 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::sync::mpsc::{SyncSender, TrySendError};
 
+use super::skim::Seen;
 use super::{Batch, Delta, FlowError, check, gone, search};
 use crate::delta::matched::Matched;
 use crate::delta::matcher::Search;
@@ -26,6 +27,9 @@ const HEAD: u64 = 64 << 10;
 /// Where nothing was found: how many probes are taken of what follows, and of how many blocks each.
 const PROBES: u64 = 64;
 const PROBE_BLOCKS: u64 = 2;
+/// Where most is left to the next stage: after how many blocks a place to hold on to is looked for, and how many are rolled over for it.
+const APART: u64 = 32;
+const HOLDS: u64 = 2;
 
 /// A signature as far as it has come, and its index.
 struct Growing<R> {
@@ -79,6 +83,7 @@ pub(super) fn run(
     ask: &Ask,
     first: impl Read,
     batches: &SyncSender<Batch>,
+    seen: &Seen,
 ) -> Result<(), FlowError> {
     let reader = Reader::new(first, ask).map_err(FlowError::Signature)?;
     let signature = Signature::empty(ask.blocks.clone(), ask.strong_length);
@@ -90,7 +95,8 @@ pub(super) fn run(
         let end = (at + window).min(size);
         window = (window * 2).min(LONGEST);
         growing.upto(delta, (expected + (end - at)).saturating_add(SLACK + 2 * block))?;
-        let mut found = look(delta, &growing, at..end, expected)?;
+        let skims = growing.is_complete() && seen.may_skim();
+        let mut found = look(delta, &growing, at..end, expected, skims)?;
         if !growing.is_complete() && found.gaps().any(|gap| gap.source.end - gap.source.start >= LONG * block) {
             if at == 0 && found.runs().is_empty() && end > HEAD {
                 let head = Batch { source: 0..HEAD, expected: 0, runs: Vec::new(), rest: false, decided: true };
@@ -98,10 +104,11 @@ pub(super) fn run(
                 (at, expected) = (HEAD, HEAD);
             }
             growing.upto(delta, u64::MAX)?;
-            found = look(delta, &growing, at..end, expected)?;
+            found = look(delta, &growing, at..end, expected, false)?;
         }
         let mut rest = false;
-        if growing.is_complete() && found.runs().is_empty() && end < size && end >= probe_from {
+        // Where it skims, the next stage finds what is there.
+        if !skims && growing.is_complete() && found.runs().is_empty() && end < size && end >= probe_from {
             // Twice as far on it is asked again, so that probes cost little of what is searched anyway.
             probe_from = end.saturating_mul(2);
             rest = !probe(delta, &growing, end..size, block)?;
@@ -115,6 +122,9 @@ pub(super) fn run(
             }
         }
         let source = found.source();
+        if !skims {
+            seen.on_coarse(source.end - source.start, found.literal_bytes());
+        }
         let was_expected = expected;
         (at, expected) = (source.end, found.expected_behind());
         let runs = found.into_runs();
@@ -136,17 +146,32 @@ fn look<R: Read>(
     growing: &Growing<R>,
     source: Range<u64>,
     expected: u64,
+    skims: bool,
 ) -> Result<Matched, FlowError> {
     let block = growing.signature.blocks.length();
     let limit = (source.end + u64::from(block)).min(delta.source_size);
     let part = |end| Matched::part(source.start..end, expected, delta.destination_size, Vec::new());
     let mut searches = part(source.end).searches();
     searches.iter_mut().for_each(|search| search.limit = limit);
+    if skims {
+        searches = searches.iter().flat_map(|search| skimmed(search, u64::from(block))).collect();
+    }
     let runs = search(delta, &growing.signature, &growing.table, &searches)?;
     let mut found = part(limit);
     found.add(runs, block);
     found.cut(source.end);
     Ok(found)
+}
+
+/// A search of which only a part is rolled over: its beginning, and a little every [`APART`] blocks.
+fn skimmed(search: &Search, block: u64) -> impl Iterator<Item = Search> + use<> {
+    let (whole, expected, limit) = (search.starts.clone(), search.expected, search.limit);
+    (whole.start..whole.end).step_by((APART * block) as usize).map(move |start| Search {
+        starts: start..(start + APART * block).min(whole.end),
+        limit,
+        expected: expected.map(|at| at + (start - whole.start)),
+        patience: if start == whole.start { u64::MAX } else { HOLDS * block },
+    })
 }
 
 /// Whether any of the blocks is found in a few places of this stretch.
@@ -158,7 +183,7 @@ fn probe<R: Read>(delta: &Delta<'_>, growing: &Growing<R>, source: Range<u64>, b
     let place = |n: u64| {
         let start = source.start + length / count * n;
         let limit = (start + (PROBE_BLOCKS + 1) * block).min(source.end);
-        Search { starts: start..(start + PROBE_BLOCKS * block).min(limit), limit, expected: None }
+        Search { starts: start..(start + PROBE_BLOCKS * block).min(limit), limit, expected: None, patience: u64::MAX }
     };
     let found = growing.search(delta, &(0..count).map(place).collect::<Vec<_>>())?;
     Ok(!found.runs().is_empty())

@@ -4,6 +4,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, SyncSender};
 
+use super::skim::Seen;
 use super::{Batch, Delta, FlowError, Progress, Told, check, gone, search};
 use crate::delta::matched::Matched;
 use crate::delta::matcher::{Run, Search};
@@ -24,6 +25,7 @@ struct Fine<'a, F> {
     delta: &'a Delta<'a>,
     grain: u32,
     further: F,
+    seen: &'a Seen,
     /// What samples said of an earlier batch.
     sampled: Option<Sampled>,
     progress: Progress,
@@ -36,9 +38,10 @@ pub(super) fn run(
     batches: &Receiver<Batch>,
     decided: &SyncSender<Batch>,
     tell: &(dyn Fn(Told<'_>) + Sync),
+    seen: &Seen,
 ) -> Result<(), FlowError> {
     let progress = Progress { rounds: 1, ..Progress::default() };
-    let mut fine = Fine { delta, grain, further, sampled: None, progress };
+    let mut fine = Fine { delta, grain, further, seen, sampled: None, progress };
     let mut next = None;
     while let Some(mut batch) = next.take().or_else(|| batches.recv().ok()) {
         while !batch.decided && batch.source.end - batch.source.start < TOGETHER {
@@ -82,7 +85,7 @@ impl<F: FnMut(&[Ask]) -> io::Result<Vec<Signature>>> Fine<'_, F> {
         };
         let mut refiner = Refiner::within(source.end - source.start, delta.destination_size, open, self.grain);
         refiner.believe(self.sampled);
-        let mut rounds = 1;
+        let (mut rounds, literal) = (1, matched.literal_bytes());
         loop {
             let asks = refiner.next(matched.literal_bytes(), &delta.prices);
             if asks.is_empty() {
@@ -103,6 +106,7 @@ impl<F: FnMut(&[Ask]) -> io::Result<Vec<Signature>>> Fine<'_, F> {
             }
             rounds += 1;
         }
+        self.seen.on_fine(literal, matched.literal_bytes());
         self.sampled = refiner.sampled();
         self.progress.rounds = self.progress.rounds.max(rounds);
         Ok(Batch { source, expected: batch.expected, runs: matched.into_runs(), rest: batch.rest, decided: true })
@@ -179,7 +183,7 @@ fn samples(matched: &Matched, signature: &Signature) -> Vec<Search> {
     let apart = wanted.into_iter().filter_map(|range| {
         let starts = range.start.max(at)..range.end;
         at = at.max(range.end);
-        (!starts.is_empty()).then_some(Search { limit: starts.end, starts, expected: None })
+        (!starts.is_empty()).then_some(Search { limit: starts.end, starts, expected: None, patience: u64::MAX })
     });
     apart.collect()
 }

@@ -19,6 +19,7 @@
 mod coarse;
 mod emit;
 mod fine;
+mod skim;
 #[cfg(test)]
 mod tests;
 
@@ -167,6 +168,7 @@ fn stages<W: Write>(
 ) -> Result<W, FlowError> {
     let ask = first_ask(delta)?;
     let grain = ask.blocks.length();
+    let seen = skim::Seen::default();
     let (found, batches) = sync_channel(BATCHES);
     let (refined, decided) = sync_channel(BATCHES);
     let (running, read) = sync_channel(0);
@@ -179,14 +181,16 @@ fn stages<W: Write>(
     thread::scope(|scope| {
         let spawn = |name: &str| thread::Builder::new().name(name.into());
         let coarse = spawn("coarse").spawn_scoped(scope, {
-            let ask = ask.clone();
+            let (ask, seen) = (ask.clone(), &seen);
             move || {
                 let _running = running;
-                stop_on_error(coarse::run(delta, &ask, first, &found))
+                stop_on_error(coarse::run(delta, &ask, first, &found, seen))
             }
         })?;
-        let fine = spawn("fine")
-            .spawn_scoped(scope, move || stop_on_error(fine::run(delta, grain, further, &batches, &refined, tell)))?;
+        let fine = spawn("fine").spawn_scoped(scope, {
+            let seen = &seen;
+            move || stop_on_error(fine::run(delta, grain, further, &batches, &refined, tell, seen))
+        })?;
         let written = emit::run(delta, grain, &decided, out).and_then(|mut writer| {
             // The rest of the signature may be long.
             emit::alive_until(delta, &mut writer, &read)?;

@@ -46,6 +46,8 @@ fn guards_against_deleting_too_much() {
     let few = Options { max_delete: Some(3), ..delete() };
     let refused = pair.sync(&few, Rules::default(), usize::MAX);
     assert_eq!(refused, Err(PlanError::MaxDelete { got: 4, allowed: 3 }));
+    let one = PlanError::MaxDelete { got: 1, allowed: 0 }.to_string();
+    assert!(one.starts_with("1 entry would be deleted, more than the 0 that"), "{one}");
     assert_eq!(fs::read_dir(pair.there()).unwrap().count(), 5);
     pair.done(&Options { max_delete: Some(4), ..delete() }, Rules::default());
     assert_eq!(fs::read_dir(pair.there()).unwrap().count(), 1);
