@@ -148,8 +148,7 @@ impl Reader {
     /// # Errors
     /// A file cannot be read, or is not what it was.
     pub fn compare(&self, digests: &[Digest], stopped: impl Fn() -> bool) -> Result<bool, ReadError> {
-        let mut buffer =
-            Aligned::new(usize::try_from(self.layout.piece_length().min(self.layout.size())).unwrap_or(0));
+        let mut buffer = Aligned::new(usize::try_from(self.layout.piece_length().min(self.layout.size())).unwrap_or(0));
         for (segment, digest) in (0..).zip(digests) {
             if stopped() {
                 return Ok(false);

@@ -204,8 +204,7 @@ mod tests {
     fn long_gaps_are_searched_in_regions() {
         let searches = Matched::nothing(20 << 20, 5).searches();
         assert_eq!(searches.len(), 3);
-        let second =
-            Search { starts: 8 << 20..16 << 20, limit: 20 << 20, expected: Some(8 << 20), patience: u64::MAX };
+        let second = Search { starts: 8 << 20..16 << 20, limit: 20 << 20, expected: Some(8 << 20), patience: u64::MAX };
         assert_eq!(searches[1], second);
         assert_eq!(searches[2].starts, 16 << 20..20 << 20);
     }

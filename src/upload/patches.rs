@@ -171,7 +171,18 @@ impl Uploads {
         let sizes = (version.size, request.size);
         let shown = Patching::new(number, path, request.from.clone(), sizes, self.home.news.clone());
         self.patches.shown.add(shown.clone());
-        Ok(Patch { uploads: self, claim, request, staged_in, name, old: old.into(), version, instead_of, beside, shown })
+        Ok(Patch {
+            uploads: self,
+            claim,
+            request,
+            staged_in,
+            name,
+            old: old.into(),
+            version,
+            instead_of,
+            beside,
+            shown,
+        })
     }
 }
 

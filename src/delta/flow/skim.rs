@@ -37,7 +37,8 @@ impl Seen {
 
     /// Whether what the first stage does not find is found behind it.
     pub(super) fn may_skim(&self) -> bool {
-        let [searched, missed, open, left] = [&self.searched, &self.missed, &self.open, &self.left].map(|n| n.load(Relaxed));
+        let [searched, missed, open, left] =
+            [&self.searched, &self.missed, &self.open, &self.left].map(|n| n.load(Relaxed));
         open >= ENOUGH && left.saturating_mul(LEAVES) <= open && missed.saturating_mul(MISSES) >= searched
     }
 }
