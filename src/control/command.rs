@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::link::{LinkChangeRequest, LinkHistory, ProbeReport, ProbeRequest};
 use super::queue::{Operation, PurgeRequest, QueueId, QueueMove};
 use super::{InterfaceRow, Preview, SyncPlan, SyncRequest};
 use crate::content::ContentId;
@@ -252,6 +253,27 @@ pub enum Command {
     Sync(SyncRequest),
     /// Say what [`Command::Sync`] would do, and do nothing → [`Reply::SyncPlan`].
     PreviewSync(SyncRequest),
+    /// Measure the link to an endpoint, once → [`Reply::Probed`], within about five seconds.
+    Probe(ProbeRequest),
+    /// Watch the link to an endpoint from now on: its row comes with the snapshots.
+    StartMonitor {
+        /// URL of the endpoint.
+        endpoint: String,
+    },
+    /// Watch it no longer.
+    StopMonitor {
+        /// URL of the endpoint.
+        endpoint: String,
+    },
+    /// Say what class a watched link is, or that every byte costs there.
+    SetLink(LinkChangeRequest),
+    /// Tell what the monitor of a link remembers → [`Reply::LinkHistory`].
+    LinkHistory {
+        /// URL of the endpoint.
+        endpoint: String,
+        /// Of the last so many seconds.
+        window_s: u64,
+    },
     /// Put an operation into the queue, where it waits for its turn and its link → [`Reply::Enqueued`]. The same
     /// operation that waits there already keeps its place and gets what differs in this request.
     Enqueue {
@@ -384,6 +406,10 @@ pub enum Reply {
     },
     /// What a sync would do.
     SyncPlan(Box<SyncPlan>),
+    /// What a probe found.
+    Probed(Box<ProbeReport>),
+    /// What a monitor remembers.
+    LinkHistory(LinkHistory),
     /// In the queue, and on the disk.
     Enqueued {
         /// Its id.

@@ -82,6 +82,11 @@ impl Core {
             Command::Interfaces => super::interfaces::list().await,
             Command::Sync(request) => self.sync(request).await,
             Command::PreviewSync(request) => self.preview_sync(request).await,
+            Command::Probe(_)
+            | Command::StartMonitor { .. }
+            | Command::StopMonitor { .. }
+            | Command::SetLink(_)
+            | Command::LinkHistory { .. } => Err(error(CommandErrorKind::Conflict, "this node watches no links yet")),
             Command::Enqueue { .. }
             | Command::SetClass { .. }
             | Command::MoveQueued { .. }

@@ -39,6 +39,11 @@ pub(super) const COMMANDS: &[CommandMethod] = &[
     CommandMethod { name: "transport.path", tag: "set_path", known: &["id", "path", "enabled", "weight"] },
     CommandMethod { name: "transport.sync", tag: "sync", known: SYNC },
     CommandMethod { name: "transport.preview_sync", tag: "preview_sync", known: SYNC },
+    CommandMethod { name: "transport.bandwidth.measure", tag: "probe", known: &["url"] },
+    CommandMethod { name: "transport.bandwidth.monitor.start", tag: "start_monitor", known: &["endpoint"] },
+    CommandMethod { name: "transport.bandwidth.monitor.stop", tag: "stop_monitor", known: &["endpoint"] },
+    CommandMethod { name: "transport.switch", tag: "set_link", known: &["endpoint", "class", "metered"] },
+    CommandMethod { name: "transport.bandwidth.history", tag: "link_history", known: &["endpoint", "window_s"] },
     CommandMethod { name: "transport.bandwidth.sync.enqueue", tag: "enqueue", known: &["operation", "class"] },
     CommandMethod { name: "transport.bandwidth.sync.class", tag: "set_class", known: &["ids", "id", "class"] },
     CommandMethod { name: "transport.bandwidth.sync.move", tag: "move_queued", known: &["id", "to"] },
@@ -189,6 +194,7 @@ pub(super) fn from_object<T: serde::de::DeserializeOwned>(params: Map<String, Va
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::link::{ClassChoice, LinkChangeRequest, LinkClass, ProbeRequest};
     use crate::control::queue::{QueueId, QueueMove};
     use crate::control::{AddTransfer, PriorityClass, ShareRequest, TransferId};
 
@@ -215,6 +221,20 @@ mod tests {
             },
             Command::Preview(AddTransfer { link: "skep://h:1/x".into(), ..AddTransfer::default() }),
             Command::PreviewShare(ShareRequest { path: "/p".into(), ..ShareRequest::default() }),
+            Command::Probe(ProbeRequest { url: "http://h:1".into() }),
+            Command::StartMonitor { endpoint: "http://h:1".into() },
+            Command::StopMonitor { endpoint: "http://h:1".into() },
+            Command::SetLink(LinkChangeRequest {
+                endpoint: "http://h:1".into(),
+                class: Some(ClassChoice::Fixed(LinkClass::Satellite)),
+                metered: Some(true),
+            }),
+            Command::SetLink(LinkChangeRequest {
+                endpoint: "http://h:1".into(),
+                class: Some(ClassChoice::Auto),
+                metered: None,
+            }),
+            Command::LinkHistory { endpoint: "http://h:1".into(), window_s: 600 },
             Command::Enqueue {
                 operation: Operation::Sync(SyncRequest { path: "/p".into(), dest: "h".into(), ..Default::default() }),
                 class: None,

@@ -30,6 +30,10 @@
 //! | `transport.send` | the fields of [`SendRequest`](crate::control::SendRequest) | `{"reply":"added",…}` |
 //! | `transport.preview` | those of `transport.send` | `{"reply":"preview",…}`: the ways are probed, nothing is sent |
 //! | `transport.path` | `id`, `path` (as the row calls it), `enabled?`, `weight?`: 0.1 to 10 | `{"reply":"done"}` |
+//! | `transport.bandwidth.measure` | `url` | `{"reply":"probed",…}`: [`ProbeReport`](crate::control::link::ProbeReport), within about 5 s |
+//! | `transport.bandwidth.monitor.start`, `.stop` | `endpoint` | `{"reply":"done"}` |
+//! | `transport.switch` | `endpoint`, `class?`: `auto` or a class, `metered?` | `{"reply":"done"}` |
+//! | `transport.bandwidth.history` | `endpoint`, `window_s` | `{"reply":"link_history","samples":[…],"changes":[…]}` |
 //! | `transport.bandwidth.sync.enqueue` | `operation`: `{"what":"send"}` or `{"what":"sync"}` with the fields of those requests, `class?` | `{"reply":"enqueued","id":…,"again":bool}` |
 //! | `transport.bandwidth.sync.class` | `ids` or `id`, `class` | `{"reply":"done"}` |
 //! | `transport.bandwidth.sync.move` | `id`, `to`: `first`, `up`, `down`, `last` of its class | `{"reply":"done"}` |

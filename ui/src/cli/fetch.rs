@@ -104,6 +104,8 @@ async fn fetch_all(cx: &Context, host: &Host, wanted: &mut [Wanted], exit: &mut 
                 | Reply::Preview(_)
                 | Reply::SyncPlan(_)
                 | Reply::Interfaces { .. }
+                | Reply::Probed(_)
+                | Reply::LinkHistory(_)
                 | Reply::Enqueued { .. }
                 | Reply::Purged { .. },
             ) => want.done = true,

@@ -149,6 +149,11 @@ fn step(command: &Command, told: Told, snapshot: &Snapshot) -> Option<Step> {
         | Command::Interfaces
         // See `History::note_path`.
         | Command::SetPath { .. }
+        | Command::Probe(_)
+        | Command::StartMonitor { .. }
+        | Command::StopMonitor { .. }
+        | Command::SetLink(_)
+        | Command::LinkHistory { .. }
         | Command::Enqueue { .. }
         | Command::SetClass { .. }
         | Command::MoveQueued { .. }

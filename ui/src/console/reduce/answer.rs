@@ -29,7 +29,7 @@ pub fn take(model: &mut Model, told: &'static str, ids: &[TransferId], result: R
         }
         Ok(Reply::Purged { count }) => say(model, ToastLevel::Info, format!("{told}: {count} removed from the queue")),
         // Previews come another way.
-        Ok(Reply::Preview(_) | Reply::SyncPlan(_)) => {}
+        Ok(Reply::Preview(_) | Reply::SyncPlan(_) | Reply::Probed(_) | Reply::LinkHistory(_)) => {}
         Ok(Reply::Done) => {
             if told == "lift the ban" {
                 say(model, ToastLevel::Info, "the ban is lifted");
