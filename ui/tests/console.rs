@@ -9,6 +9,8 @@ mod fixture;
 mod frames;
 #[path = "console/keys.rs"]
 mod keys;
+#[path = "console/linking.rs"]
+mod linking;
 #[path = "console/paths.rs"]
 mod paths;
 #[path = "console/storm.rs"]

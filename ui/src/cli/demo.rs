@@ -29,7 +29,7 @@ const BEFORE_PICTURE: Duration = Duration::from_secs(16);
 ///
 /// Several real nodes on loopback in a temporary folder, with shaped links and a hostile peer among
 /// them, move real bytes: they fetch from one another, push over three uplinks at once, keep a large file equal by
-/// deltas, and receive. The console shows it, for as long as you like. Nothing is left behind.
+/// deltas, receive, and keep what is for a ship until it is in reach; links are watched as they change. The console shows it, for as long as you like. Nothing is left behind.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The same seed gives the same fleet, data and link weather
@@ -53,7 +53,7 @@ pub(super) fn run(cx: &Context, args: &Args) -> Result<Exit, Failure> {
     cx.engine(async {
         let mut stop = Stop::listen()?;
         let logging = logging::in_memory()?;
-        cx.out.say("setting up the fleet: seven nodes, four contents, three uplinks, one of the peers hostile");
+        cx.out.say("setting up the fleet: eight nodes, four contents, three uplinks, a ship that goes out of reach, one of the peers hostile");
         let fleet = Fleet::start(args.seed, &logging.logs).await;
         let fleet = fleet.map_err(|e| Failure::because("the demo does not start", e))?;
         let exit = if let Some(folder) = &args.pictures {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use skep_engine::control::link::ProbeRequest;
 use skep_engine::control::{AddTransfer, Command, Focus};
 
 use super::recording::Seek;
@@ -64,6 +65,20 @@ pub enum Effect {
     /// Find out what adding or sharing these would do. Those asked for before and not answered yet
     /// need no answer any more.
     Preview(Vec<PreviewAsk>),
+    /// Measure the link to an endpoint.
+    Probe {
+        /// The number that the answer bears.
+        number: u64,
+        /// Of which.
+        request: ProbeRequest,
+    },
+    /// Ask what the monitor of a link remembers.
+    LinkHistory {
+        /// The link's endpoint.
+        endpoint: String,
+        /// Of the last so many seconds.
+        window_s: u64,
+    },
     /// Tell the engine what is looked at.
     SetFocus(Focus),
     /// Read a moment of the recording.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crossterm::event::MouseEvent;
+use skep_engine::control::link::{LinkHistory, ProbeReport};
 use skep_engine::control::{CommandError, Connection, Preview, Reply, Snapshot, SyncPlan, TransferId};
 
 use super::effect::{PreviewKey, Told};
@@ -80,6 +81,20 @@ pub enum Event {
     Preview(PreviewKey, Result<Box<Preview>, String>),
     /// What a sync would do, or why that cannot be told.
     Plan(PreviewKey, Result<Box<SyncPlan>, CommandError>),
+    /// A probe is over.
+    Probed {
+        /// The number of the request.
+        number: u64,
+        /// What was found, or why it could not be measured.
+        result: Result<Box<ProbeReport>, CommandError>,
+    },
+    /// What the monitor of a link remembers.
+    LinkHistory {
+        /// The link's endpoint.
+        endpoint: String,
+        /// Samples and changes.
+        history: LinkHistory,
+    },
     /// What the console cost lately.
     Cost(Cost),
     /// Time passed: toasts go, chords end, the clock moves.

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
-use skep_engine::control::Control;
+use skep_engine::control::{Command, Control};
 use skep_engine::engine::{Engine, EngineConfig, StartError};
 use skep_engine::log::Logs;
 use skep_shaper::{Profile, Shaper};
@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::hostile;
 use super::program::Content;
+use super::ship::{self, Ship};
 use super::warehouse::Warehouse;
 use super::weather::{Event, Weather};
 use super::work::{Fetching, Pushing, Receiving, Tally, UPLINKS, Worker};
@@ -67,6 +68,7 @@ pub struct Fleet {
     local: Engine,
     origin: Site,
     sites: Vec<Site>,
+    ship: Site,
     vault: Engine,
     tally: Arc<Tally>,
     stop: CancellationToken,
@@ -88,12 +90,13 @@ impl Fleet {
         for (at, (name, profile)) in SITES.into_iter().enumerate() {
             sites.push(site(folder.path(), name, profile, seed + at as u64 + 1, &Logs::default()).await?);
         }
+        let ship = site(folder.path(), "ship-9", Profile::BROADBAND, seed + 50, &Logs::default()).await?;
         let middle = EngineConfig { logs: logs.clone(), ..config(folder.path(), "demo") };
         let local = Engine::start(middle).await?;
         let vault = Engine::start(config(folder.path(), "vault")).await?;
         let mallory = hostile::start(address(origin.engine.url())?, stop.clone()).await?;
         let (tasks, tally) = (JoinSet::new(), Arc::default());
-        let mut fleet = Self { local, origin, sites, vault, tally, stop, tasks, folder };
+        let mut fleet = Self { local, origin, sites, ship, vault, tally, stop, tasks, folder };
         fleet.work(seed, format!("http://{mallory}")).await?;
         fleet.let_it_rain(seed);
         Ok(fleet)
@@ -122,6 +125,13 @@ impl Fleet {
             link: thin,
             tally: tally.clone(),
         };
+        let ship = Ship {
+            source: source.join("for-ship"),
+            local: local.clone(),
+            ship: worker(&self.ship.engine, "ship-9"),
+            link: self.ship.link.clone(),
+            tally: tally.clone(),
+        };
         let pushing = Pushing {
             source: source.join("to-vault"),
             local: local.clone(),
@@ -139,12 +149,27 @@ impl Fleet {
             let content = Content { name: name.into(), bytes, files, seed: rng.u64(..) };
             there.push_back(fetching.distribute(&content).await?);
         }
+        self.watch().await;
         let stop = &self.stop;
+        let sea = ship::sail(self.ship.link.clone(), seed);
+        self.tasks.spawn(stop.clone().run_until_cancelled_owned(sea).map(drop));
+        self.tasks.spawn(stop.clone().run_until_cancelled_owned(ship.run(seed)).map(drop));
         self.tasks.spawn(stop.clone().run_until_cancelled_owned(fetching.run(there, seed)).map(drop));
         self.tasks.spawn(stop.clone().run_until_cancelled_owned(pushing.run(seed)).map(drop));
         self.tasks.spawn(stop.clone().run_until_cancelled_owned(receiving.run(seed)).map(drop));
         self.tasks.spawn(stop.clone().run_until_cancelled_owned(warehouse.run(seed)).map(drop));
         Ok(())
+    }
+
+    /// The node in the middle watches the links of the ship, of the origin and of two sites.
+    async fn watch(&self) {
+        let sites = self.sites.iter().take(2);
+        for site in sites.chain([&self.origin, &self.ship]) {
+            let endpoint = site.link.url();
+            if let Err(error) = self.local.control().command(Command::StartMonitor { endpoint }).await {
+                tracing::warn!("a link is not watched: {error}");
+            }
+        }
     }
 
     /// What was done and is not listed any more.
@@ -190,6 +215,7 @@ impl Fleet {
         let mut ending = JoinSet::new();
         ending.spawn(self.local.shutdown());
         ending.spawn(self.origin.engine.shutdown());
+        ending.spawn(self.ship.engine.shutdown());
         ending.spawn(self.vault.shutdown());
         for site in self.sites {
             ending.spawn(site.engine.shutdown());

@@ -10,7 +10,8 @@
 //!   mallory ─ flips bytes ─┘     │  weather: links change, stall and break, by the seed
 //!                                ├── three uplinks ─▶ vault    pushes; one uplink collapses, one dies, both return
 //!                                ├── mobile ────────▶ vault    a large file of which a few places change: deltas
-//!   site-3 ─ mobile ─────────────┘                             pushes, received here
+//!   site-3 ─ mobile ─────────────┤                             pushes, received here
+//!                                └── from fiber to nothing ─▶ ship     what is for it waits in the queue; its link is watched
 //! ```
 //!
 //! It goes on for as long as it is looked at: `program` decides what comes next, `work` does it and removes what
@@ -20,6 +21,7 @@ mod content;
 pub mod fleet;
 mod hostile;
 mod program;
+mod ship;
 mod warehouse;
 mod weather;
 mod work;

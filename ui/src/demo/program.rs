@@ -1,6 +1,10 @@
 //! What the fleet is given to do as time goes on: decided by the seed alone, without an end.
 
+use std::fmt;
 use std::time::Duration;
+
+use skep_engine::control::PriorityClass;
+use skep_shaper::Profile;
 
 /// Something to move.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,9 +137,65 @@ pub(super) fn troubles(rng: &mut fastrand::Rng) -> Vec<(Duration, usize, Trouble
     all
 }
 
+/// Where the ship is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Sea {
+    /// In reach, over a link like this.
+    Near(Profile),
+    /// Out of reach.
+    Away,
+}
+
+impl fmt::Display for Sea {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Near(profile) => write!(f, "is in reach: {}", profile.name),
+            Self::Away => f.write_str("is out of reach"),
+        }
+    }
+}
+
+/// Where the ship is for how long, from port to port: ever farther, out of reach, and back.
+pub(super) fn voyage(rng: &mut fastrand::Rng) -> Vec<(Duration, Sea)> {
+    let course = [
+        (14, Sea::Near(Profile::BROADBAND)),
+        (18, Sea::Near(Profile::MOBILE)),
+        (22, Sea::Near(Profile::SATELLITE)),
+        (20, Sea::Away),
+        (20, Sea::Near(Profile::MOBILE)),
+        (18, Sea::Near(Profile::FIBER)),
+    ];
+    course.map(|(seconds, sea)| (Duration::from_secs(seconds + rng.u64(0..6)), sea)).into()
+}
+
+/// What is for the ship next, its class, and the pause before it. `number` counts from one.
+pub(super) fn cargo(rng: &mut fastrand::Rng, number: usize) -> (Duration, PriorityClass, Content) {
+    let (name, class, kib) = match number % 6 {
+        1 => (format!("charts-{number:02}.bin"), PriorityClass::High, 200..500),
+        2 => (format!("mail-{number:02}.mbox"), PriorityClass::Normal, 60..300),
+        3 => (format!("storm-warning-{number:02}.txt"), PriorityClass::Critical, 2..8),
+        4 => (format!("engine-model-{number:02}.onnx"), PriorityClass::Analytics, 900..1_800),
+        5 => (format!("crew-films-{number:02}.mkv"), PriorityClass::Background, 3_000..6_000),
+        _ => (format!("ledger-v{number:02}.sql"), PriorityClass::SchemaChange, 20..80),
+    };
+    let pause = Duration::from_millis(if number <= 3 { 800 } else { rng.u64(5_000..9_000) });
+    (pause, class, Content { name, bytes: rng.usize(kib) << 10, files: 0, seed: rng.u64(..) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_ship_goes_out_of_reach_and_comes_back_the_same_way_every_time() {
+        let of = |seed| voyage(&mut fastrand::Rng::with_seed(seed));
+        assert_eq!(of(7), of(7));
+        assert_eq!(of(3).iter().filter(|(_, sea)| *sea == Sea::Away).count(), 1);
+        assert!(matches!(of(3)[0].1, Sea::Near(_)));
+        let classes: std::collections::BTreeSet<_> =
+            (1..=6).map(|number| cargo(&mut fastrand::Rng::with_seed(1), number).1.index()).collect();
+        assert_eq!(classes.len(), 6, "something of every class");
+    }
 
     #[test]
     fn the_same_seed_gives_the_same_program_and_names_never_repeat() {

@@ -312,14 +312,14 @@ async fn failed(content: &Content, error: &DemoError) {
     tokio::time::sleep(AFTER_FAILURE).await;
 }
 
-async fn write(path: &Path, content: &Content) -> Result<(), DemoError> {
+pub(super) async fn write(path: &Path, content: &Content) -> Result<(), DemoError> {
     let (path, content) = (path.to_owned(), content.clone());
     tokio::task::spawn_blocking(move || make_content(&path, &content)).await.map_err(io::Error::other)??;
     Ok(())
 }
 
 /// What is gone already needs no deleting.
-async fn delete(path: &Path) {
+pub(super) async fn delete(path: &Path) {
     let path = path.to_owned();
     let gone = move || if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
     let _ = tokio::task::spawn_blocking(gone).await;

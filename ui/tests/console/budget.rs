@@ -38,6 +38,29 @@ fn bytes_and_draws_are_within_their_budgets() {
     }
 }
 
+/// Whatever pane has the screen: with charts that move and a queue in which everything grows older.
+#[test]
+fn links_and_queue_are_within_the_same_budget() {
+    for (load, budget, _) in BYTES {
+        for keys in ["4", "5", "4 z", "5 z"] {
+            let seconds = if load == Load::Stress { 4 } else { 10 };
+            let mut run = Simulation::new(120, 40, load);
+            run.run(3_000, |_| {});
+            for key in keys.split(' ') {
+                run.press(key, |_| {});
+            }
+            run.run(2_000, |_| {});
+            run.reset();
+            run.run(seconds * 1_000, |_| {});
+            let (rate, p99) = (run.bytes / seconds, run.percentile(0.99));
+            println!("{} {keys}: {rate} B/s, {} draws, p99 {p99:?}", load.name(), run.draws);
+            assert!(rate <= budget, "{} {keys}: {rate} B/s, allowed {budget}", load.name());
+            assert!(run.draws <= seconds * 4, "{} {keys}: {} draws", load.name(), run.draws);
+            assert!(p99 < Duration::from_millis(500), "{} {keys}: {p99:?}", load.name());
+        }
+    }
+}
+
 #[test]
 fn nobody_looking_means_a_frame_a_second() {
     for eco in [false, true] {

@@ -10,6 +10,8 @@ use skep::console::keymap::Key;
 use skep::console::model::Model;
 use skep::console::reduce::reduce;
 use skep::console::runtime::frames::Frames;
+use skep_engine::control::link::{LinkClass, LinkRow, MAX_LINKS, Measurement};
+use skep_engine::control::queue::{ClassTotals, MAX_QUEUE_ROWS, QueueId, QueueRow, QueueState, QueueView};
 use skep_engine::control::{LogLevel, LogLine, NodeRow, Snapshot, TransferId, TransferState};
 
 use super::fixture::{advance, at, busy, empty, stress};
@@ -24,9 +26,9 @@ const TAIL: usize = 100;
 pub enum Load {
     /// Nothing: nine transfers, none of which moves, and no new snapshot.
     Idle,
-    /// 50 transfers, 200 peers.
+    /// 50 transfers, 200 peers; 8 links are watched, 40 operations wait.
     Live,
-    /// 1,000 transfers, 3,000 peers, 100,000 pieces.
+    /// 1,000 transfers, 3,000 peers, 100,000 pieces; as many links and rows of the queue as there can be.
     Stress,
 }
 
@@ -62,8 +64,8 @@ impl Load {
                 let node = NodeRow { rate_down: 0, rate_up: 0, ..(*snapshot.node).clone() };
                 Snapshot { node: Arc::new(node), ..snapshot }
             }
-            Self::Live => stress(50, 200, 8_000),
-            Self::Stress => stress(1_000, 3_000, 100_000),
+            Self::Live => watched(stress(50, 200, 8_000), 8, 40),
+            Self::Stress => watched(stress(1_000, 3_000, 100_000), MAX_LINKS, MAX_QUEUE_ROWS),
         }
     }
 
@@ -113,6 +115,21 @@ impl Load {
                 next.details.insert(TransferId(1), Arc::new(fresh));
             }
         }
+        for (at, link) in next.links.iter_mut().enumerate() {
+            // A sign of life a second, each link in its own quarter of it.
+            if step % 4 == at as u64 % 4 {
+                measure(Arc::make_mut(link), next.time_ms, step / 4 + at as u64);
+            }
+        }
+        if step.is_multiple_of(8) && !next.queue.rows.is_empty() {
+            // What is done goes, and something new comes.
+            let queue = Arc::make_mut(&mut next.queue);
+            let mut row = queue.rows.remove(0);
+            let id = queue.rows.last().map_or(0, |row| row.id.0) + 1;
+            let row_of = Arc::make_mut(&mut row);
+            (row_of.id, row_of.name, row_of.added_ms) = (QueueId(id), format!("item-{id}.bin"), next.time_ms);
+            queue.rows.push(row);
+        }
         next.node = Arc::new(NodeRow { rate_down: down, rate_up: up, ..(*next.node).clone() });
         self.talk(&mut next, step);
         Some(next)
@@ -136,6 +153,53 @@ impl Load {
         let over = log.len().saturating_sub(TAIL);
         log.drain(..over);
     }
+}
+
+/// The node watches so many links, and so many operations wait on it.
+fn watched(mut snapshot: Snapshot, links: usize, queued: usize) -> Snapshot {
+    let classes = [LinkClass::Fiber, LinkClass::Broadband, LinkClass::Mobile, LinkClass::Satellite];
+    for at in 0..links {
+        let mut link = LinkRow {
+            endpoint: format!("http://10.1.{}.{}:7070", at / 200, at % 200),
+            class: classes[at % classes.len()],
+            why: "by the figures of the last 30 s".into(),
+            class_since_ms: snapshot.time_ms,
+            probe_interval_ms: 5_000,
+            ..LinkRow::default()
+        };
+        measure(&mut link, snapshot.time_ms, at as u64);
+        snapshot.links.push(Arc::new(link));
+    }
+    let row = |id: u64| QueueRow {
+        id: QueueId(id),
+        state: if id.is_multiple_of(3) { QueueState::Stored } else { QueueState::Waiting },
+        what: "send".into(),
+        name: format!("item-{id}.bin"),
+        target: format!("http://10.1.0.{}:7070", id % 7),
+        bytes: id * 1_000_003,
+        added_ms: snapshot.time_ms - id * 1_000,
+        ..QueueRow::default()
+    };
+    let mut queue = QueueView { rows: (1..=queued as u64).map(row).map(Arc::new).collect(), ..QueueView::default() };
+    queue.classes[3] = ClassTotals { count: queued as u64, bytes: 1_000_000, dropped: 0 };
+    snapshot.queue = Arc::new(queue);
+    snapshot
+}
+
+/// Another sample of a link.
+fn measure(link: &mut LinkRow, time_ms: u64, step: u64) {
+    let wave = 1.0 + (step * 7 % 13) as f64 / 20.0;
+    link.newest = Measurement {
+        measured_at: time_ms,
+        bandwidth_mbps: step.is_multiple_of(5).then_some(48.0 * wave),
+        latency_ms: Some(30.0 * wave),
+        jitter_ms: Some(2.0 * wave),
+        loss_percent: Some(0.0),
+        ..Measurement::default()
+    };
+    link.median = Measurement { bandwidth_mbps: Some(60.0), latency_ms: Some(37.0 + wave.floor()), ..link.newest };
+    link.probe_bytes += 1_000;
+    link.samples = 30;
 }
 
 /// A console that watches a load in simulated time.

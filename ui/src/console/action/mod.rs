@@ -72,6 +72,18 @@ pub enum Action {
     Heavier,
     Lighter,
     UsualWeight,
+    Probe,
+    LinkClass,
+    Metered,
+    StopMonitor,
+    ChartSpan,
+    QueueUp,
+    QueueDown,
+    ClassUp,
+    ClassDown,
+    RetryQueued,
+    Dequeue,
+    Purge,
     LogLevel,
     CopyLine,
     Accept,
@@ -110,12 +122,14 @@ pub enum Scope {
 
 impl Scope {
     /// All scopes, in the order of help and documentation.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Global,
         Self::List,
         Self::Pane(PaneId::Transfers),
         Self::Pane(PaneId::Pieces),
         Self::Pane(PaneId::Paths),
+        Self::Pane(PaneId::Link),
+        Self::Pane(PaneId::Queue),
         Self::Pane(PaneId::Log),
         Self::Dialog,
         Self::Bans,

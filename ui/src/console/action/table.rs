@@ -4,7 +4,7 @@ use super::Action as A;
 use super::Danger::{LosesData, LosesProgress, Reversible, View};
 use super::Scope::{Bans, Dialog, Global, List, Pane, Replay};
 use super::{Action, Danger, Entry, Scope};
-use crate::console::panes::PaneId::{Log, Paths, Pieces, Transfers};
+use crate::console::panes::PaneId::{Link, Log, Paths, Pieces, Queue, Transfers};
 
 #[allow(clippy::too_many_arguments, reason = "a line of the table reads as one")]
 const fn line(
@@ -31,6 +31,8 @@ pub const TABLE: &[Entry] = &[
         "Push a file or folder to another node, over one way or several at once."),
     line(A::Sync, "transfer.sync", &["y"], "sync", Global, Reversible, 14,
         "Keep a folder at another node equal to one here; shows what would be done first."),
+    line(A::Probe, "link.probe", &["g"], "probe", Global, View, 45,
+        "Measure the link to an endpoint: what it can do, what class that makes, how syncs would behave. Waits a moment for g g."),
     line(A::Palette, "palette", &[":"], "commands", Global, View, 91,
         "Find any action by its name and run it."),
     line(A::Help, "help", &["?", "f1"], "help", Global, View, 94,
@@ -49,12 +51,16 @@ pub const TABLE: &[Entry] = &[
         "Give the keys to the pieces and peers of the selected transfer."),
     line(A::Focus(Paths), "focus.paths", &["3"], "paths", Global, View, 0,
         "Give the keys to the paths of the selected push."),
+    line(A::Focus(Link), "focus.link", &["4"], "link", Global, View, 0,
+        "Go to the link pane: the links that are watched, what kind each is, and how syncs behave on it."),
+    line(A::Focus(Queue), "focus.queue", &["5"], "queue", Global, View, 0,
+        "Go to the queue pane: what waits for its turn or for its link."),
     line(A::Focus(Log), "focus.log", &["7"], "log", Global, View, 0,
         "Give the keys to the log."),
     line(A::Expand, "expand", &["z", "enter"], "expand", Global, View, 50,
         "Give the whole screen to the pane, or back."),
     line(A::NextLayout, "layout", &["w"], "layout", Global, View, 0,
-        "Go to the next layout: all panes, transfers with pieces, with paths, with the log, transfers alone."),
+        "Go to the next layout: all panes, transfers with pieces, with paths, with link and queue, with the log, transfers alone."),
     line(A::HidePane, "hide", &["H"], "hide", Global, View, 0,
         "Hide the pane; its number brings it back."),
     line(A::Undo, "undo", &["u"], "undo", Global, Reversible, 57,
@@ -163,6 +169,30 @@ pub const TABLE: &[Entry] = &[
         "Lower its weight: one of half the weight of the heaviest carries half of what it could."),
     line(A::UsualWeight, "paths.usual-weight", &["0"], "usual weight", Pane(Paths), Reversible, 23,
         "Give it the weight 1 again."),
+
+    line(A::LinkClass, "link.class", &["c"], "class", Pane(Link), Reversible, 20,
+        "Set the class of the link, whatever is measured; or let measurements decide again."),
+    line(A::Metered, "link.metered", &["$"], "metered", Pane(Link), Reversible, 21,
+        "Every byte costs on this link: what is not critical is kept back. Again: no longer."),
+    line(A::StopMonitor, "link.stop", &["d", "delete"], "stop watching", Pane(Link), Reversible, 22,
+        "Watch this link no longer; g watches it again."),
+    line(A::ChartSpan, "link.span", &["Z"], "span", Pane(Link), View, 23,
+        "Let the charts show the last two, ten or twenty minutes."),
+
+    line(A::QueueUp, "queue.move-up", &["K"], "move up", Pane(Queue), Reversible, 22,
+        "Let it change places with the one before it in its class."),
+    line(A::QueueDown, "queue.move-down", &["J"], "move down", Pane(Queue), Reversible, 23,
+        "Let it change places with the one behind it in its class."),
+    line(A::ClassUp, "queue.class-up", &["+", "="], "class up", Pane(Queue), Reversible, 20,
+        "Raise its class: background, analytics, normal, high, schema change, critical."),
+    line(A::ClassDown, "queue.class-down", &["minus"], "class down", Pane(Queue), Reversible, 21,
+        "Lower its class."),
+    line(A::RetryQueued, "queue.retry", &["r"], "try now", Pane(Queue), Reversible, 24,
+        "Try an operation now that waits for its next try, or that was parked."),
+    line(A::Dequeue, "queue.remove", &["d", "delete"], "remove", Pane(Queue), LosesProgress, 30,
+        "Take the operation out of the queue: it will not be done."),
+    line(A::Purge, "queue.purge", &["X"], "purge", Pane(Queue), LosesData, 31,
+        "Take out all operations of a class, of an endpoint, older than a time, or all there are."),
 
     line(A::LogLevel, "log.level", &["f"], "level", Pane(Log), View, 20,
         "Show from the next level up: debug, info, warn, error."),

@@ -3,19 +3,23 @@
 
 pub mod delta;
 pub mod files;
+pub mod link;
 pub mod map;
 pub mod phases;
+pub mod queue;
 pub mod status;
 pub mod totals;
 
 use std::ops::Range;
 use std::sync::Arc;
 
+use skep_engine::control::link::LinkRow;
 use skep_engine::control::{TransferDetail, TransferId};
 
 use super::model::Model;
+use super::model::links::that_matters;
 use super::panes::PaneId;
-use super::panes::pieces;
+use super::panes::{link as pane_link, pieces};
 use super::view::layout::Layout;
 
 /// Everything derived for one frame.
@@ -33,6 +37,12 @@ pub struct Derived {
     pub delta: delta::DeltaCells,
     /// The same of all of it, for many rows.
     pub delta_grid: delta::DeltaCells,
+    /// The link that matters most.
+    pub link: Option<Arc<LinkRow>>,
+    /// The charts of the selected link.
+    pub charts: link::Charts,
+    /// What is kept for which endpoint.
+    pub outbox: queue::Outbox,
     /// Sums over all transfers.
     pub totals: totals::Totals,
     map_key: Option<MapKey>,
@@ -43,6 +53,8 @@ pub struct Derived {
     /// Builds of the map, first file and number of files that the rows above hold for.
     files_key: Option<(u64, usize, usize)>,
     totals_of: Option<(u64, u64)>,
+    /// Of which snapshot and transfer the link that matters is.
+    link_of: Option<(u64, u64, Option<TransferId>)>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -84,6 +96,15 @@ impl Derived {
             self.totals = totals::Totals::of(&model.snapshot);
             self.totals_of = Some(of);
         }
+        let of = (of.0, of.1, model.transfers.selected);
+        if self.link_of != Some(of) {
+            let (row, detail) = (model.selected().map(AsRef::as_ref), model.detail().map(AsRef::as_ref));
+            self.link = that_matters(&model.snapshot.links, row, detail).cloned();
+            self.link_of = Some(of);
+        }
+        let chart = layout.area(PaneId::Link).map_or(0, |area| pane_link::chart_columns(model, area));
+        self.charts.update(model, chart);
+        self.outbox.update(&model.snapshot.queue);
         match (model.detail(), layout.area(PaneId::Pieces)) {
             (Some(detail), Some(area)) => {
                 let shape = pieces::Shape::shown(model, area);

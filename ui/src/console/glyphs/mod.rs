@@ -151,6 +151,10 @@ pub struct Glyphs {
     pub unlimited: &'static str,
     /// Scale marks of the ruler above a map.
     pub tick: &'static str,
+    /// A value that matters, across a chart.
+    pub threshold: &'static str,
+    /// How good a link is: comes and goes, to the best.
+    pub signal: [&'static str; 5],
 }
 
 const BLOCK: Glyphs = Glyphs {
@@ -183,6 +187,8 @@ const BLOCK: Glyphs = Glyphs {
     none: "–",
     unlimited: "∞",
     tick: "╷",
+    threshold: "╌",
+    signal: ["✗", "▂", "▄", "▆", "█"],
 };
 
 static OCTANT: Glyphs = Glyphs { name: "octant", dots: Some(&dots::OCTANTS), ..BLOCK };
@@ -228,6 +234,8 @@ const ASCII: Glyphs = Glyphs {
     none: "-",
     unlimited: "none",
     tick: "|",
+    threshold: "-",
+    signal: ["x", ".", ":", "+", "#"],
 };
 
 #[cfg(test)]
@@ -238,7 +246,8 @@ mod tests {
     fn single(set: &Glyphs) -> Vec<&'static str> {
         let mut all = vec![set.have, set.flight, set.failed, set.lane_flight, set.cursor, set.mark, set.ellipsis];
         all.extend([set.running, set.seeding, set.done, set.queued, set.busy, set.paused, set.stalled, set.error]);
-        all.extend([set.cancelled, set.wish, set.dot, set.none, set.tick]);
+        all.extend([set.cancelled, set.wish, set.dot, set.none, set.tick, set.threshold]);
+        all.extend(set.signal);
         all.extend(set.border.iter().chain(&set.missing).chain(&set.lane).chain(set.bar).chain(&set.spark));
         all.extend(set.arrows);
         all

@@ -9,11 +9,14 @@ pub mod form;
 pub mod history;
 pub mod input;
 pub mod link;
+pub mod links;
 pub mod log;
 pub mod looks;
 pub mod overlay;
 pub mod paths;
 pub mod pieces;
+pub mod probe;
+pub mod queue;
 pub mod sort;
 pub mod toast;
 pub mod transfers;
@@ -24,6 +27,7 @@ pub mod wish;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
+use skep_engine::control::link::LinkRow;
 use skep_engine::control::{Connection, Snapshot, TransferDetail, TransferRow};
 
 use super::action::Scope;
@@ -114,6 +118,17 @@ pub struct Cost {
     pub slowdown: u32,
 }
 
+/// Layers of the panes, in the order of their discriminants.
+const LAYERS: [[Scope; 4]; PaneId::ALL.len()] = {
+    let mut layers = [[Scope::Replay, Scope::Global, Scope::List, Scope::Global]; PaneId::ALL.len()];
+    let mut at = 0;
+    while at < PaneId::ALL.len() {
+        layers[at][1] = Scope::Pane(PaneId::ALL[at]);
+        at += 1;
+    }
+    layers
+};
+
 /// Everything on screen.
 #[derive(Debug, Clone)]
 pub struct Model {
@@ -137,12 +152,18 @@ pub struct Model {
     pub files: files::FilesView,
     /// The paths of the selected push.
     pub paths: paths::PathsView,
+    /// The links that are watched.
+    pub links: links::LinksView,
+    /// What waits.
+    pub queue: queue::QueueList,
     /// The log.
     pub log: log::LogView,
     /// The pane that has the keys.
     pub focus: PaneId,
     /// The pane that has the whole screen.
     pub expanded: Option<PaneId>,
+    /// Probes so far: the number of the newest.
+    pub probes: u64,
     /// Dialogs, the topmost last.
     pub overlays: Vec<Overlay>,
     /// Short messages.
@@ -194,9 +215,12 @@ impl Model {
             pieces: pieces::PiecesView::default(),
             files: files::FilesView::default(),
             paths: paths::PathsView::default(),
+            links: links::LinksView::default(),
+            queue: queue::QueueList::default(),
             log: log::LogView::default(),
             focus: PaneId::Transfers,
             expanded: None,
+            probes: 0,
             overlays: Vec::new(),
             toasts: toast::Toasts::default(),
             wishes: wish::Wishes::default(),
@@ -231,24 +255,32 @@ impl Model {
     pub fn layers(&self) -> &'static [Scope] {
         match (self.overlays.last(), self.focus) {
             (Some(Overlay::Bans(_)), _) => &[Scope::Bans, Scope::List, Scope::Dialog],
-            (Some(Overlay::Help(_) | Overlay::Themes(_) | Overlay::Targets(_)), _) => &[Scope::List, Scope::Dialog],
+            (Some(Overlay::Help(_) | Overlay::Themes(_) | Overlay::Targets(_) | Overlay::Classes(_)), _) => {
+                &[Scope::List, Scope::Dialog]
+            }
             (Some(_), _) => &[Scope::Dialog],
-            (None, pane) if self.settings.replay => match pane {
-                PaneId::Transfers => &[Scope::Replay, Scope::Pane(PaneId::Transfers), Scope::List, Scope::Global],
-                PaneId::Pieces => &[Scope::Replay, Scope::Pane(PaneId::Pieces), Scope::List, Scope::Global],
-                PaneId::Paths => &[Scope::Replay, Scope::Pane(PaneId::Paths), Scope::List, Scope::Global],
-                PaneId::Log => &[Scope::Replay, Scope::Pane(PaneId::Log), Scope::List, Scope::Global],
-            },
-            (None, PaneId::Transfers) => &[Scope::Pane(PaneId::Transfers), Scope::List, Scope::Global],
-            (None, PaneId::Pieces) => &[Scope::Pane(PaneId::Pieces), Scope::List, Scope::Global],
-            (None, PaneId::Paths) => &[Scope::Pane(PaneId::Paths), Scope::List, Scope::Global],
-            (None, PaneId::Log) => &[Scope::Pane(PaneId::Log), Scope::List, Scope::Global],
+            // A recording has its keys before those of the panes.
+            (None, pane) => &LAYERS[pane as usize][usize::from(!self.settings.replay)..],
         }
     }
 
     /// The moment that is on screen, ms since the epoch: now, or one that has passed.
     pub fn moment_ms(&self) -> u64 {
         self.travel.past.as_ref().map_or(self.now.wall_ms, |past| past.time_ms)
+    }
+
+    /// The node's clock now, or at the moment on screen, ms since the epoch.
+    pub fn node_now(&self) -> u64 {
+        let since = match (&self.travel.past, self.received) {
+            (None, Some(received)) => self.now.mono_ms.saturating_sub(received.mono_ms),
+            _ => 0,
+        };
+        self.snapshot.time_ms.saturating_add(since)
+    }
+
+    /// The link whose row is selected.
+    pub fn link(&self) -> Option<&Arc<LinkRow>> {
+        self.snapshot.links.get(self.links.place(&self.snapshot.links)?)
     }
 
     /// Rates of the minutes before the moment on screen.
@@ -281,6 +313,8 @@ impl Model {
         self.transfers.change_node();
         self.pieces.clear();
         self.paths.change_node();
+        self.links.change_node();
+        self.queue.change_node();
         self.log.change_node();
     }
 

@@ -1,10 +1,12 @@
 //! Dialogs over the panes.
 
 use skep_engine::control::TransferId;
+use skep_engine::control::link::{ClassChoice, LinkClass};
 
 use super::form::Form;
 use super::input::Input;
 use super::looks::ThemesView;
+use super::probe::ProbeView;
 use crate::console::action::{Action, Entry, TABLE};
 use crate::console::effect::Effect;
 use crate::console::panes::PaneId;
@@ -28,6 +30,10 @@ pub enum Overlay {
     Themes(ThemesView),
     /// Nodes to switch to.
     Targets(TargetsView),
+    /// Classes that a link can be set to.
+    Classes(ClassesView),
+    /// A link being measured.
+    Probe(Box<ProbeView>),
 }
 
 /// Help on screen.
@@ -51,6 +57,38 @@ pub struct BansView {
 pub struct TargetsView {
     /// The selected node.
     pub at: usize,
+}
+
+/// The classes that a link can be set to: first what is measured, then each.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClassesView {
+    /// Of which link.
+    pub endpoint: String,
+    /// The selected one.
+    pub at: usize,
+}
+
+impl ClassesView {
+    /// How many there are to choose from: unknown is nothing to set a link to.
+    pub const COUNT: usize = LinkClass::ALL.len();
+
+    /// Place of a class.
+    pub fn place(class: LinkClass) -> usize {
+        LinkClass::ALL.iter().position(|known| *known == class).unwrap_or(0)
+    }
+
+    /// The choice at a place.
+    pub fn choice_at(place: usize) -> ClassChoice {
+        match LinkClass::ALL.get(place) {
+            None | Some(LinkClass::Unknown) => ClassChoice::Auto,
+            Some(class) => ClassChoice::Fixed(*class),
+        }
+    }
+
+    /// The selected choice.
+    pub fn choice(&self) -> ClassChoice {
+        Self::choice_at(self.at)
+    }
 }
 
 /// A filter being typed; it works while it is typed.

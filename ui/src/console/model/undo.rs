@@ -5,8 +5,11 @@
 
 use std::collections::VecDeque;
 
+use skep_engine::control::link::{ClassChoice, LinkChangeRequest};
+use skep_engine::control::queue::QueueMove;
 use skep_engine::control::{Command, Snapshot, TransferId, TransferState};
 
+use super::links::authority;
 use super::paths::Set;
 use crate::console::effect::Told;
 
@@ -135,6 +138,36 @@ fn step(command: &Command, told: Told, snapshot: &Snapshot) -> Option<Step> {
             let what = if *on { "draining the node" } else { "ending the drain" };
             made(what.to_owned(), &[], vec![Command::Drain { on: !on }])
         }
+        Command::SetLink(change) => {
+            let link = snapshot.links.iter().find(|link| link.endpoint == change.endpoint)?;
+            let class = if link.forced { ClassChoice::Fixed(link.class) } else { ClassChoice::Auto };
+            let back = LinkChangeRequest {
+                endpoint: change.endpoint.clone(),
+                class: change.class.map(|_| class),
+                metered: change.metered.map(|_| link.metered),
+            };
+            let what = if change.class.is_some() { "the class" } else { "what bytes cost" };
+            made(format!("{what} of {}", authority(&change.endpoint)), &[], vec![Command::SetLink(back)])
+        }
+        Command::StopMonitor { endpoint } => {
+            let back = Command::StartMonitor { endpoint: endpoint.clone() };
+            made(format!("no longer watching {}", authority(endpoint)), &[], vec![back])
+        }
+        Command::StartMonitor { endpoint } => {
+            let back = Command::StopMonitor { endpoint: endpoint.clone() };
+            made(format!("watching {}", authority(endpoint)), &[], vec![back])
+        }
+        Command::SetClass { ids: operations, .. } => {
+            let rows = || snapshot.queue.rows.iter().filter(|row| operations.contains(&row.id));
+            let name = rows().next().map_or_else(String::new, |row| row.name.clone());
+            let back = rows().map(|row| Command::SetClass { ids: vec![row.id], class: row.class });
+            made(format!("the class of {name}"), &[], back.collect())
+        }
+        Command::MoveQueued { id, to: to @ (QueueMove::Up | QueueMove::Down) } => {
+            let back = if *to == QueueMove::Up { QueueMove::Down } else { QueueMove::Up };
+            made("the move in the queue".to_owned(), &[], vec![Command::MoveQueued { id: *id, to: back }])
+        }
+        Command::PurgeQueue(_) => made("taking out of the queue".to_owned(), &[], Vec::new()),
         Command::Cancel { ids } => made(format!("cancelling {}", called(ids)), ids, Vec::new()),
         Command::Remove { ids, .. } => made(format!("removing {}", called(ids)), ids, Vec::new()),
         Command::Verify { .. }
@@ -150,15 +183,10 @@ fn step(command: &Command, told: Told, snapshot: &Snapshot) -> Option<Step> {
         // See `History::note_path`.
         | Command::SetPath { .. }
         | Command::Probe(_)
-        | Command::StartMonitor { .. }
-        | Command::StopMonitor { .. }
-        | Command::SetLink(_)
         | Command::LinkHistory { .. }
         | Command::Enqueue { .. }
-        | Command::SetClass { .. }
         | Command::MoveQueued { .. }
         | Command::RetryQueued { .. }
-        | Command::PurgeQueue(_)
         | Command::SetLogLevel { .. } => None,
     }
 }

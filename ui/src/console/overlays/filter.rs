@@ -18,6 +18,7 @@ pub fn draw(canvas: &mut Canvas<'_>, edit: &FilterEdit, layout: &Layout, model: 
     canvas.clear(Rect::new(area.x + 2, y, width, 1), Token::Base);
     let error = match edit.pane {
         PaneId::Transfers => model.transfers.filter.error(),
+        PaneId::Queue => model.queue.filter.error(),
         _ => model.log.filter.error(),
     };
     if let Some(error) = error {

@@ -73,7 +73,11 @@ pub fn draw(canvas: &mut Canvas<'_>, form: &Form, context: Context<'_>) {
 
 /// Lines of a form, its border included. They depend on its purpose alone: nothing jumps while one types.
 fn height(form: &Form) -> u16 {
-    let extra = if form.purpose == Purpose::Limit { 0 } else { 1 + SUMMARY + FOLDER };
+    let extra = match form.purpose {
+        Purpose::Limit => 0,
+        Purpose::Purge => 1 + SUMMARY + FOLDER / 2,
+        _ => 1 + SUMMARY + FOLDER,
+    };
     form.fields.len() as u16 + 1 + extra + 2
 }
 

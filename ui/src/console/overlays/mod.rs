@@ -1,6 +1,7 @@
 //! Dialogs, drawn over the panes.
 
 mod bans;
+mod classes;
 mod confirm;
 mod filter;
 mod folder;
@@ -8,6 +9,7 @@ mod form;
 mod help;
 mod palette;
 mod plan;
+mod probe;
 mod targets;
 mod themes;
 
@@ -33,6 +35,8 @@ pub fn draw(canvas: &mut Canvas<'_>, overlay: &Overlay, layout: &Layout, context
         Overlay::Filter(edit) => filter::draw(canvas, edit, layout, context.model),
         Overlay::Bans(view) => bans::draw(canvas, view, context),
         Overlay::Targets(view) => targets::draw(canvas, view, context),
+        Overlay::Classes(view) => classes::draw(canvas, view, context),
+        Overlay::Probe(view) => probe::draw(canvas, view, context),
         Overlay::Themes(view) => themes::draw(canvas, view),
     }
 }

@@ -12,12 +12,14 @@ use ratatui::layout::Rect;
 use skep_engine::control::Connection;
 
 use super::Context;
+use crate::console::derive::link::{class_look, mode_name};
 use crate::console::model::Model;
+use crate::console::model::links::authority;
 use crate::console::theme::Token;
 use crate::console::view::layout::TALL_HEADER;
 use crate::console::widgets::clock::Clock;
 use crate::console::widgets::format::{Limit, Rate, Seconds};
-use crate::console::widgets::{Canvas, chart};
+use crate::console::widgets::{Canvas, chart, text};
 
 /// Columns of a sparkline.
 const SPARK: u16 = 12;
@@ -118,7 +120,7 @@ fn badges(canvas: &mut Canvas<'_>, mut x: u16, y: u16, right: u16, context: Cont
         x += canvas.text(x, y, room(x), " DRAINING ", Token::BadgeReadOnly) + 1;
     }
     if model.settings.embedded {
-        canvas.text(x, y, room(x), " EMBEDDED ", Token::BadgeEmbedded);
+        x += canvas.text(x, y, room(x), " EMBEDDED ", Token::BadgeEmbedded) + 1;
     } else {
         x += canvas.text(x, y, room(x), " REMOTE ", Token::BadgeRemote) + 1;
         let target = model.settings.target.split_once("://").map_or(&*model.settings.target, |(_, host)| host);
@@ -128,7 +130,33 @@ fn badges(canvas: &mut Canvas<'_>, mut x: u16, y: u16, right: u16, context: Cont
         {
             x += canvas.text(x, y, room(x), &known.name, Token::Strong) + 1;
         }
-        canvas.text(x, y, room(x), target, Token::Text);
+        x += canvas.text(x, y, room(x), target, Token::Text) + 1;
+    }
+    link(canvas, x, y, right, context);
+}
+
+/// The link that matters: its class and what that means for syncs, and whose it is, as far as there is room.
+fn link(canvas: &mut Canvas<'_>, x: u16, y: u16, right: u16, context: Context<'_>) {
+    let Some(link) = &context.derived.link else { return };
+    let room = right.saturating_sub(x + 2);
+    let (class, mode) = (link.class.name(), mode_name(&link.params));
+    let at = authority(&link.endpoint);
+    let (short, long) = (class.len() as u16 + 2, (class.len() + mode.len()) as u16 + 4);
+    if room < short {
+        return;
+    }
+    let (glyph, token) = class_look(link.class);
+    let mut x = x + 1;
+    canvas.glyph(x, y, glyph(canvas.glyphs), token);
+    x += 2;
+    x += canvas.text(x, y, right.saturating_sub(x), class, token);
+    if room < long {
+        return;
+    }
+    x += canvas.left(x, y, right.saturating_sub(x), format_args!(", {mode}"), Token::Text);
+    let left = right.saturating_sub(x + 1);
+    if usize::from(left) >= text::width(at) + 4 {
+        canvas.left(x, y, left, format_args!(" to {at}"), Token::Muted);
     }
 }
 

@@ -3,9 +3,11 @@
 
 pub mod footer;
 pub mod header;
+pub mod link;
 pub mod log;
 pub mod paths;
 pub mod pieces;
+pub mod queue;
 pub mod tiny;
 pub mod transfers;
 
@@ -15,7 +17,7 @@ use super::derive::Derived;
 use super::model::Model;
 use super::widgets::Canvas;
 
-/// Which pane. The number is its key; 4 to 6 are kept for link, queue and nodes.
+/// Which pane. The number is its key; 6 is kept for nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PaneId {
     /// The list of transfers.
@@ -24,13 +26,17 @@ pub enum PaneId {
     Pieces,
     /// Paths of the selected push.
     Paths,
+    /// Links that are watched.
+    Link,
+    /// What waits for its turn or its link.
+    Queue,
     /// The node's log.
     Log,
 }
 
 impl PaneId {
     /// All panes, from top to bottom.
-    pub const ALL: [Self; 4] = [Self::Transfers, Self::Pieces, Self::Paths, Self::Log];
+    pub const ALL: [Self; 6] = [Self::Transfers, Self::Pieces, Self::Paths, Self::Link, Self::Queue, Self::Log];
 
     /// The digit that focuses it.
     pub const fn number(self) -> u8 {
@@ -38,6 +44,8 @@ impl PaneId {
             Self::Transfers => 1,
             Self::Pieces => 2,
             Self::Paths => 3,
+            Self::Link => 4,
+            Self::Queue => 5,
             Self::Log => 7,
         }
     }
@@ -48,6 +56,8 @@ impl PaneId {
             Self::Transfers => "transfers",
             Self::Pieces => "pieces",
             Self::Paths => "paths",
+            Self::Link => "link",
+            Self::Queue => "queue",
             Self::Log => "log",
         }
     }
@@ -58,6 +68,8 @@ impl PaneId {
             Self::Transfers => "Transfers",
             Self::Pieces => "Pieces",
             Self::Paths => "Paths",
+            Self::Link => "Link",
+            Self::Queue => "Queue",
             Self::Log => "Log",
         }
     }
@@ -68,6 +80,8 @@ impl PaneId {
             Self::Transfers => "1 Transfers",
             Self::Pieces => "2 Pieces",
             Self::Paths => "3 Paths",
+            Self::Link => "4 Link",
+            Self::Queue => "5 Queue",
             Self::Log => "7 Log",
         }
     }
@@ -100,6 +114,8 @@ pub fn pane(id: PaneId) -> &'static dyn Pane {
         PaneId::Transfers => &transfers::Transfers,
         PaneId::Pieces => &pieces::Pieces,
         PaneId::Paths => &paths::Paths,
+        PaneId::Link => &link::Link,
+        PaneId::Queue => &queue::Queue,
         PaneId::Log => &log::Log,
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use skep_engine::control::Command;
 
-use super::{available, forms, looks, movement, paths, targets, transfers, travel, undo};
+use super::{available, forms, links, looks, movement, paths, probe, queue, targets, transfers, travel, undo};
 use crate::console::action::Action;
 use crate::console::effect::Effect;
 use crate::console::model::Model;
@@ -69,6 +69,17 @@ pub fn perform(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
         Action::TogglePath | Action::Heavier | Action::Lighter | Action::UsualWeight => {
             paths::perform(model, action, effects);
         }
+        Action::Probe => probe::open(model),
+        Action::LinkClass | Action::Metered | Action::StopMonitor | Action::ChartSpan => {
+            links::perform(model, action, effects);
+        }
+        Action::QueueUp
+        | Action::QueueDown
+        | Action::ClassUp
+        | Action::ClassDown
+        | Action::RetryQueued
+        | Action::Dequeue
+        | Action::Purge => queue::perform(model, action, effects),
         Action::Bans => model.overlays.push(Overlay::Bans(BansView::default())),
         Action::Undo => undo::undo(model, effects),
         Action::HidePane => hide(model),
@@ -111,6 +122,9 @@ pub fn perform(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
         | Action::PlaySlower => travel::perform(model, action, effects),
         Action::SaveRecording => effects.push(Effect::SaveRecording),
         Action::Targets => targets::list(model),
+        Action::Accept if matches!(model.overlays.last(), Some(Overlay::Classes(_))) => {
+            links::choose_class(model, effects);
+        }
         Action::Accept => targets::choose(model, effects),
         Action::DebugPanic => effects.push(Effect::Panic),
         // Fields and buttons of dialogs are served where the dialogs are.
@@ -173,6 +187,8 @@ fn back(model: &mut Model) {
         set_filter(model, PaneId::Transfers, "");
     } else if model.focus == PaneId::Log && !model.log.filter.is_empty() {
         set_filter(model, PaneId::Log, "");
+    } else if model.focus == PaneId::Queue && !model.queue.filter.is_empty() {
+        set_filter(model, PaneId::Queue, "");
     } else if model.expanded.is_some() {
         model.expanded = None;
     } else if model.focus == PaneId::Pieces {
@@ -208,12 +224,13 @@ fn hide(model: &mut Model) {
 }
 
 /// What is hidden in each layout, and its name.
-const LAYOUTS: [(&[PaneId], &str); 5] = [
+const LAYOUTS: [(&[PaneId], &str); 6] = [
     (&[], "all panes"),
-    (&[PaneId::Paths, PaneId::Log], "transfers and pieces"),
-    (&[PaneId::Pieces, PaneId::Log], "transfers and paths"),
-    (&[PaneId::Pieces, PaneId::Paths], "transfers and log"),
-    (&[PaneId::Pieces, PaneId::Paths, PaneId::Log], "transfers alone"),
+    (&[PaneId::Paths, PaneId::Link, PaneId::Queue, PaneId::Log], "transfers and pieces"),
+    (&[PaneId::Pieces, PaneId::Link, PaneId::Queue, PaneId::Log], "transfers and paths"),
+    (&[PaneId::Pieces, PaneId::Paths, PaneId::Log], "transfers, link and queue"),
+    (&[PaneId::Pieces, PaneId::Paths, PaneId::Link, PaneId::Queue], "transfers and log"),
+    (&[PaneId::Pieces, PaneId::Paths, PaneId::Link, PaneId::Queue, PaneId::Log], "transfers alone"),
 ];
 
 fn next_layout(model: &mut Model) {
@@ -228,13 +245,14 @@ fn next_layout(model: &mut Model) {
 }
 
 fn filter(model: &mut Model) {
-    // The pieces have no filter of their own: the list that they belong to has.
-    let pane = if model.focus == PaneId::Log { PaneId::Log } else { PaneId::Transfers };
+    // The other panes have no filter of their own: the list that they belong to has.
+    let pane = if matches!(model.focus, PaneId::Log | PaneId::Queue) { model.focus } else { PaneId::Transfers };
     if Layout::of(model).area(pane).is_none() {
         focus(model, pane);
     }
     let before = match pane {
         PaneId::Log => model.log.filter.text(),
+        PaneId::Queue => model.queue.filter.text(),
         _ => model.transfers.filter.text(),
     }
     .to_owned();
@@ -244,14 +262,22 @@ fn filter(model: &mut Model) {
 
 /// Narrows a pane to what matches.
 pub fn set_filter(model: &mut Model, pane: PaneId, text: &str) {
-    let subject = if pane == PaneId::Log { Subject::Lines } else { Subject::Transfers };
-    let filter = Filter::parse(text, subject);
-    if pane == PaneId::Log {
-        model.log.filter = filter;
-        model.log.refresh();
-    } else {
-        model.transfers.filter = filter;
-        refresh_rows(model, true);
+    let lists_lines = matches!(pane, PaneId::Log | PaneId::Queue);
+    let filter = Filter::parse(text, if lists_lines { Subject::Lines } else { Subject::Transfers });
+    match pane {
+        PaneId::Log => {
+            model.log.filter = filter;
+            model.log.refresh();
+        }
+        PaneId::Queue => {
+            model.queue.filter = filter;
+            let queue = Arc::clone(&model.snapshot.queue);
+            model.queue.refresh(&queue);
+        }
+        _ => {
+            model.transfers.filter = filter;
+            refresh_rows(model, true);
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use skep_engine::control::{CommandError, Reply, TransferId};
 use super::actions::{refresh_rows, say};
 use crate::console::model::Model;
 use crate::console::model::toast::ToastLevel;
+use crate::console::widgets::format::Count;
 
 /// Takes an answer: refused wishes go back to what is, and the operator is told.
 pub fn take(model: &mut Model, told: &'static str, ids: &[TransferId], result: Result<Reply, CommandError>) {
@@ -23,13 +24,16 @@ pub fn take(model: &mut Model, told: &'static str, ids: &[TransferId], result: R
         }
         Ok(Reply::Kept(kept)) => say(model, ToastLevel::Warn, format!("{told}: {kept}")),
         Ok(Reply::Interfaces { interfaces }) => super::forms::interfaces(model, &interfaces),
+        // Previews, probes and histories come another way.
+        Ok(Reply::Preview(_) | Reply::SyncPlan(_) | Reply::Probed(_) | Reply::LinkHistory(_)) => {}
         Ok(Reply::Enqueued { id, again }) => {
             let words = if again { "is in the queue already" } else { "is in the queue" };
             say(model, ToastLevel::Info, format!("{told}: it {words}, as #{id}"));
         }
-        Ok(Reply::Purged { count }) => say(model, ToastLevel::Info, format!("{told}: {count} removed from the queue")),
-        // Previews come another way.
-        Ok(Reply::Preview(_) | Reply::SyncPlan(_) | Reply::Probed(_) | Reply::LinkHistory(_)) => {}
+        Ok(Reply::Purged { count }) => {
+            let s = if count == 1 { " was" } else { "s were" };
+            say(model, ToastLevel::Info, format!("{} operation{s} taken out of the queue", Count(count)));
+        }
         Ok(Reply::Done) => {
             if told == "lift the ban" {
                 say(model, ToastLevel::Info, "the ban is lifted");
@@ -38,6 +42,7 @@ pub fn take(model: &mut Model, told: &'static str, ids: &[TransferId], result: R
         Err(error) => {
             model.live_wishes().drop_all(ids);
             model.paths.refused(ids);
+            model.queue.refused();
             model.undo.refused(told, ids);
             say(model, ToastLevel::Error, format!("cannot {told}: {}", error.message));
         }

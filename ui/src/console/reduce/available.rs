@@ -1,6 +1,7 @@
 //! Whether an action would do anything here and now: for the footer and the palette, and asked
 //! again before it is performed.
 
+use skep_engine::control::queue::{QueueRow, QueueState};
 use skep_engine::control::{PathRow, PeerRow, PeerState, TransferKind, TransferRow, TransferState as S};
 
 use super::travel::PAST;
@@ -9,6 +10,7 @@ use crate::console::model::Model;
 use crate::console::model::overlay::Overlay;
 use crate::console::model::paths::next_weight;
 use crate::console::model::pieces::Zoom;
+use crate::console::model::queue::next_class;
 use crate::console::panes::PaneId;
 
 /// Would it do anything?
@@ -25,6 +27,11 @@ pub fn can_remove(row: &TransferRow) -> bool {
 pub fn selected_peer(model: &Model) -> Option<&PeerRow> {
     let name = model.pieces.selected.as_deref()?;
     model.detail()?.peers.iter().find(|peer| peer.endpoint == name)
+}
+
+/// The operation whose row is selected.
+fn queued(model: &Model) -> Option<&QueueRow> {
+    model.queue.row(&model.snapshot.queue).map(AsRef::as_ref)
 }
 
 /// The path whose row is selected, and its push.
@@ -127,6 +134,28 @@ pub fn why_not(model: &Model, action: Action) -> Option<&'static str> {
                 _ => None,
             }
         }),
+        Action::LinkClass | Action::Metered | Action::StopMonitor if model.link().is_none() => {
+            Some("no link is watched: g measures one, and watches it if you like")
+        }
+        Action::ChartSpan if model.snapshot.links.is_empty() => Some("no link is watched"),
+        Action::QueueUp | Action::QueueDown | Action::Dequeue if queued(model).is_none() => Some("nothing is selected"),
+        Action::QueueUp | Action::QueueDown if queued(model).is_some_and(|row| row.state == QueueState::Running) => {
+            Some("its turn has come: it runs")
+        }
+        Action::ClassUp | Action::ClassDown => match queued(model) {
+            None => Some("nothing is selected"),
+            Some(row) => match next_class(model.queue.class(row), action == Action::ClassUp) {
+                Some(_) => None,
+                None if action == Action::ClassUp => Some("it is critical already: there is no class above"),
+                None => Some("it is in the background already: there is no class below"),
+            },
+        },
+        Action::RetryQueued => match queued(model).map(|row| row.state) {
+            None => Some("nothing is selected"),
+            Some(QueueState::Retrying | QueueState::Parked | QueueState::Stored) => None,
+            Some(_) => Some("only what failed or is kept for later can be tried again"),
+        },
+        Action::Purge if model.snapshot.queue.count() == 0 => Some("nothing waits"),
         Action::LiftBan if model.snapshot.bans.is_empty() => Some("no peer is banned"),
         Action::LiftBan if !matches!(model.overlays.last(), Some(Overlay::Bans(_))) => Some("b lists the bans"),
         Action::NextField | Action::PreviousField if !matches!(model.overlays.last(), Some(Overlay::Form(_))) => {

@@ -77,6 +77,10 @@ pub fn typed(model: &mut Model, key: Key, effects: &mut Vec<Effect>) -> bool {
             forms::typed(model, form, key, action, effects);
             true
         }
+        Some(Overlay::Probe(view)) => {
+            super::probe::typed(model, view, key, action, effects);
+            true
+        }
         Some(Overlay::Themes(_)) if action == Some(Action::Accept) => {
             looks::keep(model);
             true
@@ -99,10 +103,10 @@ pub fn typed(model: &mut Model, key: Key, effects: &mut Vec<Effect>) -> bool {
                 _ => false,
             }
         }
-        Some(other @ (Overlay::Help(_) | Overlay::Bans(_) | Overlay::Targets(_))) => {
+        Some(other @ (Overlay::Help(_) | Overlay::Bans(_) | Overlay::Targets(_) | Overlay::Classes(_))) => {
             model.overlays.push(other);
-            // q, ?, b and @ close what they or their like opened; everything else goes by the keymap.
-            let closes = matches!(key.typed(), Some('q' | '?' | 'b' | '@')) && action.is_none();
+            // q, ?, b, @ and c close what they or their like opened; everything else goes by the keymap.
+            let closes = matches!(key.typed(), Some('q' | '?' | 'b' | '@' | 'c')) && action.is_none();
             if closes {
                 model.overlays.pop();
             }
@@ -114,6 +118,7 @@ pub fn typed(model: &mut Model, key: Key, effects: &mut Vec<Effect>) -> bool {
 fn filter_error(model: &Model, pane: PaneId) -> bool {
     match pane {
         PaneId::Transfers => model.transfers.filter.error().is_some(),
+        PaneId::Queue => model.queue.filter.error().is_some(),
         _ => model.log.filter.error().is_some(),
     }
 }
@@ -150,6 +155,7 @@ pub fn paste(model: &mut Model, text: &str, effects: &mut Vec<Effect>) {
             }
         }
         Some(Overlay::Palette(palette)) => palette.input.insert(text),
+        Some(Overlay::Probe(view)) => super::probe::paste(view, text),
         Some(Overlay::Filter(filter)) => {
             filter.input.insert(text);
             let (pane, text) = (filter.pane, filter.input.text().to_owned());
@@ -205,8 +211,7 @@ fn confirmed(model: &mut Model, confirm: Confirm, effects: &mut Vec<Effect>) {
     }
     model.transfers.marked.clear();
     // The form that asked has its answer.
-    let is_sync = |effect: &Effect| matches!(effect, Effect::Command { command: Command::Sync(_), .. });
-    if chosen.iter().any(is_sync) && matches!(model.overlays.last(), Some(Overlay::Form(_))) {
+    if !chosen.is_empty() && matches!(model.overlays.last(), Some(Overlay::Form(_))) {
         model.overlays.pop();
     }
     effects.extend(chosen);

@@ -7,10 +7,13 @@ pub mod available;
 mod dialogs;
 mod forms;
 mod keys;
+mod links;
 mod looks;
 mod mouse;
 mod movement;
 mod paths;
+mod probe;
+mod queue;
 mod rest;
 mod snapshot;
 mod targets;
@@ -18,10 +21,13 @@ mod transfers;
 mod travel;
 mod undo;
 
+pub use keys::chord_ends_ms;
+
 use std::path::PathBuf;
 
 use super::effect::Effect;
 use super::event::Event;
+use super::model::links::LinksView;
 use super::model::overlay::Overlay;
 use super::model::toast::ToastLevel;
 use super::model::{Model, Moment};
@@ -29,9 +35,6 @@ use super::panes::{self, PaneId};
 use super::view::layout::Layout;
 use super::widgets::format::Bytes;
 use skep_engine::control::{Connection, Focus};
-
-/// How long the keys of a chord may lie apart.
-const CHORD_MS: u64 = 1_500;
 
 /// Takes an event into the model and says what has to be done outside it.
 pub fn reduce(model: &mut Model, event: Event, at: Moment) -> Vec<Effect> {
@@ -58,13 +61,16 @@ pub fn reduce(model: &mut Model, event: Event, at: Moment) -> Vec<Effect> {
         Event::Listing(dir, listing) => forms::listing(model, &dir, listing),
         Event::Preview(key, found) => forms::preview(model, &key, found),
         Event::Plan(key, found) => forms::plan(model, &key, found),
+        Event::Probed { number, result } => probe::probed(model, number, result),
+        Event::LinkHistory { endpoint, history } => model.links.take_history(&endpoint, &history),
         Event::Cost(cost) => model.cost = cost,
         Event::Tick => travel::tick(model, &mut effects),
         Event::Trouble(text) => model.toasts.push(ToastLevel::Error, text, at.mono_ms),
     }
     undo::note(model, &effects);
-    time_passes(model);
+    time_passes(model, &mut effects);
     keep_in_sight(model);
+    ask_for_history(model, &mut effects);
     if model.transfers.selected != looked_at {
         effects.push(Effect::SetFocus(Focus { transfer: model.transfers.selected }));
         snapshot::refresh_peers(model);
@@ -102,13 +108,23 @@ fn saved(model: &mut Model, result: Result<(PathBuf, u64), String>) {
     model.toasts.push(level, text, model.now.mono_ms);
 }
 
+/// What the monitor remembers of the selected link is asked for once, while it is on screen.
+fn ask_for_history(model: &mut Model, effects: &mut Vec<Effect>) {
+    // Recordings have no monitor, and the past has the samples of its moments.
+    if model.settings.replay || model.travel.past.is_some() || Layout::of(model).area(PaneId::Link).is_none() {
+        return;
+    }
+    let snapshot = std::sync::Arc::clone(&model.snapshot);
+    if let Some(endpoint) = model.links.ask(&snapshot.links) {
+        effects.push(Effect::LinkHistory { endpoint, window_s: LinksView::longest_ms() / 1_000 });
+    }
+}
+
 /// Toasts go, chords end, wishes that nothing came of are admitted.
-fn time_passes(model: &mut Model) {
+fn time_passes(model: &mut Model, effects: &mut Vec<Effect>) {
     let now = model.now.mono_ms;
     model.toasts.expire(now);
-    if !model.chord.0.is_empty() && now.saturating_sub(model.chord.1) >= CHORD_MS {
-        model.chord.0.clear();
-    }
+    keys::end_chord(model, effects);
     if model.live_wishes().expire(now) > 0 {
         model.toasts.push(ToastLevel::Warn, "the node has not done what was asked yet", now);
     }
@@ -130,6 +146,14 @@ fn keep_in_sight(model: &mut Model) {
             PaneId::Paths => {
                 let row = model.selected().cloned();
                 model.paths.keep_in_sight(row.as_ref().map_or(&[], |row| &row.paths), page);
+            }
+            PaneId::Link => {
+                let snapshot = std::sync::Arc::clone(&model.snapshot);
+                model.links.keep_in_sight(&snapshot.links, page);
+            }
+            PaneId::Queue => {
+                let snapshot = std::sync::Arc::clone(&model.snapshot);
+                model.queue.keep_in_sight(&snapshot.queue, page);
             }
             PaneId::Log => model.log.keep_in_sight(page),
         }

@@ -1,5 +1,7 @@
 //! The mouse: click to focus and select, on a heading to sort by it, wheel to scroll.
 
+use std::sync::Arc;
+
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::Position;
 
@@ -8,7 +10,7 @@ use super::movement;
 use crate::console::effect::Effect;
 use crate::console::model::Model;
 use crate::console::panes::pieces::Shape;
-use crate::console::panes::{PaneId, transfers};
+use crate::console::panes::{self, PaneId, transfers};
 use crate::console::view::layout::Layout;
 
 /// Lines per turn of the wheel.
@@ -66,6 +68,23 @@ pub fn mouse(model: &mut Model, event: MouseEvent, _effects: &mut Vec<Effect>) {
             let place = model.paths.top + line.saturating_sub(1);
             if let Some(row) = model.selected().filter(|row| line >= 1 && place < row.paths.len()).cloned() {
                 model.paths.select(&row.paths, place);
+            }
+        }
+        PaneId::Link => {
+            let place = model.links.top + line.saturating_sub(1);
+            let shown = line >= 1 && line <= panes::pane(pane).page(area.height);
+            let snapshot = Arc::clone(&model.snapshot);
+            if shown && place < snapshot.links.len() {
+                model.links.select(&snapshot.links, place);
+            }
+        }
+        PaneId::Queue => {
+            let first = 1 + usize::from(panes::queue::above(area.height));
+            if let Some(row) = line.checked_sub(first).filter(|row| *row < panes::pane(pane).page(area.height)) {
+                let (snapshot, place) = (Arc::clone(&model.snapshot), model.queue.top + row);
+                if place < model.queue.rows.len() {
+                    model.queue.select(&snapshot.queue, place);
+                }
             }
         }
         PaneId::Log => {

@@ -1,9 +1,11 @@
 //! Moving in whatever list has the keys.
 
+use std::sync::Arc;
+
 use super::looks;
 use crate::console::model::Model;
 use crate::console::model::files;
-use crate::console::model::overlay::Overlay;
+use crate::console::model::overlay::{ClassesView, Overlay};
 use crate::console::model::pieces::Zoom;
 use crate::console::overlays::help_rows;
 use crate::console::panes::{self, PaneId};
@@ -25,6 +27,7 @@ pub fn by(model: &mut Model, lines: isize) {
             let last = model.settings.targets.len().saturating_sub(1);
             view.at = view.at.saturating_add_signed(lines).min(last);
         }
+        Some(Overlay::Classes(view)) => view.at = view.at.saturating_add_signed(lines).min(ClassesView::COUNT - 1),
         _ => match model.focus {
             PaneId::Transfers => model.transfers.move_by(lines),
             PaneId::Pieces if model.files.shown => {
@@ -36,6 +39,14 @@ pub fn by(model: &mut Model, lines: isize) {
                 if let Some(row) = model.selected().cloned() {
                     model.paths.move_by(&row.paths, lines);
                 }
+            }
+            PaneId::Link => {
+                let snapshot = Arc::clone(&model.snapshot);
+                model.links.move_by(&snapshot.links, lines);
+            }
+            PaneId::Queue => {
+                let snapshot = Arc::clone(&model.snapshot);
+                model.queue.move_by(&snapshot.queue, lines);
             }
             PaneId::Log => model.log.move_by(lines),
         },

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use skep_engine::control::link::LinkClass;
 use skep_engine::control::{Direction, Snapshot, TransferKind, TransferState};
 
 use super::actions::{refresh_rows, say};
 use super::rest;
+use crate::console::derive::link::class_change;
 use crate::console::model::Model;
+use crate::console::model::overlay::Overlay;
 use crate::console::model::toast::ToastLevel;
 
 /// Takes a snapshot into the model.
@@ -23,12 +26,19 @@ pub fn take(model: &mut Model, snapshot: Arc<Snapshot>) {
     let before = std::mem::replace(shown, Arc::clone(&now));
     if model.received.is_some() {
         announce(model, &before, &now);
+        announce_links(model, &before, &now);
+        announce_drops(model, &before, &now);
     }
     model.received = Some(model.now);
     model.live_wishes().settle(&now);
     model.note_rates(now.time_ms, now.node.rate_down, now.node.rate_up);
     model.paths.note(&now);
     model.paths.settle(&now, model.now.mono_ms);
+    model.links.note(&now);
+    model.queue.settle(&now.queue, model.now.mono_ms);
+    if let Some(Overlay::Probe(view)) = model.overlays.last_mut() {
+        view.watch(&now);
+    }
     if model.travel.past.is_some() {
         return;
     }
@@ -36,6 +46,14 @@ pub fn take(model: &mut Model, snapshot: Arc<Snapshot>) {
     refresh_rows(model, false);
     refresh_peers(model);
     refresh_paths(model);
+    refresh_links_and_queue(model);
+}
+
+/// Brings the selections among links and in the queue up to date with the snapshot on screen.
+pub fn refresh_links_and_queue(model: &mut Model) {
+    let snapshot = Arc::clone(&model.snapshot);
+    model.links.refresh(&snapshot.links);
+    model.queue.refresh(&snapshot.queue);
 }
 
 /// Brings the selection among paths up to date with the selected transfer.
@@ -49,6 +67,27 @@ pub fn refresh_peers(model: &mut Model) {
     match model.detail().cloned() {
         Some(detail) => model.pieces.refresh(detail.id, &detail.peers, model.now.mono_ms),
         None => model.pieces.clear(),
+    }
+}
+
+/// Tells which links became other ones, and what that changes; a link that was not known before is no news.
+fn announce_links(model: &mut Model, before: &Snapshot, now: &Snapshot) {
+    for (at, link) in now.links.iter().enumerate() {
+        let same = before.links.get(at).filter(|old| old.endpoint == link.endpoint);
+        let old = same.or_else(|| before.links.iter().find(|old| old.endpoint == link.endpoint));
+        let Some(old) = old.filter(|old| !Arc::ptr_eq(old, link) && old.class != LinkClass::Unknown) else { continue };
+        if let Some((text, worse)) = class_change(old, link) {
+            say(model, if worse { ToastLevel::Warn } else { ToastLevel::Info }, text);
+        }
+    }
+}
+
+/// Tells what does not fit into the queue any more.
+fn announce_drops(model: &mut Model, before: &Snapshot, now: &Snapshot) {
+    let new = now.queue.dropped().saturating_sub(before.queue.dropped());
+    if new > 0 && !Arc::ptr_eq(&before.queue, &now.queue) {
+        let s = if new == 1 { "" } else { "s" };
+        say(model, ToastLevel::Error, format!("the queue is full: {new} operation{s} dropped"));
     }
 }
 

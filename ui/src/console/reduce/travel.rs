@@ -95,6 +95,9 @@ fn show(model: &mut Model, recorded: Recorded) {
         let shown = Arc::clone(&model.snapshot);
         model.paths.note_past(&shown);
     }
+    // The charts have the moments that were gone to.
+    let shown = Arc::clone(&model.snapshot);
+    model.links.note_past(&shown);
     refresh(model);
 }
 
@@ -114,6 +117,7 @@ fn refresh(model: &mut Model) {
     model.log.show(&log);
     refresh_rows(model, false);
     snapshot::refresh_peers(model);
+    snapshot::refresh_links_and_queue(model);
 }
 
 fn play(model: &mut Model, effects: &mut Vec<Effect>) {

@@ -23,7 +23,7 @@ use crate::console::effect::Effect;
 use crate::console::event::Event;
 use crate::console::keymap::Key;
 use crate::console::model::{Model, Moment};
-use crate::console::reduce::reduce;
+use crate::console::reduce::{chord_ends_ms, reduce};
 use crate::console::source::{Change, Source};
 use crate::console::targets::TargetSettings;
 
@@ -115,6 +115,7 @@ impl Driver<'_> {
             if let Some(exit) = self.keys_if_any(late).await? {
                 return Ok(exit);
             }
+            self.end_chord_if_due().await?;
             self.draw_if_due().await?;
             let wake = self.frames.wait_ms(&self.model, self.now(), self.writer.is_busy());
             let flow = tokio::select! {
@@ -241,6 +242,15 @@ impl Driver<'_> {
                 self.reduce(Event::Connection(connection)).await
             }
         }
+    }
+
+    /// What the keys of a chord mean by themselves is done when nobody goes on with it.
+    async fn end_chord_if_due(&mut self) -> Result<(), ConsoleError> {
+        if chord_ends_ms(&self.model).is_some_and(|end| end <= self.now().mono_ms) {
+            self.frames.on_input();
+            self.reduce(Event::Tick).await?;
+        }
+        Ok(())
     }
 
     fn flushed(&mut self, flushed: Flushed) -> Result<Flow, ConsoleError> {

@@ -8,6 +8,7 @@ use super::scheduler::{Attention, Due, Scheduler};
 use super::screen::Screen;
 use crate::console::derive::Derived;
 use crate::console::model::{Cost, Model, Moment};
+use crate::console::reduce::chord_ends_ms;
 use crate::console::view;
 
 /// Capacity to start with: a first frame at 120 × 40.
@@ -67,10 +68,12 @@ impl Frames {
         self.scheduler.on_data();
     }
 
-    /// Milliseconds until something is to be done, if nothing happens: the next frame or the next
+    /// Milliseconds until something is to be done, if nothing happens: the next frame, the end of a chord or the next
     /// second. `busy`: a frame is on its way, and its end comes before the next one.
     pub fn wait_ms(&self, model: &Model, now: Moment, busy: bool) -> u64 {
         let next_second = 1_000 - now.wall_ms % 1_000;
+        let chord = chord_ends_ms(model).map_or(u64::MAX, |end| end.saturating_sub(now.mono_ms).max(1));
+        let next_second = next_second.min(chord);
         match self.scheduler.due(now.mono_ms, attention(model)) {
             Due::At(at) if !busy => next_second.min(at.saturating_sub(now.mono_ms)).max(1),
             _ => next_second,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use ratatui::buffer::Buffer;
+use skep_engine::control::link::{ProbeReport, ProbeRequest};
 use skep_engine::control::{AddTransfer, Command, CommandError, CommandErrorKind, Control, Reply, TransferId};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -93,6 +94,14 @@ impl Tasks {
                 }
                 None
             }
+            Effect::Probe { number, request } => {
+                self.spawn(async move { Event::Probed { number, result: probe(control.as_ref(), request).await } });
+                None
+            }
+            Effect::LinkHistory { endpoint, window_s } => {
+                self.spawn(async move { history(control.as_ref(), endpoint, window_s).await });
+                None
+            }
             other => Some(other),
         }
     }
@@ -132,6 +141,21 @@ impl Tasks {
 async fn send(control: &dyn Control, command: Command, told: Told) -> Event {
     let ids = ids_of(&command);
     Event::Answer { told, ids, result: control.command(command).await }
+}
+
+async fn probe(control: &dyn Control, request: ProbeRequest) -> Result<Box<ProbeReport>, CommandError> {
+    match control.command(Command::Probe(request)).await? {
+        Reply::Probed(report) => Ok(report),
+        other => Err(CommandError::new(CommandErrorKind::Internal, format!("no report of a probe: {other:?}"))),
+    }
+}
+
+/// Charts begin with what the console saw itself where the node does not tell what was before.
+async fn history(control: &dyn Control, endpoint: String, window_s: u64) -> Event {
+    match control.command(Command::LinkHistory { endpoint: endpoint.clone(), window_s }).await {
+        Ok(Reply::LinkHistory(history)) => Event::LinkHistory { endpoint, history },
+        _ => Event::Tick,
+    }
 }
 
 async fn add_file(control: &dyn Control, path: PathBuf, add: AddTransfer) -> Event {

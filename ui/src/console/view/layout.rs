@@ -45,7 +45,13 @@ impl Layout {
                     (Some(row), Some(detail)) => pieces::lanes_below(row, detail),
                     _ => 0,
                 };
-                let content = Content { transfers: model.transfers.rows.len(), peers, paths };
+                let content = Content {
+                    transfers: model.transfers.rows.len(),
+                    peers,
+                    paths,
+                    links: model.snapshot.links.len(),
+                    queued: model.snapshot.queue.rows.len(),
+                };
                 share(body.height, content, model.focus, &model.hidden)
             }
         };
@@ -71,36 +77,68 @@ struct Content {
     peers: usize,
     /// Of the selected transfer; 0 if it is no push.
     paths: usize,
+    links: usize,
+    queued: usize,
 }
 
 /// Fewest lines of the pieces that say something.
 const PIECES: u16 = 7;
+/// Fewest lines of link and queue that say something.
+const LEAST_OTHER: u16 = 8;
+/// From this height on link and queue have a place beside pieces and paths.
+const TALL: u16 = 46;
+/// Below this height the log gives way to link and queue where they have the keys.
+const LOG_BESIDE: u16 = 30;
 
 /// Heights of the panes. With little room the log goes first, then one of pieces and paths, then all but
 /// the focused pane. The paths have a place where the selected transfer has some, where they have the keys,
-/// and where nothing else has it.
+/// and where nothing else has it. Link and queue have a place where they have the keys, where pieces and paths
+/// are hidden, and on a high screen where there is something in them.
 fn share(height: u16, content: Content, focus: PaneId, hidden: &[PaneId]) -> Vec<(PaneId, u16)> {
-    use PaneId::{Log, Paths, Pieces, Transfers};
+    use PaneId::{Link, Log, Paths, Pieces, Queue, Transfers};
     if height < 14 {
         return vec![(focus, height)];
     }
     let shown = |pane: PaneId| pane == focus || !hidden.contains(&pane);
+    let tall = height >= TALL;
     let mut details: Vec<PaneId> = Vec::new();
     if shown(Pieces) {
         details.push(Pieces);
     }
     let (list, mut log) = (shown(Transfers), shown(Log));
-    if focus == Paths || (shown(Paths) && (content.paths > 0 || !(shown(Pieces) || log))) {
+    let others = shown(Link) || shown(Queue);
+    if focus == Paths || (shown(Paths) && (content.paths > 0 || !(shown(Pieces) || log || others))) {
         details.push(Paths);
     }
-    if height < 20 && list && log && !details.is_empty() {
+    let room_for = |pane: PaneId, some: bool| {
+        let instead = details.is_empty() && hidden.contains(&Pieces) && (some || hidden.contains(&Paths));
+        focus == pane || (shown(pane) && (instead || (tall && some)))
+    };
+    let mut others: Vec<PaneId> = Vec::new();
+    if room_for(Link, content.links > 0) {
+        others.push(Link);
+    }
+    if room_for(Queue, content.queued > 0) {
+        others.push(Queue);
+    }
+    // What has the keys goes before what explains another pane.
+    if others.contains(&focus) && !tall {
+        details.clear();
+    }
+    let nothing = |details: &[PaneId], others: &[PaneId]| details.is_empty() && others.is_empty();
+    if height < LOG_BESIDE && others.contains(&focus) && list {
+        log = false;
+    }
+    if height < 20 && list && log && !nothing(&details, &others) {
         // The log shares the lower half's place with the others: whichever has the focus.
         log = focus == Log;
         if log {
             details.clear();
+            others.clear();
         }
     }
-    let log_height = match (log, details.is_empty(), list) {
+    let alone = nothing(&details, &others);
+    let log_height = match (log, alone, list) {
         (false, ..) => 0,
         (true, true, false) => height,
         (true, true, true) if height < 20 => height - wanted(content.transfers).min(height / 2),
@@ -108,21 +146,66 @@ fn share(height: u16, content: Content, focus: PaneId, hidden: &[PaneId]) -> Vec
         (true, false, _) => (height / 5).clamp(5, 14),
     };
     let room = height - log_height;
-    let list_height = match (list, details.is_empty()) {
+    let list_height = match (list, alone) {
         (false, _) => 0,
         (true, true) => room,
-        (true, false) => wanted(content.transfers).min(room / 2),
+        // Charts and what waits need more room than peers do.
+        (true, false) => wanted(content.transfers).min(if others.is_empty() { room / 2 } else { room / 3 }),
     };
-    let mut panes = Vec::with_capacity(4);
+    let mut panes = Vec::with_capacity(6);
     if list {
         panes.push((Transfers, list_height));
     }
     let room = room - list_height;
-    let used = divide(room, &details, content, focus, list && log, &mut panes);
+    let others = divide_others(room, &others, !details.is_empty(), content, focus, list && log);
+    let taken: u16 = others.iter().map(|(_, height)| height).sum();
+    let used = divide(room - taken, &details, content, focus, list && log, &mut panes) + taken;
+    panes.extend(others);
     if log {
         panes.push((Log, log_height + room - used));
     }
     panes
+}
+
+/// Heights of link and queue. `beside`: pieces or paths need room, too; they have what is left. `spare`: the log takes
+/// what is left.
+fn divide_others(
+    room: u16,
+    others: &[PaneId],
+    beside: bool,
+    content: Content,
+    focus: PaneId,
+    spare: bool,
+) -> Vec<(PaneId, u16)> {
+    let rows = |count: usize, most: usize| count.clamp(1, most) as u16;
+    let wanted = |pane: PaneId| match (pane, beside) {
+        // Rows, what is said of one, charts.
+        (PaneId::Link, true) => rows(content.links, 4) + 14,
+        (PaneId::Link, false) => rows(content.links, 8) + 24,
+        (_, true) => rows(content.queued, 6) + 7,
+        (_, false) => rows(content.queued, 100) + 7,
+    };
+    match *others {
+        [one] if beside => {
+            let kept = if focus == one { PIECES } else { PIECES * 2 };
+            let height = wanted(one).min(room.saturating_sub(kept));
+            Vec::from_iter((height >= LEAST_OTHER).then_some((one, height)))
+        }
+        [one] => vec![(one, if spare { wanted(one).min(room) } else { room })],
+        [first, second] => {
+            let left = if beside { room.saturating_sub(PIECES * 2) } else { room };
+            if left < LEAST_OTHER * 2 {
+                // One of them: whichever has the keys, else the link.
+                let one = if focus == second { second } else { first };
+                return divide_others(room, &[one], beside, content, focus, spare);
+            }
+            let below = wanted(second).min((left / 3).max(LEAST_OTHER));
+            let above = left - below;
+            let above = if beside || spare { wanted(first).min(above) } else { above };
+            vec![(first, above), (second, below)]
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// Divides the place of pieces and paths; gives what is used of it. `spare`: the log takes what is left.
@@ -175,11 +258,12 @@ mod tests {
         #[test]
         fn panes_fill_the_body_and_none_is_empty(
             height in 8u16..300, transfers in 0usize..2000, peers in 0usize..5000, paths in 0usize..17,
-            focus in 0usize..4, hidden in proptest::collection::vec(0usize..4, 0..4)
+            links in 0usize..300, queued in 0usize..1001,
+            focus in 0usize..6, hidden in proptest::collection::vec(0usize..6, 0..6)
         ) {
             let focus = PaneId::ALL[focus];
             let hidden: Vec<PaneId> = hidden.into_iter().map(|at| PaneId::ALL[at]).collect();
-            let panes = share(height, Content { transfers, peers, paths }, focus, &hidden);
+            let panes = share(height, Content { transfers, peers, paths, links, queued }, focus, &hidden);
             prop_assert_eq!(panes.iter().map(|p| p.1).sum::<u16>(), height);
             prop_assert!(panes.iter().all(|p| p.1 >= 5), "{:?}", panes);
             prop_assert!(panes.iter().all(|p| p.0 == focus || !hidden.contains(&p.0)));

@@ -100,6 +100,15 @@ impl<'a> Canvas<'a> {
         }
     }
 
+    /// One glyph on a ground of another token's ink: a line through something that is filled.
+    pub fn glyph_on(&mut self, x: u16, y: u16, glyph: &'static str, ink: Token, ground: Token) {
+        let (ink, ground) = (self.theme.style(ink), self.theme.style(ground));
+        let style = ground.fg.map_or(ink, |color| ink.bg(color));
+        if let Some(cell) = self.buf.cell_mut((x, y)) {
+            cell.set_symbol(glyph).set_style(style);
+        }
+    }
+
     /// One glyph as another theme shows it.
     pub fn sample(&mut self, x: u16, y: u16, glyph: &'static str, theme: &Theme, token: Token) {
         let style = theme.ground().patch(theme.style(token));

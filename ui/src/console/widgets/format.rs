@@ -14,6 +14,14 @@ pub struct Rate(pub u64);
 #[derive(Debug, Clone, Copy)]
 pub struct Limit(pub Option<u64>, pub &'static str);
 
+/// A link's bandwidth from Mbit/s: `320 kbit/s`, `48.7 Mbit/s`, `1.25 Gbit/s`. At most 11 columns.
+#[derive(Debug, Clone, Copy)]
+pub struct Bandwidth(pub f64);
+
+/// Milliseconds: `0.4ms`, `82ms`, `1,240ms`. At most 8 columns.
+#[derive(Debug, Clone, Copy)]
+pub struct Millis(pub f64);
+
 /// Bytes with binary units, for sizes that are powers of two: `256 KiB`.
 #[derive(Debug, Clone, Copy)]
 pub struct Binary(pub u64);
@@ -78,6 +86,21 @@ impl fmt::Display for Limit {
             Some(rate) => Rate(rate).fmt(f),
             None => f.write_str(self.1),
         }
+    }
+}
+
+impl fmt::Display for Bandwidth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What is no number becomes zero, what is beyond all links a large one.
+        let bits = (self.0.clamp(0.0, 9_994_999.0) * 1e6) as u64;
+        scaled(f, bits, 1000.0, &["bit/s", "kbit/s", "Mbit/s", "Gbit/s", "Tbit/s"])
+    }
+}
+
+impl fmt::Display for Millis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = self.0.clamp(0.0, 99_999.0);
+        if ms < 9.95 { write!(f, "{ms:.1}ms") } else { write!(f, "{}ms", Count(ms.round() as u64)) }
     }
 }
 
@@ -169,6 +192,13 @@ mod tests {
             assert_eq!(Bytes(bytes).to_string(), text);
         }
         assert_eq!(Binary(256 * 1024).to_string(), "256 KiB");
+        let links = [(0.32, "320 kbit/s"), (4.871, "4.87 Mbit/s"), (1_250.0, "1.25 Gbit/s"), (f64::NAN, "0 bit/s")];
+        for (mbit, text) in links {
+            assert_eq!(Bandwidth(mbit).to_string(), text);
+        }
+        for (ms, text) in [(0.04, "0.0ms"), (9.94, "9.9ms"), (9.96, "10ms"), (1_240.4, "1,240ms")] {
+            assert_eq!(Millis(ms).to_string(), text);
+        }
         assert_eq!(Binary(1000).to_string(), "1000 B");
         assert_eq!(Count(1_234_567).to_string(), "1,234,567");
         assert_eq!(Count(1_000).to_string(), "1,000");

@@ -7,6 +7,7 @@ pub mod chart;
 pub mod clock;
 pub mod format;
 pub mod frame;
+pub mod plot;
 pub mod table;
 pub mod text;
 

@@ -15,7 +15,7 @@ impl Form {
     /// What the form would add or share, as far as it is typed well.
     pub(super) fn asks(&self) -> Vec<PreviewAsk> {
         match self.purpose {
-            Purpose::Limit => Vec::new(),
+            Purpose::Limit | Purpose::Purge => Vec::new(),
             Purpose::Share => {
                 let path = self.expanded(self.text(FieldKey::Path));
                 let key = PreviewKey { what: path.clone(), dir: String::new() };
@@ -97,6 +97,7 @@ impl Form {
             }
             Purpose::Send => vec![Effect::command(Command::Send(self.request()), "send")],
             Purpose::Sync => vec![Effect::command(Command::Sync(self.sync_request()), "sync")],
+            Purpose::Purge => vec![Effect::command(Command::PurgeQueue(self.purge_request()), "purge the queue")],
             Purpose::Limit => {
                 let (up, down) = (Some(limit(FieldKey::Up)), Some(limit(FieldKey::Down)));
                 let effect = |id| Effect::command(Command::Limit { id, up, down }, "limit");

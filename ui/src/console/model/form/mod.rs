@@ -5,6 +5,7 @@ mod asking;
 mod browser;
 pub mod plan;
 mod proposals;
+mod purge;
 mod remark;
 mod send;
 mod summary;
@@ -13,7 +14,9 @@ mod sync;
 mod tests;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use skep_engine::control::queue::QueueView;
 use skep_engine::control::{CommandError, CommandErrorKind, InterfaceRow, Preview, SyncPlan, TransferId};
 
 use super::input::Input;
@@ -38,6 +41,8 @@ pub enum Purpose {
     Sync,
     /// Rate limits of transfers, or of the node.
     Limit,
+    /// Take operations out of the queue.
+    Purge,
 }
 
 /// Which field.
@@ -71,6 +76,12 @@ pub enum FieldKey {
     Compare,
     /// It does not end.
     Watch,
+    /// Class of operations.
+    Class,
+    /// Endpoint that operations wait for.
+    Target,
+    /// Least time that operations have waited.
+    Older,
     /// Limit down.
     Down,
     /// Limit up.
@@ -156,6 +167,8 @@ pub struct Form {
     places: Places,
     /// Whose limits; the node's if empty.
     limited: Vec<TransferId>,
+    /// The queue that is purged, and when it was so.
+    queue: (Arc<QueueView>, u64),
 }
 
 const ORDERS: &[&str] = &["rarest", "sequential", "random"];
@@ -175,6 +188,7 @@ impl Form {
             refused: false,
             places,
             limited: Vec::new(),
+            queue: Default::default(),
         }
     }
 
@@ -284,7 +298,7 @@ impl Form {
     pub fn update(&mut self) -> Vec<Effect> {
         let mut effects = Vec::new();
         match self.fields.get(self.at).map(|field| field.key) {
-            Some(key @ FieldKey::Dest) => {
+            Some(key @ (FieldKey::Dest | FieldKey::Target)) => {
                 let typed = self.text(key).to_owned();
                 self.proposals.show_dests(&typed);
             }

@@ -17,6 +17,8 @@ pub struct Proposal {
 pub struct Proposals {
     /// Destinations, the best first.
     dests: Vec<Proposal>,
+    /// What those are.
+    dests_are: &'static str,
     /// What the node can leave by; none: not known yet.
     vias: Option<Vec<Proposal>>,
     /// Those that fit, in order.
@@ -30,7 +32,12 @@ pub struct Proposals {
 impl Proposals {
     /// With these destinations.
     pub fn new(dests: Vec<Proposal>) -> Self {
-        Self { dests, ..Self::default() }
+        Self::called(dests, "used before")
+    }
+
+    /// With these destinations, and what they are in words.
+    pub fn called(dests: Vec<Proposal>, dests_are: &'static str) -> Self {
+        Self { dests, dests_are, ..Self::default() }
     }
 
     /// Takes what the node can leave by: interfaces, and the addresses of those that have several.
@@ -63,7 +70,7 @@ impl Proposals {
     pub fn show_dests(&mut self, typed: &str) {
         let fits = |p: &&Proposal| p.text != typed && p.text.contains(typed);
         let shown = self.dests.iter().filter(fits).cloned().collect();
-        self.show(shown, "used before");
+        self.show(shown, self.dests_are);
     }
 
     /// Shows ways out that begin like the last word and do not stand in the field yet.

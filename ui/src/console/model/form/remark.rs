@@ -47,6 +47,7 @@ impl Form {
             FieldKey::Dest | FieldKey::More | FieldKey::Via | FieldKey::Way | FieldKey::Taken => {
                 self.remark_on_send(key)
             }
+            FieldKey::Class | FieldKey::Target | FieldKey::Older => self.remark_on_purge(key),
             FieldKey::Order => Ok(match text {
                 "sequential" => "from the first piece to the last",
                 "random" => "any piece",

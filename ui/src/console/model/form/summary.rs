@@ -32,6 +32,7 @@ pub fn lines(form: &Form, node: &NodeRow) -> Vec<Line> {
         Purpose::Send => sent(form, node),
         Purpose::Sync => super::plan::lines(form, node),
         Purpose::Limit => Vec::new(),
+        Purpose::Purge => form.purged(),
     }
 }
 
@@ -196,6 +197,7 @@ pub fn accept_word(form: &Form) -> &'static str {
         Purpose::Sync if form.text(FieldKey::Dest).is_empty() => "say where to",
         Purpose::Sync if form.question().is_some() => "Enter asks about deletions",
         Purpose::Sync => "Enter syncs it",
+        Purpose::Purge => "Enter asks once more",
         Purpose::Limit => "Enter sets them",
     }
 }

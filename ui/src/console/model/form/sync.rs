@@ -105,6 +105,9 @@ impl Form {
     /// What has to be asked before Enter does it: whether what only the receiver has shall really go. Without the word the sync
     /// keeps it.
     pub fn question(&self) -> Option<Confirm> {
+        if self.purpose == Purpose::Purge {
+            return Some(self.purge_question());
+        }
         if self.purpose != Purpose::Sync || self.text(FieldKey::Delete) != "yes" {
             return None;
         }

@@ -11,7 +11,7 @@ use std::fmt;
 use ratatui::layout::Rect;
 use skep_engine::control::{PathChange, PathRow, TransferRow};
 
-use super::{node_now, rows};
+use super::rows;
 use crate::console::panes::Context;
 use crate::console::theme::Token;
 use crate::console::widgets::Canvas;
@@ -36,7 +36,7 @@ pub fn draw(canvas: &mut Canvas<'_>, area: Rect, row: &TransferRow, short: &[&st
     if usize::from(area.bottom().saturating_sub(y)) > row.path_changes.len() {
         y += 1;
     }
-    let now = node_now(context.model);
+    let now = context.model.node_now();
     for change in &row.path_changes {
         if y >= area.bottom() {
             return;

@@ -20,7 +20,6 @@ use ratatui::layout::Rect;
 use skep_engine::control::{PathState, TransferRow};
 
 use super::{Context, Pane, PaneId};
-use crate::console::model::Model;
 use crate::console::model::paths::short_names;
 use crate::console::widgets::{Canvas, frame};
 
@@ -60,15 +59,6 @@ impl Pane for Paths {
         let rest = Rect::new(inner.x, below, inner.width, inner.bottom().saturating_sub(below));
         changes::draw(canvas, rest, row, &short, context);
     }
-}
-
-/// The node's clock now, or at the moment on screen, ms since the epoch.
-fn node_now(model: &Model) -> u64 {
-    let since = match (&model.travel.past, model.received) {
-        (None, Some(received)) => model.now.mono_ms.saturating_sub(received.mono_ms),
-        _ => 0,
-    };
-    model.snapshot.time_ms.saturating_add(since)
 }
 
 /// `backup.tar · 2 of 3 work`.

@@ -4,7 +4,6 @@ use ratatui::layout::Rect;
 use skep_engine::control::{PathRow, PathState, TransferRow};
 use skep_engine::push::score::Weights;
 
-use super::node_now;
 use crate::console::model::paths::rate;
 use crate::console::panes::Context;
 use crate::console::theme::Token;
@@ -200,7 +199,7 @@ fn state(canvas: &mut Canvas<'_>, x: u16, y: u16, width: u16, path: &PathRow, co
     canvas.glyph(x, y, glyph, token);
     let used = canvas.text(x + 2, y, width.saturating_sub(2), word, token);
     if let Some(at) = path.probe_at_ms {
-        let wait = Seconds(at.saturating_sub(node_now(context.model)).div_ceil(1_000));
+        let wait = Seconds(at.saturating_sub(context.model.node_now()).div_ceil(1_000));
         canvas.right(x + 3 + used, y, width.saturating_sub(3 + used), format_args!("{wait}"), Token::Muted);
     }
 }
