@@ -49,18 +49,21 @@ impl Default for Keymap {
 }
 
 impl Keymap {
-    /// What the keys pressed so far mean in these layers; the first layer that knows them decides.
+    /// What the keys pressed so far mean in these layers; the first layer that knows them decides. Where more may follow
+    /// it is waited for, though they mean something by themselves, too: see [`Self::whole`].
     pub fn lookup(&self, layers: &[Scope], keys: &[Key]) -> Lookup {
         for layer in layers {
-            let mut prefix = false;
-            for binding in self.bindings.iter().filter(|b| b.scope == *layer) {
-                if binding.chord == keys {
-                    return Lookup::Action(binding.action);
+            let mut known = Lookup::None;
+            for binding in self.bindings.iter().filter(|b| b.scope == *layer && b.chord.starts_with(keys)) {
+                if binding.chord.len() > keys.len() {
+                    return Lookup::Prefix;
                 }
-                prefix |= binding.chord.starts_with(keys);
+                if known == Lookup::None {
+                    known = Lookup::Action(binding.action);
+                }
             }
-            if prefix {
-                return Lookup::Prefix;
+            if known != Lookup::None {
+                return known;
             }
         }
         Lookup::None
@@ -100,18 +103,16 @@ impl Keymap {
             .filter(move |b| layers.contains(&b.scope) && b.chord.len() > keys.len() && b.chord.starts_with(&keys))
     }
 
-    /// Keys that cannot work as bound: two actions on one chord of a layer, or a chord that starts
-    /// with another.
+    /// Keys that cannot work as bound: two actions on one chord of a layer.
     pub fn conflicts(&self) -> Vec<KeyIssue> {
         let mut found = Vec::new();
         for (at, a) in self.bindings.iter().enumerate() {
             for b in self.bindings.iter().skip(at + 1).filter(|b| b.scope == a.scope) {
-                let (short, long) = if a.chord.len() <= b.chord.len() { (a, b) } else { (b, a) };
-                if long.chord.starts_with(&short.chord) {
+                if a.chord == b.chord {
                     found.push(KeyIssue::Conflict {
                         scope: a.scope.name(),
-                        chord: chord_name(&long.chord),
-                        with: chord_name(&short.chord),
+                        chord: chord_name(&b.chord),
+                        with: chord_name(&a.chord),
                     });
                 }
             }

@@ -187,6 +187,8 @@ mod tests {
         assert_eq!(look("ctrl-x"), Lookup::Action(Action::Cancel));
         assert_eq!(look("x"), Lookup::None);
         assert_eq!(look("g p"), Lookup::Action(Action::Palette));
+        assert_eq!(look("g"), Lookup::Prefix, "what begins a chord waits, and means something by itself when nothing follows");
+        assert_eq!(map.whole(&layers, &parse_chord("g").unwrap()), Some(Action::Probe));
         assert_eq!(look("p"), Lookup::Action(Action::PauseResume), "what is not named stays");
     }
 
@@ -198,7 +200,6 @@ mod tests {
             ("[transfers]\n\"ctrl+x\"='transfer.cancel'", "ctrl+x"),
             ("[transfers]\n\"y\"='transfer.cancle'", "transfer.cancel\""),
             ("[log]\n\"y\"='transfer.cancel'", "[transfers] only"),
-            ("[list]\n\"g\"='top'", "can never be typed"),
             ("[transfers]\n\"x\"=false", "no key left"),
         ];
         for (text, named) in cases {
