@@ -167,7 +167,7 @@ impl Fleet {
         for site in sites.chain([&self.origin, &self.ship]) {
             let endpoint = site.link.url();
             if let Err(error) = self.local.control().command(Command::StartMonitor { endpoint }).await {
-                tracing::warn!("a link is not watched: {error}");
+                return tracing::warn!("links are not watched: {error}");
             }
         }
     }

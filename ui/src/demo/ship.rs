@@ -56,6 +56,9 @@ impl Ship {
                 Ok(()) => loaded.push_back(content.name),
                 Err(error) => {
                     tracing::warn!("{}: {error}", content.name);
+                    if number == 1 {
+                        return;
+                    }
                     tokio::time::sleep(AFTER_FAILURE).await;
                 }
             }

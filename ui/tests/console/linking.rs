@@ -76,7 +76,12 @@ fn link(endpoint: &str, class: LinkClass, figures: Option<(f64, f64, f64, f64)>,
 /// The links of a node: by endpoint, as snapshots have them.
 fn links() -> Vec<Arc<LinkRow>> {
     let mut links = vec![
-        link("http://hive:7070", LinkClass::Fiber, Some((487.0, 2.1, 0.1, 0.0)), "487 Mbit/s > 100 and latency 2.1 ms < 10"),
+        link(
+            "http://hive:7070",
+            LinkClass::Fiber,
+            Some((487.0, 2.1, 0.1, 0.0)),
+            "487 Mbit/s > 100 and latency 2.1 ms < 10",
+        ),
         LinkRow {
             forced: true,
             ..link("http://203.0.113.6:7070", LinkClass::Broadband, Some((48.7, 21.0, 1.2, 0.0)), "latency 21 ms < 50")
@@ -124,17 +129,44 @@ fn queue() -> QueueView {
         QueueRow {
             attempts: 2,
             retry_at_ms: Some(WALL_MS + 12_000),
-            ..row(3, C::High, S::Retrying, "dashcam-0007.mp4", VAN, 80_000_000, 240, "the connection broke after 12.0 MB")
+            ..row(
+                3,
+                C::High,
+                S::Retrying,
+                "dashcam-0007.mp4",
+                VAN,
+                80_000_000,
+                240,
+                "the connection broke after 12.0 MB",
+            )
         },
         QueueRow {
             aged: 1,
             ..row(4, C::Normal, S::Stored, "survey-tiles/", SKY, 820_000_000, 3_720, "sat-7:7070 is away since 11:02")
         },
         row(5, C::Normal, S::Stored, "field-notes/", SKY, 4_200_000, 1_200, "sat-7:7070 is away since 11:02"),
-        row(6, C::Analytics, S::Summary, "metrics-0314.parquet", VAN, 96_000_000, 600, "told; the data waits for a better link"),
+        row(
+            6,
+            C::Analytics,
+            S::Summary,
+            "metrics-0314.parquet",
+            VAN,
+            96_000_000,
+            600,
+            "told; the data waits for a better link",
+        ),
         QueueRow {
             attempts: 5,
-            ..row(7, C::Background, S::Parked, "old-footage.tar", VAN, 7_000_000_000, 90_000, "refused: the disk there is full")
+            ..row(
+                7,
+                C::Background,
+                S::Parked,
+                "old-footage.tar",
+                VAN,
+                7_000_000_000,
+                90_000,
+                "refused: the disk there is full",
+            )
         },
     ];
     let mut classes = [ClassTotals::default(); 6];
@@ -430,7 +462,8 @@ fn a_probe_that_fails_says_why_and_can_be_tried_again() {
     reduce(&mut model, Event::Tick, at(400));
     assert!(text(&model).contains("http://203.0.113.6:7070"), "the link that is looked at: {}", text(&model));
     let (number, _) = probe_of(&press(&mut model, "enter"));
-    let error = CommandError::new(CommandErrorKind::Unavailable, "203.0.113.6:7070 does not answer: connection refused");
+    let error =
+        CommandError::new(CommandErrorKind::Unavailable, "203.0.113.6:7070 does not answer: connection refused");
     reduce(&mut model, Event::Probed { number, result: Err(error) }, at(900));
     assert!(text(&model).contains("does not answer: connection refused"), "{}", text(&model));
     let (again, _) = probe_of(&press(&mut model, "r"));

@@ -187,7 +187,11 @@ mod tests {
         assert_eq!(look("ctrl-x"), Lookup::Action(Action::Cancel));
         assert_eq!(look("x"), Lookup::None);
         assert_eq!(look("g p"), Lookup::Action(Action::Palette));
-        assert_eq!(look("g"), Lookup::Prefix, "what begins a chord waits, and means something by itself when nothing follows");
+        assert_eq!(
+            look("g"),
+            Lookup::Prefix,
+            "what begins a chord waits, and means something by itself when nothing follows"
+        );
         assert_eq!(map.whole(&layers, &parse_chord("g").unwrap()), Some(Action::Probe));
         assert_eq!(look("p"), Lookup::Action(Action::PauseResume), "what is not named stays");
     }

@@ -43,13 +43,7 @@ pub fn typed(model: &mut Model, mut view: Box<ProbeView>, key: Key, action: Opti
     model.overlays.push(Overlay::Probe(view));
 }
 
-fn choosing(
-    model: &mut Model,
-    view: &mut ProbeView,
-    key: Key,
-    action: Option<Action>,
-    effects: &mut Vec<Effect>,
-) {
+fn choosing(model: &mut Model, view: &mut ProbeView, key: Key, action: Option<Action>, effects: &mut Vec<Effect>) {
     match (action, key.code) {
         (Some(Action::Accept), _) => {
             view.take_chosen();
@@ -88,14 +82,16 @@ fn start(model: &mut Model, view: &mut ProbeView, effects: &mut Vec<Effect>) {
     let (number, since_ms) = (model.probes, model.now.mono_ms);
     view.stage = Stage::Running { number, since_ms };
     view.started_ms = model.now.wall_ms;
-    effects.push(Effect::Probe { number, request: ProbeRequest { url: view.endpoint.clone(), ..ProbeRequest::default() } });
+    effects.push(Effect::Probe {
+        number,
+        request: ProbeRequest { url: view.endpoint.clone(), ..ProbeRequest::default() },
+    });
 }
 
 /// Watches the endpoint from now on, and shows it.
 fn watch(model: &mut Model, endpoint: String, effects: &mut Vec<Effect>) {
-    let watched = |link: &&std::sync::Arc<skep_engine::control::link::LinkRow>| {
-        authority(&link.endpoint) == authority(&endpoint)
-    };
+    let watched =
+        |link: &&std::sync::Arc<skep_engine::control::link::LinkRow>| authority(&link.endpoint) == authority(&endpoint);
     let known = model.snapshot.links.iter().find(watched).map(|link| link.endpoint.clone());
     model.focus = PaneId::Link;
     model.hidden.retain(|pane| *pane != PaneId::Link);

@@ -171,7 +171,8 @@ mod tests {
 
     #[test]
     fn lines_are_named_and_seen_through_what_is_filled() {
-        let points = [point(1_000.0, 0.0), Point::default(), point(40.0, 60.0), Point { failed: true, ..Point::default() }];
+        let points =
+            [point(1_000.0, 0.0), Point::default(), point(40.0, 60.0), Point { failed: true, ..Point::default() }];
         let shown = drawn(GlyphChoice::Block, (16, 3), 10, &points);
         assert_eq!(shown[1].chars().nth(12), Some('█'), "{shown:#?}");
         assert!(shown[0].starts_with(" >500 far ╌╌") && shown[2].starts_with(" <10 near ╌╌─╌"), "{shown:#?}");

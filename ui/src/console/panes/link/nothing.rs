@@ -20,7 +20,9 @@ pub fn draw(canvas: &mut Canvas<'_>, inner: Rect, context: Context<'_>) {
             Token::Muted,
         ),
         (
-            format!("{probe} measures the link to an endpoint and watches it. On the command line: skep probe http://HOST:7070/"),
+            format!(
+                "{probe} measures the link to an endpoint and watches it. On the command line: skep probe http://HOST:7070/"
+            ),
             Token::Muted,
         ),
     ];

@@ -46,11 +46,10 @@ pub fn draw(canvas: &mut Canvas<'_>, inner: Rect, page: usize, focused: bool, co
     // As wide as the longest name, so that the figures stand close to it.
     let widest = links.iter().map(|link| text::width(authority(&link.endpoint))).max().unwrap_or(0);
     let widest = widest.clamp(12, 36) as u16;
-    let asked: Vec<Column<Cell>> = COLUMNS
-        .iter()
-        .map(|c| if c.key == Cell::Endpoint { Column { max: widest, ..*c } } else { *c })
-        .collect();
-    let columns = fit(&asked, inner.width.saturating_sub(3), &[Cell::Endpoint, Cell::Latency, Cell::Jitter, Cell::Note]);
+    let asked: Vec<Column<Cell>> =
+        COLUMNS.iter().map(|c| if c.key == Cell::Endpoint { Column { max: widest, ..*c } } else { *c }).collect();
+    let columns =
+        fit(&asked, inner.width.saturating_sub(3), &[Cell::Endpoint, Cell::Latency, Cell::Jitter, Cell::Note]);
     for place in &columns {
         let (x, title) = (inner.x + 2 + place.x, format_args!("{}", place.title));
         canvas.print(x, inner.y, place.width, place.align, title, Token::Heading);
