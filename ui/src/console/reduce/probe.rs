@@ -82,10 +82,7 @@ fn start(model: &mut Model, view: &mut ProbeView, effects: &mut Vec<Effect>) {
     let (number, since_ms) = (model.probes, model.now.mono_ms);
     view.stage = Stage::Running { number, since_ms };
     view.started_ms = model.now.wall_ms;
-    effects.push(Effect::Probe {
-        number,
-        request: ProbeRequest { url: view.endpoint.clone(), ..ProbeRequest::default() },
-    });
+    effects.push(Effect::Probe { number, request: ProbeRequest { url: view.endpoint.clone() } });
 }
 
 /// Watches the endpoint from now on, and shows it.
