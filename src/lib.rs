@@ -21,6 +21,7 @@ pub mod node;
 pub mod push;
 pub mod queue;
 pub mod rpc;
+pub mod schedule;
 pub mod store;
 pub mod swarm;
 pub mod sync;

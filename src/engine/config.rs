@@ -8,6 +8,7 @@ use crate::control::Rate;
 use crate::log::Logs;
 use crate::node::NodeError;
 use crate::push::retry::Pace;
+use crate::schedule::Schedule;
 use crate::store::StateError;
 use crate::swarm::{ClientError, InFlight};
 use crate::upload::{UploadError, UploadLimits};
@@ -27,6 +28,8 @@ pub struct EngineLimits {
     pub up: Rate,
     /// Bytes per second down, of the whole node.
     pub down: Rate,
+    /// Limits at certain times or on certain links.
+    pub schedule: Schedule,
     /// Connections to the server.
     pub max_connections: usize,
     /// What unfinished uploads of others may take.
@@ -42,6 +45,7 @@ impl Default for EngineLimits {
             piece_timeout: Duration::from_secs(30),
             up: None,
             down: None,
+            schedule: Schedule::default(),
             max_connections: 1024,
             uploads: UploadLimits::default(),
         }

@@ -30,6 +30,7 @@ mod push_report;
 mod push_strategy;
 mod receiving;
 mod resolve;
+mod scheduled;
 mod seeding;
 mod send;
 mod send_job;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::scheduled::LinkLimits;
 use super::shared::Bell;
 use super::turns::Gate;
 use crate::control::Rate;
@@ -32,6 +33,8 @@ pub(crate) struct Services {
     pub places: Arc<Gate>,
     pub throttle_up: Arc<Throttle>,
     pub throttle_down: Arc<Throttle>,
+    /// Links with limits of their own.
+    pub links_limited: LinkLimits,
     /// The node's limits up and down as the configuration has them.
     pub configured: (Rate, Rate),
     pub bell: Arc<Bell>,

@@ -15,6 +15,7 @@ use super::figures::{Figures, Scraped};
 use super::publisher::Publisher;
 use super::push_strategy::{ChunkedStrategy, MultipathStrategy};
 use super::receiving::Watcher;
+use super::scheduled::{self, LinkLimits};
 use super::services::Services;
 use super::shared::Bell;
 use super::strategy::Strategies;
@@ -96,6 +97,7 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
         places: Gate::new(config.limits.max_transfers),
         throttle_up: throttle_up.clone(),
         throttle_down: throttle_down.clone(),
+        links_limited: LinkLimits::of(&config.limits.schedule),
         configured: (config.limits.up, config.limits.down),
         bell: bell.clone(),
         pace: config.pace,
@@ -147,8 +149,10 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
     background.spawn(core.publisher.clone().run(stop.clone()));
     background.spawn(Watcher::new(uploads.clone(), core.publisher.clone(), config.root.clone()).run(stop.clone()));
     background.spawn(uploads.run(stop.clone()).instrument(span.clone()));
-    background.spawn(keep_bans(swarm, state, bans_bell, stop.clone()).instrument(span));
+    background.spawn(keep_bans(swarm, state, bans_bell, stop.clone()).instrument(span.clone()));
     background.spawn(trees.keep_tidy(stop.clone()));
+    let (schedule, services) = (config.limits.schedule.clone(), core.services.clone());
+    background.spawn(scheduled::run(schedule, services, stop.clone()).instrument(span));
     let note = Instance { url: url.clone(), pid: std::process::id(), token_file: token_file(&config) };
     instance::leave(&config.state_dir, &note).map_err(|source| StartError::Folder {
         what: "state",

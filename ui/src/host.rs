@@ -287,6 +287,7 @@ fn limits(settings: &Settings) -> EngineLimits {
         piece_timeout: limits.piece_timeout,
         up: limits.up,
         down: limits.down,
+        schedule: limits.schedule.clone(),
         max_connections: limits.connections,
         uploads: UploadLimits { quota: limits.upload_quota, expiry: limits.upload_expiry, ..UploadLimits::default() },
     }

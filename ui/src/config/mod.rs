@@ -6,6 +6,7 @@
 
 mod file;
 mod folders;
+mod schedule;
 mod settings;
 pub mod table;
 pub mod targets;

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use skep_engine::control::{PieceOrder, Rate};
+use skep_engine::schedule::Schedule;
 
-use super::{Entry, Folders, Value};
+use super::{Entry, Folders, Value, schedule};
 
 /// Every setting's value. The documentation of each is in [`super::table::SETTINGS`].
 #[derive(Debug, Clone)]
@@ -46,6 +47,7 @@ pub struct Settings {
 pub struct Limits {
     pub up: Rate,
     pub down: Rate,
+    pub schedule: Schedule,
     pub transfers: usize,
     pub upload_slots: usize,
     /// None is `auto`.
@@ -199,6 +201,10 @@ impl Settings {
             limits: Limits {
                 up: of.rate("limits.up"),
                 down: of.rate("limits.down"),
+                // Each was read before, when its value was.
+                schedule: Schedule(
+                    of.list("limits.schedule").iter().filter_map(|text| schedule::rule(text).ok()).collect(),
+                ),
                 transfers: of.count("limits.transfers"),
                 upload_slots: of.count("limits.upload_slots"),
                 in_flight: match of.get("limits.in_flight") {

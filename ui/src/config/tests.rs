@@ -86,6 +86,7 @@ fn every_setting_arrives() {
             Kind::Path => "\"/another\"".into(),
             Kind::Address => "\"127.0.0.9:9\"".into(),
             Kind::List => "[\"http://x:1\"]".into(),
+            Kind::Schedule => "[\"mon up=1M\"]".into(),
         };
         let text = match setting.place() {
             (Some(section), name) => format!("[{section}]\n{name} = {other}"),

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::units;
+use super::{schedule, units};
 
 /// What a setting takes.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +37,8 @@ pub enum Kind {
     Address,
     /// Several texts: a TOML array, a comma-separated variable, a flag given several times.
     List,
+    /// Rules for limits, given as a list.
+    Schedule,
 }
 
 /// A setting's value.
@@ -105,8 +107,10 @@ impl Kind {
             Self::Address => {
                 Value::Address(text.parse().map_err(|_| format!("{text:?} is not ADDR:PORT such as 127.0.0.1:7070"))?)
             }
-            Self::List => {
-                Value::List(text.split(',').map(str::trim).filter(|t| !t.is_empty()).map(Into::into).collect())
+            Self::List | Self::Schedule => {
+                let items =
+                    Value::List(text.split(',').map(str::trim).filter(|t| !t.is_empty()).map(Into::into).collect());
+                self.checked(items)?
             }
         })
     }
@@ -117,12 +121,12 @@ impl Kind {
     /// In words, what it should have been.
     pub fn from_toml(self, value: &toml::Value) -> Result<Value, String> {
         match (self, value) {
-            (Self::List, toml::Value::Array(items)) => items
+            (Self::List | Self::Schedule, toml::Value::Array(items)) => items
                 .iter()
                 .map(|item| item.as_str().map(str::to_owned).ok_or_else(|| format!("{item} is not a text in quotes")))
                 .collect::<Result<_, _>>()
-                .map(Value::List),
-            (Self::List, _) => Err("it takes a list: [\"…\", \"…\"]".into()),
+                .and_then(|items| self.checked(Value::List(items))),
+            (Self::List | Self::Schedule, _) => Err("it takes a list: [\"…\", \"…\"]".into()),
             (Self::Bool, toml::Value::Boolean(yes)) => Ok(Value::Bool(*yes)),
             (Self::Bool, _) => Err("it takes true or false, without quotes".into()),
             (_, toml::Value::String(text)) => self.parse(text),
@@ -131,6 +135,16 @@ impl Kind {
             (Self::MaybeRatio, toml::Value::Float(number)) => self.parse(&number.to_string()),
             (_, other) => Err(format!("it does not take {other}")),
         }
+    }
+}
+
+impl Kind {
+    /// A list, if each of its items is what this kind takes.
+    fn checked(self, list: Value) -> Result<Value, String> {
+        if let (Self::Schedule, Value::List(items)) = (self, &list) {
+            items.iter().try_for_each(|item| schedule::rule(item).map(drop))?;
+        }
+        Ok(list)
     }
 }
 
