@@ -82,11 +82,6 @@ impl Core {
             Command::Interfaces => super::interfaces::list().await,
             Command::Sync(request) => self.sync(request).await,
             Command::PreviewSync(request) => self.preview_sync(request).await,
-            Command::Probe(_)
-            | Command::StartMonitor { .. }
-            | Command::StopMonitor { .. }
-            | Command::SetLink(_)
-            | Command::LinkHistory { .. } => Err(error(CommandErrorKind::Conflict, "this node watches no links yet")),
             Command::Enqueue { .. }
             | Command::SetClass { .. }
             | Command::MoveQueued { .. }
@@ -147,6 +142,17 @@ impl Core {
                 tracing::info!(target: "engine", "{}", if on { "draining: nothing new begins" } else { "drains no more" });
                 self.services.bell.changed.notify_one();
                 Ok(Reply::Done)
+            }
+            Command::Probe(request) => {
+                let report = self.services.links.probe(&request.url).await?;
+                Ok(Reply::Probed(Box::new(report)))
+            }
+            Command::StartMonitor { endpoint } => self.services.links.keep(&endpoint).await.map(|()| Reply::Done),
+            Command::StopMonitor { endpoint } => self.services.links.stop(&endpoint).await.map(|()| Reply::Done),
+            Command::SetLink(request) => self.services.links.set(request).await.map(|()| Reply::Done),
+            Command::LinkHistory { endpoint, window_s } => {
+                let history = self.services.links.history(&endpoint, window_s).await?;
+                Ok(Reply::LinkHistory(history))
             }
             Command::SetLogLevel { filter } => {
                 self.logs.set_filter(&filter).map_err(|e| error(CommandErrorKind::Invalid, e.to_string()))?;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::control::Rate;
+use crate::link::LinkConfig;
 use crate::log::Logs;
 use crate::node::NodeError;
 use crate::push::retry::Pace;
@@ -86,6 +87,8 @@ pub struct EngineConfig {
     pub advertise: Option<String>,
     /// How fast the waits between tries of a push pass; for tests.
     pub pace: Pace,
+    /// How links are measured and judged.
+    pub link: LinkConfig,
 }
 
 impl EngineConfig {
@@ -107,6 +110,7 @@ impl EngineConfig {
             resume: true,
             advertise: None,
             pace: Pace::default(),
+            link: LinkConfig::default(),
         }
     }
 }

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock, Weak};
 
 use super::commands::Core;
+use super::links::Links;
 use super::publisher::NodeFigures;
 use super::turns::Gate;
+use crate::control::link::LinkRow;
 use crate::control::{BanRow, NodeRow, TransferKind, TransferRow};
 use crate::node::{self, EngineFigures};
 use crate::swarm::Swarm;
@@ -22,6 +24,7 @@ pub(super) struct Figures {
     pub throttle_up: Arc<Throttle>,
     pub throttle_down: Arc<Throttle>,
     pub places: Arc<Gate>,
+    pub links: Arc<Links>,
 }
 
 impl NodeFigures for Figures {
@@ -42,6 +45,10 @@ impl NodeFigures for Figures {
             disk_free: disk.map_or(0, |disk| disk.f_bavail.saturating_mul(disk.f_frsize)),
             ..self.fixed.clone()
         }
+    }
+
+    fn links(&self) -> Vec<Arc<LinkRow>> {
+        self.links.rows()
     }
 
     fn bans(&self) -> Arc<Vec<BanRow>> {

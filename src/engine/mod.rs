@@ -22,6 +22,7 @@ mod fetch_job;
 mod figures;
 mod interfaces;
 mod limits;
+mod links;
 mod order;
 mod preview;
 mod preview_send;
@@ -179,12 +180,13 @@ struct EngineControl {
 impl crate::rpc::NodeInfoSource for EngineControl {
     fn info(&self) -> NodeInfo {
         let services = &self.core.services;
+        let links = services.links.rows();
         NodeInfo {
             name: services.name.clone(),
             version: env!("CARGO_PKG_VERSION").into(),
-            capabilities: vec!["transfer".into(), "swarm".into(), "tracker".into()],
-            bandwidth_monitors: 0,
-            current_sync_mode: "unknown".into(),
+            capabilities: ["transfer", "swarm", "tracker", "transport.bandwidth"].map(String::from).to_vec(),
+            bandwidth_monitors: u32::try_from(links.len()).unwrap_or(u32::MAX),
+            current_sync_mode: links::mode_of(&links).into(),
             strategies: self.core.strategies.rows(),
         }
     }

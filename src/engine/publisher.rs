@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::shared::{Bell, Shared};
 use crate::clock::unix_ms;
+use crate::control::link::LinkRow;
 use crate::control::{BanRow, Connection, Focus, NodeRow, Snapshot, TransferDetail, TransferId, TransferRow, View};
 use crate::log::LogRing;
 
@@ -20,6 +21,7 @@ const INTERVAL: Duration = Duration::from_millis(250);
 pub(super) trait NodeFigures: Send + Sync {
     fn node(&self, rows: &[Arc<TransferRow>]) -> NodeRow;
     fn bans(&self) -> Arc<Vec<BanRow>>;
+    fn links(&self) -> Vec<Arc<LinkRow>>;
 }
 
 /// Publishes the node's snapshots.
@@ -174,11 +176,12 @@ impl Publisher {
             looked_at.iter().filter_map(|id| Some((*id, inner.items.get(id)?.detail()?))).collect();
         let node = Arc::new(self.figures.node(&transfers));
         let bans = self.figures.bans();
+        let links = self.figures.links();
         let log = self.log.tail();
         self.snapshots.send_modify(|last| {
             let generation = last.generation + 1;
             let (time_ms, rest) = (unix_ms(), Snapshot::default());
-            *last = Arc::new(Snapshot { generation, time_ms, node, transfers, details, bans, log, ..rest });
+            *last = Arc::new(Snapshot { generation, time_ms, node, transfers, details, bans, log, links, ..rest });
         });
     }
 }

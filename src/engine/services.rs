@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::links::Links;
 use super::scheduled::LinkLimits;
 use super::shared::Bell;
 use super::turns::Gate;
@@ -38,6 +39,8 @@ pub(crate) struct Services {
     /// The node's limits up and down as the configuration has them.
     pub configured: (Rate, Rate),
     pub bell: Arc<Bell>,
+    /// Monitors of links.
+    pub links: Arc<Links>,
     /// Of the waits between tries of a push.
     pub pace: Pace,
 }

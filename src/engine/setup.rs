@@ -12,6 +12,7 @@ use super::commands::Core;
 use super::config::{EngineConfig, StartError};
 use super::delta_strategy::DeltaStrategy;
 use super::figures::{Figures, Scraped};
+use super::links::Links;
 use super::publisher::Publisher;
 use super::push_strategy::{ChunkedStrategy, MultipathStrategy};
 use super::receiving::Watcher;
@@ -85,6 +86,19 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
         hash_failures: Default::default(),
     });
     let bell = Arc::new(Bell::default());
+    let ring = config.logs.ring(&config.name);
+    let span = ring.span();
+    let (stop, background) = (CancellationToken::new(), TaskTracker::new());
+    let headers = swarm.client.node_headers().clone();
+    let links = Links::new(
+        config.link.clone(),
+        headers,
+        state.clone(),
+        bell.clone(),
+        span.clone(),
+        stop.child_token(),
+        background.clone(),
+    );
     let services = Arc::new(Services {
         state: state.clone(),
         swarm: swarm.clone(),
@@ -100,6 +114,7 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
         links_limited: LinkLimits::of(&config.limits.schedule),
         configured: (config.limits.up, config.limits.down),
         bell: bell.clone(),
+        links: links.clone(),
         pace: config.pace,
     });
     let fixed = NodeRow {
@@ -114,9 +129,16 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
     let connections = node.connections();
     let places = services.places.clone();
     let received = uploads.clone();
-    let figures = Figures { fixed, swarm: swarm.clone(), received, connections, throttle_up, throttle_down, places };
-    let ring = config.logs.ring(&config.name);
-    let span = ring.span();
+    let figures = Figures {
+        fixed,
+        swarm: swarm.clone(),
+        received,
+        connections,
+        throttle_up,
+        throttle_down,
+        places,
+        links: links.clone(),
+    };
     let core = Arc::new(Core {
         services,
         publisher: Arc::new(Publisher::new(bell, ring, Box::new(figures))),
@@ -137,7 +159,7 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
     let _ = scraped.0.set(Arc::downgrade(&core));
     resume(&core, &state, config.resume)?;
 
-    let (stop, background) = (CancellationToken::new(), TaskTracker::new());
+    links.take_up(state.links()?);
     let control = Arc::new(EngineControl { core: core.clone() });
     let rpc = crate::rpc::router(control.clone(), control, stop.clone());
     let (serving, received) = (node.run(rpc, stop.clone()), uploads.clone());
@@ -150,6 +172,7 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
     background.spawn(Watcher::new(uploads.clone(), core.publisher.clone(), config.root.clone()).run(stop.clone()));
     background.spawn(uploads.run(stop.clone()).instrument(span.clone()));
     background.spawn(keep_bans(swarm, state, bans_bell, stop.clone()).instrument(span.clone()));
+    background.spawn(tend(links, Arc::downgrade(&core), stop.clone()));
     background.spawn(trees.keep_tidy(stop.clone()));
     let (schedule, services) = (config.limits.schedule.clone(), core.services.clone());
     background.spawn(scheduled::run(schedule, services, stop.clone()).instrument(span));
@@ -243,6 +266,18 @@ fn pushed(state: &State, id: TransferId) -> Result<Option<(PushRecord, u64, u32)
     let length = |segment: u32| (push.bytes - (u64::from(segment) * push.segment).min(push.bytes)).min(push.segment);
     let done = sent.iter().map(|(segment, _)| length(*segment)).sum();
     Ok(Some((push, done, sent.len() as u32)))
+}
+
+/// Has the links that transfers use monitored.
+async fn tend(links: Arc<Links>, core: std::sync::Weak<Core>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(super::links::TEND) => {}
+        }
+        let Some(core) = core.upgrade() else { return };
+        links.tend(&core.rows());
+    }
 }
 
 /// Writes the ban list whenever it has changed.

@@ -9,7 +9,7 @@
 //!
 //! Deciders, without clock and I/O: `classify` (figures → class, in the order of the rules), `judge` (samples over time →
 //! the class in force), `params` (class and bandwidth → how syncs behave), `cadence` (what to ask when, within the
-//! budget). Drivers: `probe` (one measurement), `passive` (what the kernel knows of
+//! budget). Drivers: `probe` (one measurement), `monitor` (the loop over one endpoint), `passive` (what the kernel knows of
 //! connections that are there anyway).
 //!
 //! Invariants: time is monotonic and counted from the monitor's start, so a clock that jumps decides nothing. A class
@@ -20,6 +20,7 @@ pub mod cadence;
 pub mod classify;
 pub mod config;
 pub mod judge;
+pub mod monitor;
 pub mod params;
 pub mod passive;
 pub mod probe;

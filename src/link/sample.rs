@@ -34,10 +34,9 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// Percent of the datagrams that did not come back.
+    /// Percent of packets lost one way; see [`loss_percent`].
     pub fn loss_percent(&self) -> Option<f64> {
-        let lost = self.echoes.saturating_sub(self.echoed);
-        (self.echoes > 0).then(|| f64::from(lost) / f64::from(self.echoes) * 100.0)
+        loss_percent(self.echoes, self.echoed)
     }
 
     /// As viewers see it.
@@ -53,6 +52,12 @@ impl Sample {
             failed: self.failed,
         }
     }
+}
+
+/// Percent of packets that one way loses, when of `sent` datagrams `back` came back: an echo takes the way twice, and who does
+/// not know better takes both for equal.
+pub fn loss_percent(sent: u32, back: u32) -> Option<f64> {
+    (sent > 0).then(|| (1.0 - (f64::from(back.min(sent)) / f64::from(sent)).sqrt()) * 100.0)
 }
 
 /// What the system and our transfers know of the connections to an endpoint, over the last second or so.

@@ -16,6 +16,7 @@ use super::call::{COMMANDS, from_object, known_only};
 use super::errors::{invalid_params, to_wire};
 use super::server::NodeInfoSource;
 use super::subscription::{Registry, serve};
+use crate::control::link::LinkRow;
 use crate::control::{CommandError, CommandErrorKind, Control, Focus, Snapshot, TransferId, TransferRow};
 
 /// How long `transfer.show` waits for details of a transfer that nobody looked at before.
@@ -84,6 +85,26 @@ pub(super) fn calls(context: &Arc<Context>) -> Result<RpcModule<Context>, Regist
     module.register_async_method("transport.stats", |params, context, _| async move {
         nothing(&params)?;
         Answer::Ok(stats(&context.snapshot()))
+    })?;
+    module.register_async_method("transport.bandwidth.status", |params, context, _| async move {
+        let EndpointParams { endpoint } = read(&params, &["endpoint"])?;
+        let snapshot = context.snapshot();
+        let rows: Vec<_> = snapshot.links.iter().filter(|row| is_of(row, endpoint.as_deref())).collect();
+        Answer::Ok(json!({"links": rows}))
+    })?;
+    module.register_async_method("transport.quality", |params, context, _| async move {
+        let EndpointParams { endpoint } = read(&params, &["endpoint"])?;
+        let snapshot = context.snapshot();
+        let quality = |row: &&Arc<LinkRow>| {
+            json!({
+                "endpoint": row.endpoint, "class": row.class, "why": row.why, "mode": row.params.mode,
+                "bandwidth_mbps": row.median.bandwidth_mbps, "latency_ms": row.median.latency_ms,
+                "jitter_ms": row.median.jitter_ms, "loss_percent": row.median.loss_percent,
+                "samples": row.samples, "stale": row.stale, "measured_at": row.median.measured_at,
+            })
+        };
+        let rows: Vec<_> = snapshot.links.iter().filter(|row| is_of(row, endpoint.as_deref())).collect();
+        Answer::Ok(json!({"links": rows.iter().map(quality).collect::<Vec<_>>()}))
     })?;
     module.register_async_method("transport.config", |params, context, _| async move {
         nothing(&params)?;
@@ -161,6 +182,17 @@ fn subscription_id(value: Value) -> Answer<SubscriptionId<'static>> {
 struct ListParams {
     after: Option<TransferId>,
     limit: Option<usize>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct EndpointParams {
+    endpoint: Option<String>,
+}
+
+/// Is it the link that was asked for? Of none, all are.
+fn is_of(row: &LinkRow, endpoint: Option<&str>) -> bool {
+    endpoint.is_none_or(|endpoint| row.endpoint == endpoint.trim_end_matches('/'))
 }
 
 #[derive(Deserialize)]

@@ -39,6 +39,8 @@
 //! | `transport.bandwidth.sync.move` | `id`, `to`: `first`, `up`, `down`, `last` of its class | `{"reply":"done"}` |
 //! | `transport.bandwidth.sync.retry` | `ids` or `id` | `{"reply":"done"}` |
 //! | `transport.bandwidth.sync.purge` | `ids?` or `id?`, `class?`, `max_age_s?`, `target?`, `all?`: all given conditions hold | `{"reply":"purged","count":N}` |
+//! | `transport.bandwidth.status` | `endpoint?` (none: all) | `{"links":[…]}`: [`LinkRow`](crate::control::link::LinkRow)s |
+//! | `transport.quality` | `endpoint?` | `{"links":[{"endpoint","class","why","mode",…medians}]}` |
 //! | `transport.stats` | | `{"node":…,"transfers":[…]}`: rates, bytes |
 //! | `transport.config` | | `{"strategies":[…]}` |
 //! | `node.subscribe` (WebSocket) | `focus?` | subscription id; then `node.snapshot` notifications |

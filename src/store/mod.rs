@@ -32,4 +32,4 @@ pub use files::{Base, ContentFiles, Place, partial_name};
 pub use landing::{Identity, Replace, numbered};
 pub use record::{Chosen, ChosenLimits, FetchRecord, JobRecord, Phase, PushRecord, SendRecord, TransferRecord};
 pub use region::Region;
-pub use state::{State, StateError};
+pub use state::{LinkRecord, State, StateError};

@@ -3,6 +3,7 @@
 //! One redb database; every call that changes something is one transaction, synced before it
 //! returns. All calls block: call them off the async threads.
 
+mod links;
 mod pushes;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use self::links::LinkRecord;
 use super::record::{ChosenLimits, TransferRecord};
 use crate::content::{Bitmap, ContentId, FileStamp, Manifest};
 use crate::control::{BanRow, TransferId};

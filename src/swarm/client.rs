@@ -175,7 +175,7 @@ impl Client {
     }
 
     /// What every request to a node carries: the data key, and who asks.
-    pub(crate) fn node_headers(&self) -> &HeaderMap {
+    pub fn node_headers(&self) -> &HeaderMap {
         &self.headers
     }
 

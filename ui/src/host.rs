@@ -304,7 +304,7 @@ fn host_name() -> String {
 }
 
 /// The token of `--token-file`, if one is named.
-fn token(settings: &Settings) -> Result<Option<String>, Failure> {
+pub(crate) fn token(settings: &Settings) -> Result<Option<String>, Failure> {
     settings.token_file.as_deref().map(read_token).transpose()
 }
 

@@ -102,7 +102,9 @@ impl World {
         if up {
             life.latency_ms = Some(self.about(self.link.latency_ms));
             life.echoes = ask.echoes;
-            life.echoed = (0..ask.echoes).filter(|_| self.rng.f64() * 100.0 >= self.link.loss).count() as u32;
+            life.echoed = (0..ask.echoes)
+                .filter(|_| [(); 2].iter().all(|()| self.rng.f64() * 100.0 >= self.link.loss))
+                .count() as u32;
         } else {
             life.failed = true;
         }

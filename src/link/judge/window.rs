@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::control::link::{Measurement, Method};
 use crate::link::classify::Figures;
-use crate::link::sample::Sample;
+use crate::link::sample::{Sample, loss_percent};
 
 /// Samples kept, whatever the window: quick confirmations and transfers bring several a second.
 const MOST: usize = 512;
@@ -82,7 +82,7 @@ impl Window {
                 break;
             }
         }
-        percent(sent, back)
+        loss_percent(sent, back)
     }
 
     /// Medians, and the loss of all datagrams.
@@ -100,7 +100,7 @@ impl Window {
         Figures {
             bandwidth_mbps: median(samples.iter().filter_map(|s| s.bandwidth_mbps)).or(bandwidth),
             latency_ms: median(samples.iter().filter_map(|s| s.latency_ms)).or(latency),
-            loss_percent: percent(sent, back),
+            loss_percent: loss_percent(sent, back),
         }
     }
 
@@ -133,10 +133,6 @@ impl Window {
             failed: false,
         }
     }
-}
-
-fn percent(sent: u32, back: u32) -> Option<f64> {
-    (sent > 0).then(|| f64::from(sent.saturating_sub(back)) / f64::from(sent) * 100.0)
 }
 
 /// The middle one; of an even number the mean of the two.

@@ -2,8 +2,8 @@
 //!
 //! [`Prober::life`] and [`Prober::bandwidth`] carry out what a [cadence](super::cadence) asks for; [`Prober::probe`] is a whole measurement by itself.
 //! Latency is the median of round trips of datagrams, or of HEADs where those do not come back; jitter their standard
-//! deviation; bandwidth the arrival rate of the later part of a body ([`estimate`]); loss the share of the datagrams
-//! without an echo, and not known where none ever comes back.
+//! deviation; bandwidth the arrival rate of the later part of a body ([`estimate`]); loss what one way must
+//! lose for so many datagrams to be without an echo, and not known where none ever comes back.
 
 mod echo;
 pub mod estimate;
@@ -85,6 +85,11 @@ impl Prober {
     pub fn new(endpoint: &str, headers: HeaderMap, secret: u64) -> Result<Self, ProbeError> {
         let wire = Wire::new(endpoint, headers)?;
         Ok(Self { wire, asker: None, at: None, warm: false, measured: false, unheard: 0, trip: None, secret })
+    }
+
+    /// Whom the connection led to.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.at
     }
 
     /// Do no datagrams come back, though the node answers?

@@ -23,6 +23,7 @@ mod man;
 mod manifest;
 mod path;
 mod pause;
+mod probe;
 mod remove;
 mod resume;
 mod send;
@@ -88,6 +89,7 @@ enum Command {
     Remove(remove::Args),
     Limit(limit::Args),
     Path(path::Args),
+    Probe(probe::Args),
     Ban(ban::Args),
     Verify(verify::Args),
     Manifest(manifest::Args),
@@ -163,6 +165,7 @@ fn dispatch(matches: &ArgMatches, cx: &Context) -> Result<Exit, Failure> {
         Some(Command::Remove(args)) => remove::run(cx, &args),
         Some(Command::Limit(args)) => limit::run(cx, &args),
         Some(Command::Path(args)) => path::run(cx, &args),
+        Some(Command::Probe(args)) => probe::run(cx, &args),
         Some(Command::Ban(args)) => ban::run(cx, &args),
         Some(Command::Verify(args)) => verify::run(cx, &args),
         Some(Command::Manifest(args)) => manifest::run(cx, &args),

@@ -1,0 +1,315 @@
+//! The monitors of a node: one task per endpoint, started by hand, or by the transfers that use the link.
+//!
+//! A monitor that somebody started is kept over restarts, with the class and the metered flag that the operator set; one
+//! that a transfer brought ends some minutes after the last one.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use reqwest::header::HeaderMap;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{Instrument as _, Span};
+
+use super::shared::Bell;
+use crate::control::link::{
+    ClassChoice, LinkChange, LinkChangeRequest, LinkClass, LinkHistory, LinkRow, MAX_LINKS, ProbeReport,
+};
+use crate::control::{CommandError, CommandErrorKind, TransferKind, TransferRow, TransferState};
+use crate::link::monitor::Looker;
+use crate::link::passive::{Following, Passive};
+use crate::link::probe::{Prober, endpoint};
+use crate::link::{Figures, LinkConfig, classify, params};
+use crate::store::{LinkRecord, State};
+
+/// Orders that may wait for a monitor.
+const ORDERS: usize = 8;
+
+/// All monitors.
+pub(crate) struct Links {
+    config: Arc<LinkConfig>,
+    /// Go along with every probe.
+    headers: HeaderMap,
+    state: Arc<State>,
+    bell: Arc<Bell>,
+    passive: Passive,
+    span: Span,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    all: Mutex<BTreeMap<String, Entry>>,
+}
+
+struct Entry {
+    row: Arc<LinkRow>,
+    orders: mpsc::Sender<Order>,
+    stop: CancellationToken,
+    /// Somebody wants it whether or not there are transfers.
+    kept: bool,
+    /// When a transfer needed it last.
+    needed: Instant,
+}
+
+enum Order {
+    Set(Option<ClassChoice>, Option<bool>),
+    History(oneshot::Sender<LinkHistory>),
+}
+
+fn error(kind: CommandErrorKind, message: impl Into<String>) -> CommandError {
+    CommandError::new(kind, message)
+}
+
+impl Links {
+    pub(super) fn new(
+        config: LinkConfig,
+        headers: HeaderMap,
+        state: Arc<State>,
+        bell: Arc<Bell>,
+        span: Span,
+        stop: CancellationToken,
+        tasks: TaskTracker,
+    ) -> Arc<Self> {
+        let (config, passive, all) = (Arc::new(config), Passive::start(), Mutex::default());
+        Arc::new(Self { config, headers, state, bell, passive, span, stop, tasks, all })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The rows now, by endpoint.
+    pub(super) fn rows(&self) -> Vec<Arc<LinkRow>> {
+        self.lock().values().map(|entry| entry.row.clone()).collect()
+    }
+
+    /// What is known of the link to an endpoint; none if nobody watches it.
+    pub(super) fn row(&self, endpoint: &str) -> Option<Arc<LinkRow>> {
+        self.lock().get(endpoint).map(|entry| entry.row.clone())
+    }
+
+    /// Starts the monitors that were kept.
+    pub(super) fn take_up(self: &Arc<Self>, records: Vec<(String, LinkRecord)>) {
+        for (endpoint, record) in records {
+            if let Err(error) = self.start(&endpoint, true, Some(&record)) {
+                tracing::warn!(target: "link", "the monitor of {endpoint} is not taken up: {error}");
+            }
+        }
+    }
+
+    /// Starts a monitor and keeps it, or keeps the one that runs.
+    pub(super) async fn keep(self: &Arc<Self>, url: &str) -> Result<(), CommandError> {
+        let endpoint = named(url)?;
+        self.start(&endpoint, true, None)?;
+        self.record(&endpoint).await
+    }
+
+    fn start(self: &Arc<Self>, endpoint: &str, kept: bool, record: Option<&LinkRecord>) -> Result<(), CommandError> {
+        let mut all = self.lock();
+        if let Some(entry) = all.get_mut(endpoint) {
+            entry.kept |= kept;
+            entry.needed = Instant::now();
+            return Ok(());
+        }
+        if all.len() >= MAX_LINKS {
+            let what = format!("{MAX_LINKS} links are monitored already: stop one of those monitors first");
+            return Err(error(CommandErrorKind::Conflict, what));
+        }
+        let looker = Looker::new(endpoint, self.headers.clone(), fastrand::u64(..), self.config.clone());
+        let mut looker = looker.map_err(|e| error(CommandErrorKind::Invalid, e.to_string()))?;
+        if let Some(record) = record {
+            looker.set(record.class.map(ClassChoice::Fixed), Some(record.metered));
+        }
+        let (orders, inbox) = mpsc::channel(ORDERS);
+        let stop = self.stop.child_token();
+        let row = Arc::new(looker.row());
+        all.insert(endpoint.to_owned(), Entry { row, orders, stop: stop.clone(), kept, needed: Instant::now() });
+        drop(all);
+        self.tasks.spawn(self.clone().monitor(looker, inbox, stop).instrument(self.span.clone()));
+        self.bell.changed.notify_one();
+        Ok(())
+    }
+
+    /// Ends a monitor and forgets it.
+    pub(super) async fn stop(&self, url: &str) -> Result<(), CommandError> {
+        let endpoint = named(url)?;
+        let Some(entry) = self.lock().remove(&endpoint) else { return Err(not_monitored(&endpoint)) };
+        entry.stop.cancel();
+        self.bell.changed.notify_one();
+        let state = self.state.clone();
+        super::commands::blocking(move || state.forget_link(&endpoint)).await
+    }
+
+    /// What the operator says of a link; it is monitored from then on.
+    pub(super) async fn set(self: &Arc<Self>, request: LinkChangeRequest) -> Result<(), CommandError> {
+        let endpoint = named(&request.endpoint)?;
+        if let Some(ClassChoice::Fixed(LinkClass::Unknown)) = request.class {
+            return Err(error(CommandErrorKind::Invalid, "`unknown` is no class to set: `auto` measures"));
+        }
+        self.start(&endpoint, true, None)?;
+        let orders = self.lock().get(&endpoint).map(|entry| entry.orders.clone());
+        let orders = orders.ok_or_else(|| not_monitored(&endpoint))?;
+        let before = self.row(&endpoint);
+        let sent = orders.send(Order::Set(request.class, request.metered)).await;
+        sent.map_err(|_| not_monitored(&endpoint))?;
+        let class = match (request.class, &before) {
+            (Some(ClassChoice::Fixed(class)), _) => Some(class),
+            (Some(ClassChoice::Auto), _) => None,
+            (None, row) => row.as_ref().filter(|row| row.forced).map(|row| row.class),
+        };
+        let metered = request.metered.unwrap_or(before.is_some_and(|row| row.metered));
+        let (state, record) = (self.state.clone(), LinkRecord { class, metered });
+        super::commands::blocking(move || state.put_link(&endpoint, &record)).await
+    }
+
+    /// What a monitor remembers of the last `window_s` seconds.
+    pub(super) async fn history(&self, url: &str, window_s: u64) -> Result<LinkHistory, CommandError> {
+        let endpoint = named(url)?;
+        let orders = self.lock().get(&endpoint).map(|entry| entry.orders.clone());
+        let orders = orders.ok_or_else(|| not_monitored(&endpoint))?;
+        let (answer, history) = oneshot::channel();
+        let gone = || not_monitored(&endpoint);
+        orders.send(Order::History(answer)).await.map_err(|_| gone())?;
+        let mut history = history.await.map_err(|_| gone())?;
+        let from = crate::clock::unix_ms().saturating_sub(window_s.saturating_mul(1_000));
+        history.samples.retain(|sample| sample.measured_at >= from);
+        history.changes.retain(|change| change.time_ms >= from);
+        Ok(history)
+    }
+
+    /// Measures once, whether or not it is monitored.
+    pub(super) async fn probe(&self, url: &str) -> Result<ProbeReport, CommandError> {
+        let endpoint = named(url)?;
+        let failed = |e: crate::link::probe::ProbeError| {
+            error(CommandErrorKind::Unavailable, format!("cannot probe {endpoint}: {e}"))
+        };
+        let mut prober = Prober::new(&endpoint, self.headers.clone(), fastrand::u64(..)).map_err(failed)?;
+        let probed = prober.probe(self.config.probe_limit).await.map_err(failed)?;
+        let measurement = probed.sample.measurement();
+        let figures = Figures {
+            bandwidth_mbps: measurement.bandwidth_mbps,
+            latency_ms: measurement.latency_ms,
+            loss_percent: measurement.loss_percent,
+        };
+        let thresholds = &self.config.thresholds;
+        let verdict = classify(&figures, thresholds);
+        let patch = self.config.profiles.get(&verdict.class);
+        let params = params::params(verdict.class, figures.bandwidth_mbps, thresholds, patch, false);
+        let (class, why, samples, notes) = (verdict.class, verdict.why, probed.exchanges, probed.notes);
+        Ok(ProbeReport { endpoint, measurement, class, why, params, samples, notes })
+    }
+
+    async fn record(&self, endpoint: &str) -> Result<(), CommandError> {
+        let Some(row) = self.row(endpoint) else { return Ok(()) };
+        let record = LinkRecord { class: row.forced.then_some(row.class), metered: row.metered };
+        let (state, endpoint) = (self.state.clone(), endpoint.to_owned());
+        super::commands::blocking(move || state.put_link(&endpoint, &record)).await
+    }
+
+    /// Starts the monitors that transfers need, and ends those that none has needed for long.
+    pub(super) fn tend(self: &Arc<Self>, rows: &[TransferRow]) {
+        if !self.config.automatic {
+            return;
+        }
+        let needs = |row: &&TransferRow| {
+            matches!(row.kind, TransferKind::Send | TransferKind::Sync)
+                && matches!(row.state, TransferState::Starting | TransferState::Running)
+        };
+        for row in rows.iter().filter(needs) {
+            // What goes by HTTP/2 is at the same place; other destinations (pools) are none.
+            let dest = row.dest.split(',').next().unwrap_or_default().replacen("http2://", "http://", 1);
+            if let Ok(endpoint) = endpoint(&dest) {
+                let _ = self.start(&endpoint, false, None);
+            }
+        }
+        let linger = self.config.linger;
+        let mut ended = false;
+        self.lock().retain(|_, entry| {
+            let stays = entry.kept || entry.needed.elapsed() < linger;
+            if !stays {
+                entry.stop.cancel();
+                ended = true;
+            }
+            stays
+        });
+        if ended {
+            self.bell.changed.notify_one();
+        }
+    }
+
+    async fn monitor(self: Arc<Self>, mut looker: Looker, mut inbox: mpsc::Receiver<Order>, stop: CancellationToken) {
+        let mut following: Option<Following> = None;
+        loop {
+            let told = async {
+                match &mut following {
+                    Some(following) => following.next().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let change = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                order = inbox.recv() => match order {
+                    None => return,
+                    Some(Order::Set(class, metered)) => looker.set(class, metered),
+                    Some(Order::History(answer)) => {
+                        let _ = answer.send(looker.history());
+                        continue;
+                    }
+                },
+                sample = told => match sample {
+                    Some(sample) => looker.on_passive(sample),
+                    None => continue,
+                },
+                () = looker.due() => tokio::select! {
+                    () = stop.cancelled() => return,
+                    look = looker.look() => look.change,
+                },
+            };
+            if following.is_none()
+                && let Some(address) = looker.address()
+            {
+                following = Some(self.passive.follow([address]));
+            }
+            self.show(looker.row(), change);
+        }
+    }
+
+    fn show(&self, row: LinkRow, change: Option<LinkChange>) {
+        let mut all = self.lock();
+        let Some(entry) = all.get_mut(&row.endpoint) else { return };
+        if let Some(change) = &change {
+            let what = if change.what.is_empty() { String::new() } else { format!("; from now on {}", change.what) };
+            tracing::info!(
+                target: "link", "{} is {} now, it was {}: {}{what}",
+                change.endpoint, change.to.name(), change.from.name(), row.why
+            );
+        }
+        if *entry.row != row {
+            entry.row = Arc::new(row);
+        }
+        drop(all);
+        self.bell.changed.notify_one();
+        if change.is_some() {
+            self.bell.urgent.notify_one();
+        }
+    }
+}
+
+/// The mode in force on the worst of these links: what `node.info` tells.
+pub(super) fn mode_of(rows: &[Arc<LinkRow>]) -> &'static str {
+    let known = rows.iter().filter(|row| row.class != LinkClass::Unknown);
+    known.max_by_key(|row| row.params.mode as u8).map_or("unknown", |row| row.params.mode.name())
+}
+
+fn named(url: &str) -> Result<String, CommandError> {
+    endpoint(url).map_err(|e| error(CommandErrorKind::Invalid, e.to_string()))
+}
+
+fn not_monitored(endpoint: &str) -> CommandError {
+    error(CommandErrorKind::NotFound, format!("{endpoint} is not monitored: start a monitor for it first"))
+}
+
+/// How often transfers are looked at for the links that they need.
+pub(super) const TEND: Duration = Duration::from_secs(1);

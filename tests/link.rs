@@ -1,0 +1,157 @@
+//! Links measured and monitored: real nodes on loopback, and endpoints that have a bad day.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{PATIENCE, TestNode};
+use reqwest::header::HeaderMap;
+use skep_engine::control::link::{ClassChoice, LinkChangeRequest, LinkClass, ProbeRequest};
+use skep_engine::control::{Command, CommandErrorKind, Focus, Reply, Snapshot};
+use skep_engine::link::probe::{ProbeError, Prober};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, UdpSocket};
+
+const LIMIT: Duration = Duration::from_secs(5);
+
+async fn probe(url: &str) -> Result<skep_engine::link::probe::Probed, ProbeError> {
+    Prober::new(url, HeaderMap::new(), 7).unwrap().probe(LIMIT).await
+}
+
+/// A server that answers every request with these bytes.
+async fn server(answer: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut request = [0; 4096];
+                while stream.read(&mut request).await.is_ok_and(|read| read > 0) {
+                    let _ = stream.write_all(answer).await;
+                }
+            });
+        }
+    });
+    url
+}
+
+async fn monitored(node: &TestNode, wanted: impl Fn(&Snapshot) -> bool) {
+    let mut view = node.control.view(Focus::default());
+    tokio::time::timeout(PATIENCE, view.snapshots.wait_for(|snapshot| wanted(snapshot))).await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_is_measured() {
+    let node = TestNode::start().await;
+    let probed = probe(&node.url()).await.unwrap();
+    let found = probed.sample.measurement();
+    assert!(found.bandwidth_mbps.unwrap() > 10.0, "{found:?}");
+    assert!(found.latency_ms.unwrap() < 1_000.0 && found.jitter_ms.is_some(), "{found:?}");
+    assert_eq!(found.loss_percent, Some(0.0), "{found:?}");
+    assert!(found.probe_bytes > 64 << 10 && probed.exchanges >= 3);
+    let Reply::Probed(report) = node.control.command(Command::Probe(ProbeRequest { url: node.url() })).await.unwrap()
+    else {
+        panic!("another answer")
+    };
+    assert!(report.class != LinkClass::Unknown && !report.why.is_empty(), "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_node_is_told_apart() {
+    let refused = {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        format!("http://{}", listener.local_addr().unwrap())
+    };
+    let portal = server(b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 0\r\n\r\n").await;
+    let sends_on = server(b"HTTP/1.1 302 Found\r\nlocation: http://login.example/\r\ncontent-length: 0\r\n\r\n").await;
+    let web = server(b"HTTP/1.1 404 Not Found\r\nserver: web/1\r\ncontent-length: 0\r\n\r\n").await;
+    let guarded = server(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n").await;
+    for (url, words) in [
+        (refused, "connection refused"),
+        ("http://nobody.invalid:7070".into(), "name"),
+        (portal, "login page"),
+        (sends_on, "http://login.example/"),
+        (web, "web/1"),
+        (guarded, "--token-file"),
+    ] {
+        let error = probe(&url).await.unwrap_err().to_string();
+        assert!(error.contains(words), "{url}: {error}");
+    }
+    assert!(matches!(Prober::new("ftp://x", HeaderMap::new(), 1).err(), Some(ProbeError::Url(_)) | None));
+    assert!(skep_engine::link::probe::endpoint("10.0.0.1").is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_says_nothing_costs_no_more_than_the_time_there_is() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let error = Prober::new(&url, HeaderMap::new(), 7).unwrap().probe(Duration::from_millis(300)).await.unwrap_err();
+    assert!(matches!(error, ProbeError::Silent(_)), "{error}");
+}
+
+/// The port is another's for datagrams, which answers nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_datagrams_are_blocked_loss_is_not_known() {
+    let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let listen = silent.local_addr().unwrap();
+    let node = TestNode::start_with(|config| config.listen = listen).await;
+    let probed = probe(&node.url()).await.unwrap();
+    assert_eq!(probed.sample.loss_percent(), None);
+    assert!(probed.notes.iter().any(|note| note.contains("UDP is blocked")), "{:?}", probed.notes);
+    assert!(probed.sample.latency_ms.is_some() && probed.sample.bandwidth_mbps.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_monitored_link_is_shown_set_and_kept_over_restarts() {
+    let (far, near) = (TestNode::start().await, TestNode::start().await);
+    let endpoint = far.url();
+    near.control.command(Command::StartMonitor { endpoint: format!("{endpoint}/") }).await.unwrap();
+    let is_known =
+        |s: &Snapshot| s.links.len() == 1 && s.links[0].class != LinkClass::Unknown && s.links[0].samples >= 3;
+    monitored(&near, is_known).await;
+    let set = LinkChangeRequest {
+        endpoint: endpoint.clone(),
+        class: Some(ClassChoice::Fixed(LinkClass::Satellite)),
+        metered: Some(true),
+    };
+    near.control.command(Command::SetLink(set)).await.unwrap();
+    let is_set =
+        |s: &Snapshot| s.links.iter().any(|row| row.forced && row.class == LinkClass::Satellite && row.metered);
+    monitored(&near, is_set).await;
+    let history =
+        near.control.command(Command::LinkHistory { endpoint: endpoint.clone(), window_s: 3_600 }).await.unwrap();
+    let Reply::LinkHistory(history) = history else { panic!("another answer") };
+    assert!(history.samples.len() >= 3 && history.changes.iter().any(|change| change.to == LinkClass::Satellite));
+    let near = near.restart().await;
+    monitored(&near, is_set).await;
+    near.control.command(Command::StopMonitor { endpoint: endpoint.clone() }).await.unwrap();
+    monitored(&near, |s| s.links.is_empty()).await;
+    let error = near.control.command(Command::LinkHistory { endpoint, window_s: 60 }).await.unwrap_err();
+    assert_eq!(error.kind, CommandErrorKind::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_monitor_started_and_stopped_a_thousand_times_leaves_nothing() {
+    let (far, near) = (TestNode::start().await, TestNode::start().await);
+    let endpoint = far.url();
+    let open = || std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let cycle = async |times: usize| {
+        for _ in 0..times {
+            near.control.command(Command::StartMonitor { endpoint: endpoint.clone() }).await.unwrap();
+            near.control.command(Command::StopMonitor { endpoint: endpoint.clone() }).await.unwrap();
+        }
+    };
+    cycle(50).await;
+    let (files, alive) = (open(), tasks());
+    cycle(1_000).await;
+    // What was stopped ends in its own time; that it does is what counts.
+    let settled = async {
+        while open() > files + 40 || tasks() > alive + 40 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let ended = tokio::time::timeout(PATIENCE, settled).await;
+    assert!(ended.is_ok(), "{} descriptors, {} before; {} tasks, {alive} before", open(), files, tasks());
+}
