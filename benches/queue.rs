@@ -1,12 +1,16 @@
 //! What the queue's decisions cost with 10,000 operations in it.
 #![allow(missing_docs)]
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use divan::Bencher;
-use skep_engine::control::PriorityClass;
-use skep_engine::control::queue::{QueueId, QueueMove};
+use skep_engine::control::queue::{Operation, QueueId, QueueMove};
+use skep_engine::control::{PriorityClass, SendRequest};
+use skep_engine::queue::book::{Book, Wanted};
+use skep_engine::queue::outbox::{Found, Outbox};
 use skep_engine::queue::priority::{Limits, New, Queue, Standing};
+use skep_engine::store::State;
 
 const COUNT: u64 = 10_000;
 
@@ -91,5 +95,33 @@ fn move_up(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| {
         id = (id + 7_919) % COUNT;
         divan::black_box(queue.move_to(QueueId(id), QueueMove::Up))
+    });
+}
+
+/// 100,000 operations taken and on the disk, a thousand in a transaction.
+#[divan::bench(sample_count = 5, sample_size = 1)]
+fn durable_100_000(bencher: Bencher<'_, '_>) {
+    const ALL: u64 = 100_000;
+    let fresh = || {
+        let dir = tempfile::tempdir_in(".").expect("a folder");
+        let state = State::open(&dir.path().join("state.redb")).expect("a state");
+        let found = Found { entries: BTreeMap::new(), corrupt: 0, next: QueueId(1) };
+        let limits = Limits { capacity: ALL as usize, ..Limits::default() };
+        (dir, Outbox::new(Arc::new(state)), Book::new(limits, found, true, 1, 1.0))
+    };
+    bencher.with_inputs(fresh).bench_local_values(|(dir, outbox, mut book)| {
+        for n in 0..ALL {
+            let (path, dest) = (format!("/data/in/{n}.bin").into(), "http://10.0.0.1:7070/in/".into());
+            let operation = Operation::Send(SendRequest { path, dest, ..SendRequest::default() });
+            let (target, name) = ("http://10.0.0.1:7070".into(), format!("{n}.bin"));
+            let wanted = Wanted { operation, class: None, target, name, bytes: n };
+            book.enqueue(wanted, n, n).expect("there is room");
+            if (n + 1).is_multiple_of(1_000) {
+                outbox.commit(&book.unsaved(), book.next_id()).expect("the disk takes it");
+                book.on_saved();
+            }
+        }
+        assert_eq!(outbox.open().expect("it is there").entries.len() as u64, ALL);
+        drop(dir);
     });
 }

@@ -69,6 +69,8 @@ async fn questions_are_answered() {
     assert_eq!(ask("swarm.bans", json!([])).await.unwrap()[0]["reason"], "lied");
     assert_eq!(ask("transport.config", json!({})).await.unwrap()["strategies"][0]["id"], "transit-p2p-swarm");
     assert_eq!(ask("transport.stats", json!({})).await.unwrap()["transfers"][2]["id"], 3);
+    assert_eq!(ask("transport.bandwidth.sync.queue", json!({})).await.unwrap()["rows"], json!([]));
+    assert_eq!(ask("transport.bandwidth.sync.next", json!({})).await.unwrap(), json!(null));
 
     let first = ask("transfer.list", json!({"limit": 2})).await.unwrap();
     assert_eq!((first["transfers"].as_array().unwrap().len(), &first["more"]), (2, &json!(true)));

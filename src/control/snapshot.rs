@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::link::LinkRow;
-use super::queue::QueueView;
+use super::queue::{QueueId, QueueView};
 use super::{DeltaRow, PathChange, PathRow, PhaseRow, PieceOrder, Rate, TransferDetail, TransferId};
 use crate::content::ContentId;
 
@@ -180,6 +180,9 @@ pub struct TransferRow {
     pub path_changes: Vec<PathChange>,
     /// What a push found there, if it sends what changed.
     pub delta: Option<DeltaRow>,
+    /// The operation of the queue that it works on.
+    #[serde(default)]
+    pub queued: Option<QueueId>,
     /// Of a sync or a delta: the kinds of work it has done and does, in their order.
     pub phases: Vec<PhaseRow>,
     /// Where a push goes, as it was asked for; empty for others.

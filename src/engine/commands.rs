@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, Span};
 
 use super::publisher::Publisher;
+use super::queueing::Queueing;
 use super::services::Services;
 use super::shared::{Limits, Shared};
 use super::steer::paths_at_rest;
@@ -42,6 +43,7 @@ pub(super) struct Core {
     pub tasks: TaskTracker,
     pub shutdown: CancellationToken,
     pub handles: Mutex<BTreeMap<TransferId, Handle>>,
+    pub queueing: Queueing,
     /// Held while a transfer is looked for and added.
     pub adding: tokio::sync::Mutex<()>,
 }
@@ -77,16 +79,16 @@ impl Core {
         match command {
             Command::Add(request) => self.add(request).await,
             Command::Share(request) => self.share(request).await,
-            Command::Send(request) => self.send(request).await,
+            Command::Send(request) => self.send(request, None).await,
             Command::PreviewSend(request) => self.preview_send(request).await.map(Reply::Preview),
             Command::Interfaces => super::interfaces::list().await,
-            Command::Sync(request) => self.sync(request).await,
+            Command::Sync(request) => self.sync(request, None).await,
             Command::PreviewSync(request) => self.preview_sync(request).await,
-            Command::Enqueue { .. }
-            | Command::SetClass { .. }
-            | Command::MoveQueued { .. }
-            | Command::RetryQueued { .. }
-            | Command::PurgeQueue(_) => Err(error(CommandErrorKind::Conflict, "this node has no queue yet")),
+            Command::Enqueue { operation, class } => self.enqueue(operation, class).await,
+            Command::SetClass { ids, class } => self.set_class(ids, class).await,
+            Command::MoveQueued { id, to } => self.move_queued(id, to).await,
+            Command::RetryQueued { ids } => self.retry_queued(ids).await,
+            Command::PurgeQueue(request) => self.purge_queue(request).await,
             Command::SetPath { id, path, enabled, weight } => self.set_path(id, &path, enabled, weight).await,
             Command::Preview(request) => self.preview_add(&request).await.map(Reply::Preview),
             Command::PreviewShare(request) => self.preview_share(&request).await.map(Reply::Preview),
@@ -376,6 +378,7 @@ pub(super) fn new_record(
         mend: false,
         priority: 0,
         moved_to: None,
+        queued: None,
         content,
         name,
         dir,
@@ -444,6 +447,7 @@ fn row_of(record: &TransferRecord) -> TransferRow {
         verified: record.phase == Phase::Complete,
         paths,
         dest,
+        queued: record.queued,
         ..TransferRow::default()
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::control::Rate;
@@ -9,6 +10,8 @@ use crate::link::LinkConfig;
 use crate::log::Logs;
 use crate::node::NodeError;
 use crate::push::retry::Pace;
+use crate::queue::links::Links;
+use crate::queue::priority;
 use crate::schedule::Schedule;
 use crate::store::StateError;
 use crate::swarm::{ClientError, InFlight};
@@ -35,6 +38,8 @@ pub struct EngineLimits {
     pub max_connections: usize,
     /// What unfinished uploads of others may take.
     pub uploads: UploadLimits,
+    /// Operations that wait, and how they age.
+    pub queue: priority::Limits,
 }
 
 impl Default for EngineLimits {
@@ -49,6 +54,7 @@ impl Default for EngineLimits {
             schedule: Schedule::default(),
             max_connections: 1024,
             uploads: UploadLimits::default(),
+            queue: priority::Limits::default(),
         }
     }
 }
@@ -89,6 +95,8 @@ pub struct EngineConfig {
     pub pace: Pace,
     /// How links are measured and judged.
     pub link: LinkConfig,
+    /// Who knows what the links allow the queue; none: the node's own monitors.
+    pub links: Option<Arc<dyn Links>>,
 }
 
 impl EngineConfig {
@@ -111,6 +119,7 @@ impl EngineConfig {
             advertise: None,
             pace: Pace::default(),
             link: LinkConfig::default(),
+            links: None,
         }
     }
 }

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock, Weak};
 
+use tokio::sync::watch;
+
 use super::commands::Core;
 use super::links::Links;
 use super::publisher::NodeFigures;
 use super::turns::Gate;
 use crate::control::link::LinkRow;
+use crate::control::queue::QueueView;
 use crate::control::{BanRow, NodeRow, TransferKind, TransferRow};
 use crate::node::{self, EngineFigures};
 use crate::swarm::Swarm;
@@ -25,6 +28,7 @@ pub(super) struct Figures {
     pub throttle_down: Arc<Throttle>,
     pub places: Arc<Gate>,
     pub links: Arc<Links>,
+    pub queue: watch::Receiver<Arc<QueueView>>,
 }
 
 impl NodeFigures for Figures {
@@ -53,6 +57,10 @@ impl NodeFigures for Figures {
 
     fn bans(&self) -> Arc<Vec<BanRow>> {
         Arc::new(self.swarm.bans.rows())
+    }
+
+    fn queue(&self) -> Arc<QueueView> {
+        self.queue.borrow().clone()
     }
 }
 

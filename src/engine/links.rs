@@ -23,6 +23,7 @@ use crate::link::monitor::Looker;
 use crate::link::passive::{Following, Passive};
 use crate::link::probe::{Prober, endpoint};
 use crate::link::{Figures, LinkConfig, classify, params};
+use crate::queue::links as queue;
 use crate::store::{LinkRecord, State};
 
 /// Orders that may wait for a monitor.
@@ -294,6 +295,13 @@ impl Links {
         if change.is_some() {
             self.bell.urgent.notify_one();
         }
+    }
+}
+
+impl queue::Links for Links {
+    /// As its monitor has it; where none is, nothing is known.
+    fn terms(&self, endpoint: &str) -> queue::Terms {
+        self.row(endpoint).map_or_else(queue::Terms::default, |row| queue::Terms::of(&row.params, row.metered))
     }
 }
 

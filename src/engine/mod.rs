@@ -29,6 +29,7 @@ mod preview_send;
 mod publisher;
 mod push_report;
 mod push_strategy;
+mod queueing;
 mod receiving;
 mod resolve;
 mod scheduled;

@@ -7,35 +7,43 @@ use super::send_job::destination;
 use super::steer::paths_at_rest;
 use super::transfer::Order;
 use crate::content::manifest::{MAX_PIECE_LENGTH, MIN_PIECE_LENGTH};
+use crate::control::queue::QueueId;
 use crate::control::{CommandError, CommandErrorKind, PriorityClass, Reply, SendRequest};
+use crate::push::paths::Destination;
 use crate::store::{JobRecord, Phase, SendRecord, TransferRecord};
 
 fn error(kind: CommandErrorKind, message: impl Into<String>) -> CommandError {
     CommandError::new(kind, message)
 }
 
+/// The request with its path as the system knows it, the source's name, and where it goes.
+pub(super) async fn checked(request: SendRequest) -> Result<(SendRequest, String, Destination), CommandError> {
+    if let Some(length) = request.segment_length
+        && !(MIN_PIECE_LENGTH..=MAX_PIECE_LENGTH).contains(&length)
+    {
+        return Err(error(CommandErrorKind::Invalid, format!("a segment of {length} bytes: use 1KiB to 64MiB")));
+    }
+    let given = request.path.clone();
+    let path = tokio::task::spawn_blocking(move || std::fs::canonicalize(&given))
+        .await
+        .map_err(|e| error(CommandErrorKind::Internal, e.to_string()))?
+        .map_err(|e| error(CommandErrorKind::NotFound, format!("cannot send {:?}: {e}", request.path)))?;
+    let Some(name) = path.file_name().map(crate::content::name::escape) else {
+        return Err(error(
+            CommandErrorKind::Invalid,
+            "the whole file system (/) cannot be sent; choose a folder in it",
+        ));
+    };
+    let found = destination(&request, &name).map_err(|e| error(CommandErrorKind::Invalid, e))?;
+    Ok((SendRequest { path, ..request }, name, found))
+}
+
 impl Core {
     /// Pushes a path. The same path to the same destination, if it is not over, goes on with the paths
-    /// and limits of this request.
-    pub(super) async fn send(&self, request: SendRequest) -> Result<Reply, CommandError> {
-        if let Some(length) = request.segment_length
-            && !(MIN_PIECE_LENGTH..=MAX_PIECE_LENGTH).contains(&length)
-        {
-            return Err(error(CommandErrorKind::Invalid, format!("a segment of {length} bytes: use 1KiB to 64MiB")));
-        }
-        let given = request.path.clone();
-        let path = tokio::task::spawn_blocking(move || std::fs::canonicalize(&given))
-            .await
-            .map_err(|e| error(CommandErrorKind::Internal, e.to_string()))?
-            .map_err(|e| error(CommandErrorKind::NotFound, format!("cannot send {:?}: {e}", request.path)))?;
-        let Some(name) = path.file_name().map(crate::content::name::escape) else {
-            return Err(error(
-                CommandErrorKind::Invalid,
-                "the whole file system (/) cannot be sent; choose a folder in it",
-            ));
-        };
-        let found = destination(&request, &name).map_err(|e| error(CommandErrorKind::Invalid, e))?;
-        let request = SendRequest { path: path.clone(), ..request };
+    /// and limits of this request. `operation`: that of the queue that it is.
+    pub(super) async fn send(&self, request: SendRequest, operation: Option<QueueId>) -> Result<Reply, CommandError> {
+        let (request, name, found) = checked(request).await?;
+        let path = request.path.clone();
         let paths = found.paths.len() as u32;
         let priority = request.priority.map(PriorityClass::priority);
         let _one_at_a_time = self.adding.lock().await;
@@ -45,6 +53,7 @@ impl Core {
             let job = JobRecord::Send(SendRecord { request, paths, ..SendRecord::default() });
             let record = |id| TransferRecord {
                 priority: priority.unwrap_or(0),
+                queued: operation,
                 ..new_record(id, job, Phase::Active, None, name, dir)
             };
             let id = self.begin(record).await?;
@@ -53,6 +62,7 @@ impl Core {
         let shared = &handle.shared;
         let changed = shared.change_record(|record| {
             record.priority = priority.unwrap_or(record.priority);
+            record.queued = operation.or(record.queued);
             let JobRecord::Send(send) = &mut record.job else { return };
             let up = request.up.or(send.request.up);
             shared.limits.up[0].set(up);
@@ -64,7 +74,10 @@ impl Core {
         if let JobRecord::Send(send) = &record.job {
             shared.update(|row| (row.paths, row.path_changes) = (paths_at_rest(send, &record.name), Vec::new()));
         }
-        shared.update(|row| row.priority = priority.unwrap_or(row.priority));
+        shared.update(|row| {
+            row.priority = priority.unwrap_or(row.priority);
+            row.queued = record.queued;
+        });
         let is_settled = shared.row().state.is_settled();
         shared.update(queued);
         handle.send(if is_settled { Order::Resume } else { Order::Restart }).await?;

@@ -15,6 +15,7 @@ use super::figures::{Figures, Scraped};
 use super::links::Links;
 use super::publisher::Publisher;
 use super::push_strategy::{ChunkedStrategy, MultipathStrategy};
+use super::queueing::{self, Queueing};
 use super::receiving::Watcher;
 use super::scheduled::{self, LinkLimits};
 use super::services::Services;
@@ -30,6 +31,7 @@ use crate::node::{self, Node, NodeConfig, Token};
 use crate::store::instance::{self, Instance};
 use crate::store::{Chosen, JobRecord, Phase, PushRecord, State, StateError};
 use crate::swarm::{Bans, Catalog, ChokerConfig, Client, LeechConfig, Swarm, here};
+use crate::sync::behind::Behind;
 use crate::sync::receive::Trees;
 use crate::throttle::Throttle;
 use crate::upload::Uploads;
@@ -51,6 +53,7 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
     let trees = Arc::new(Trees::open(&config.root).map_err(root_failed)?);
     let (bans_changed, bans_bell) = mpsc::channel(1);
     let bans = Arc::new(Bans::new(state.bans()?, bans_changed));
+    let behind = Arc::new(Behind::open(state.clone())?);
     let services = node::Services {
         catalog: catalog.clone(),
         bans: bans.clone(),
@@ -58,6 +61,7 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
         figures: scraped.clone(),
         uploads: Some(uploads.clone()),
         trees: Some(trees.clone()),
+        behind: Some(behind.clone()),
     };
     let node = bind(&config, &token, services).await?;
     let (listen, advertise) = (node.local_addr(), config.advertise.as_deref());
@@ -129,6 +133,7 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
     let connections = node.connections();
     let places = services.places.clone();
     let received = uploads.clone();
+    let (queueing, ends) = Queueing::new();
     let figures = Figures {
         fixed,
         swarm: swarm.clone(),
@@ -138,7 +143,10 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
         throttle_down,
         places,
         links: links.clone(),
+        queue: queueing.view.clone(),
     };
+    let ring = config.logs.ring(&config.name);
+    let span = ring.span();
     let core = Arc::new(Core {
         services,
         publisher: Arc::new(Publisher::new(bell, ring, Box::new(figures))),
@@ -154,10 +162,20 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
         tasks: TaskTracker::new(),
         shutdown: CancellationToken::new(),
         handles: Mutex::new(BTreeMap::new()),
+        queueing,
         adding: tokio::sync::Mutex::default(),
     });
     let _ = scraped.0.set(Arc::downgrade(&core));
     resume(&core, &state, config.resume)?;
+    let queue = queueing::Setup {
+        ends,
+        limits: config.limits.queue,
+        links: config.links.clone().unwrap_or_else(|| links.clone()),
+        places: config.limits.max_transfers,
+        go_on: config.resume,
+        behind,
+    };
+    queueing::start(&core, queue)?;
 
     links.take_up(state.links()?);
     let control = Arc::new(EngineControl { core: core.clone() });

@@ -6,6 +6,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::content::{Bitmap, FileStamp};
 use crate::control::{DeltaMap, PathChoices, TransferDetail, TransferId, TransferRow};
+use crate::queue::book::Fault;
 use crate::store::{JobRecord, State, StateError, TransferRecord};
 use crate::throttle::Throttle;
 
@@ -31,6 +32,8 @@ pub(crate) struct Shared {
     record: Mutex<TransferRecord>,
     /// What its last delta found, for whoever looks at it later; not kept over a restart.
     map: Mutex<Option<Arc<DeltaMap>>>,
+    /// Why it failed last, for the queue; not kept over a restart.
+    fault: Mutex<Option<Fault>>,
     state: Arc<State>,
     pub limits: Limits,
 }
@@ -63,6 +66,7 @@ impl Shared {
             choices: watch::Sender::new(choices),
             record: Mutex::new(record),
             map: Mutex::default(),
+            fault: Mutex::default(),
             state,
             limits,
         }
@@ -103,6 +107,16 @@ impl Shared {
     /// What the last delta found.
     pub(crate) fn map(&self) -> Option<Arc<DeltaMap>> {
         self.map.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Keeps what kind of failure its last one was.
+    pub(crate) fn set_fault(&self, fault: Fault) {
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
+    }
+
+    /// What kind of failure its last one was, if it failed since the start of the node.
+    pub(crate) fn fault(&self) -> Option<Fault> {
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The row now.

@@ -7,11 +7,13 @@ use tokio_util::sync::CancellationToken;
 use super::services::Services;
 use super::shared::Shared;
 use super::turns::Place;
+use crate::content::ReadError;
 use crate::content::manifest::ManifestError;
 use crate::control::{BoxFuture, StrategyRow};
 use crate::push::PushError;
 use crate::push::ways::Ways;
 use crate::push::wire::WireError;
+use crate::queue::book::Fault;
 use crate::store::{FilesError, FilesErrorKind, JobRecord, StateError};
 use crate::swarm::{ClientError, DownloadError};
 
@@ -69,6 +71,28 @@ impl JobError {
             Self::Files(e) => matches!(e.kind, FilesErrorKind::Changed | FilesErrorKind::Replaced),
             Self::Push(error) => matches!(error, PushError::Lies | PushError::OtherBytes),
             _ => false,
+        }
+    }
+
+    /// What a queue shall think of it.
+    pub(crate) fn fault(&self) -> Fault {
+        let wire = match self {
+            Self::Push(PushError::Wire { error, .. } | PushError::GaveUp { error, .. }) => error,
+            Self::Push(PushError::Lies | PushError::OtherBytes) => return Fault::Never,
+            Self::Push(PushError::Source(ReadError::Read { error, .. }))
+                if error.kind() == std::io::ErrorKind::NotFound =>
+            {
+                return Fault::Never;
+            }
+            _ => return Fault::Again,
+        };
+        match wire {
+            WireError::Broken(_) => Fault::Away,
+            WireError::Refused(_) => Fault::Never,
+            // A request that came too early or took too long, or one of too many (RFC 9110, RFC 6585).
+            WireError::Status { status: 408 | 425 | 429, .. } => Fault::Again,
+            WireError::Status { status: 400..500, .. } => Fault::Never,
+            _ => Fault::Again,
         }
     }
 

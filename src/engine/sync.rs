@@ -8,12 +8,13 @@ use super::strategy::JobError;
 use super::sync_job::{Receiver, Seen, compare, scan_source};
 use super::transfer::Order;
 use crate::content::name::{escape, printable};
+use crate::control::queue::QueueId;
 use crate::control::sync::{Act, Item, MAX_ITEMS, SyncPlan};
-use crate::control::{CommandError, CommandErrorKind, Reply, SyncRequest};
+use crate::control::{CommandError, CommandErrorKind, PriorityClass, Reply, SyncRequest};
 use crate::push::PushError;
 use crate::push::paths::{Destination, resolve};
 use crate::push::wire::WireError;
-use crate::store::{JobRecord, Phase};
+use crate::store::{JobRecord, Phase, TransferRecord};
 use crate::sync::rules::Rules;
 
 fn refused(kind: CommandErrorKind, message: impl Into<String>) -> CommandError {
@@ -21,7 +22,7 @@ fn refused(kind: CommandErrorKind, message: impl Into<String>) -> CommandError {
 }
 
 /// The request with its path as the system knows it, the source's name, and where it goes.
-async fn checked(request: SyncRequest) -> Result<(SyncRequest, String, Destination), CommandError> {
+pub(super) async fn checked(request: SyncRequest) -> Result<(SyncRequest, String, Destination), CommandError> {
     let given = request.path.clone();
     let looked = tokio::task::spawn_blocking(move || std::fs::canonicalize(&given));
     let path = looked
@@ -41,8 +42,12 @@ async fn checked(request: SyncRequest) -> Result<(SyncRequest, String, Destinati
 
 impl Core {
     /// Makes a tree at another node equal to one here. The same path and destination, if that is not over,
-    /// goes on as this request has it.
-    pub(super) async fn sync(&self, request: SyncRequest) -> Result<Reply, CommandError> {
+    /// goes on as this request has it. `operation`: that of the queue that it is, and its class.
+    pub(super) async fn sync(
+        &self,
+        request: SyncRequest,
+        operation: Option<(QueueId, PriorityClass)>,
+    ) -> Result<Reply, CommandError> {
         let (request, name, _) = checked(request).await?;
         let _one_at_a_time = self.adding.lock().await;
         let is_it = |job: &JobRecord| matches!(job, JobRecord::Sync(sync) if (&sync.path, &sync.dest) == (&request.path, &request.dest));
@@ -57,16 +62,25 @@ impl Core {
         let Some(handle) = again else {
             let dir = request.path.parent().map(Into::into).unwrap_or_default();
             let job = JobRecord::Sync(request);
-            let id = self.begin(|id| new_record(id, job, Phase::Active, None, name, dir)).await?;
+            let record = |id| TransferRecord {
+                priority: operation.map_or(0, |(_, class)| class.priority()),
+                queued: operation.map(|(id, _)| id),
+                ..new_record(id, job, Phase::Active, None, name, dir)
+            };
+            let id = self.begin(record).await?;
             return Ok(Reply::Added { ids: vec![id], contents: vec![] });
         };
         let shared = &handle.shared;
         shared.limits.up[0].set(request.up);
-        let changed = shared.change_record(|record| record.job = JobRecord::Sync(request));
+        let changed = shared.change_record(|record| {
+            record.job = JobRecord::Sync(request);
+            record.queued = operation.map(|(id, _)| id).or(record.queued);
+        });
         changed.await.map_err(|e| internal(&e))?;
         let is_settled = shared.row().state.is_settled();
         shared.update(|row| {
             queued(row);
+            row.queued = operation.map(|(id, _)| id).or(row.queued);
             (row.watch, row.delta) = (None, None);
         });
         handle.send(if is_settled { Order::Resume } else { Order::Restart }).await?;

@@ -215,6 +215,7 @@ impl TransferTask {
     async fn fail(&self, error: &JobError) {
         let message = printable(&error.to_string());
         tracing::error!(transfer = self.shared.id.0, error = %message, "transfer failed");
+        self.shared.set_fault(error.fault());
         self.shared.update(|row| (row.integrity_failure, row.refused) = (error.is_integrity(), error.is_refusal()));
         self.settle(Phase::Failed, TransferState::Failed, Some(message)).await;
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::swarm::{Bans, Catalog};
+use crate::sync::behind::Behind;
 use crate::sync::receive::Trees;
 use crate::throttle::Throttle;
 use crate::upload::{Counts, Uploads};
@@ -54,6 +55,8 @@ pub struct Services {
     pub uploads: Option<Arc<Uploads>>,
     /// Trees that others keep equal to theirs; none: no syncs.
     pub trees: Option<Arc<Trees>>,
+    /// What others say of those trees; none: nobody listens.
+    pub behind: Option<Arc<Behind>>,
 }
 
 impl Default for Services {
@@ -65,6 +68,7 @@ impl Default for Services {
             figures: Arc::new(NoFigures),
             uploads: None,
             trees: None,
+            behind: None,
         }
     }
 }

@@ -271,6 +271,22 @@ impl Wire {
         Ok(latency)
     }
 
+    /// Whether a node answers there: one exchange. One that refuses us is there too.
+    ///
+    /// # Errors
+    /// No answer, or that of something else.
+    pub async fn knock(&self) -> Result<(), WireError> {
+        let request = self.client.head(self.url("/probe")?).headers(self.headers.clone()).timeout(PROBE_TIMEOUT);
+        let response = self.answer(request).await?;
+        if matches!(response.status().as_u16(), 404 | 405 | 410) {
+            return Err(stranger(&response));
+        }
+        match checked(response).await {
+            Ok(_) | Err(WireError::Refused(_) | WireError::Busy(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Opens the upload, or finds it open.
     ///
     /// # Errors

@@ -286,6 +286,16 @@ impl<T> Queue<T> {
         true
     }
 
+    /// Those of its class next to an operation.
+    pub fn neighbours(&self, id: QueueId) -> impl Iterator<Item = QueueId> {
+        let around = self.entries.get(&id).map(|entry| {
+            let class = &self.classes[entry.class.index()];
+            let behind = class.range((Bound::Excluded(entry.place), Bound::Unbounded)).next();
+            [class.range(..entry.place).next_back(), behind]
+        });
+        around.into_iter().flatten().flatten().map(|place| place.id)
+    }
+
     /// Gives an operation another place among those of its class; which others have another place by that. None: there is
     /// no such operation.
     pub fn move_to(&mut self, id: QueueId, to: QueueMove) -> Option<Vec<QueueId>> {
@@ -331,6 +341,17 @@ impl<T> Queue<T> {
         fits: impl Fn(QueueId, &T) -> bool,
     ) -> Option<QueueId> {
         self.wake(target, now);
+        self.first(target, limit, lowest, fits)
+    }
+
+    /// [`Self::next`] of those that could start when they were woken last ([`Self::wake`]).
+    pub fn first(
+        &self,
+        target: &str,
+        limit: usize,
+        lowest: PriorityClass,
+        fits: impl Fn(QueueId, &T) -> bool,
+    ) -> Option<QueueId> {
         let lane = self.lanes.get(target).filter(|lane| lane.running < limit)?;
         let classes = &lane.ready[..=lowest.index()];
         let fits = |place: &&Place| self.entries.get(&place.id).is_some_and(|entry| fits(place.id, &entry.what));
@@ -338,7 +359,7 @@ impl<T> Queue<T> {
     }
 
     /// Those of an endpoint whose time has come could start.
-    fn wake(&mut self, target: &str, now: u64) {
+    pub fn wake(&mut self, target: &str, now: u64) {
         while let Some(id) =
             self.lanes.get(target).and_then(|lane| lane.later.first()).filter(|(at, _)| *at <= now).map(|(_, id)| *id)
         {
@@ -360,6 +381,13 @@ impl<T> Queue<T> {
     pub fn lane(&self, target: &str) -> (usize, usize) {
         let wait = |lane: &Lane| lane.later.len() + lane.ready.iter().map(BTreeSet::len).sum::<usize>();
         self.lanes.get(target).map_or((0, 0), |lane| (lane.running, wait(lane)))
+    }
+
+    /// One of an endpoint that could start, now or later.
+    pub fn waiting(&self, target: &str) -> Option<QueueId> {
+        let lane = self.lanes.get(target)?;
+        let ready = lane.ready.iter().find_map(BTreeSet::first).map(|place| place.id);
+        ready.or_else(|| lane.later.first().map(|(_, id)| *id))
     }
 
     /// Endpoints that operations need.

@@ -17,6 +17,7 @@ use super::errors::{invalid_params, to_wire};
 use super::server::NodeInfoSource;
 use super::subscription::{Registry, serve};
 use crate::control::link::LinkRow;
+use crate::control::queue::QueueState;
 use crate::control::{CommandError, CommandErrorKind, Control, Focus, Snapshot, TransferId, TransferRow};
 
 /// How long `transfer.show` waits for details of a transfer that nobody looked at before.
@@ -81,6 +82,16 @@ pub(super) fn calls(context: &Arc<Context>) -> Result<RpcModule<Context>, Regist
         let mut snapshot = Snapshot::clone(&snapshot);
         snapshot.details.retain(|id, _| Some(*id) == focus.transfer);
         Answer::Ok(json!(snapshot))
+    })?;
+    module.register_async_method("transport.bandwidth.sync.queue", |params, context, _| async move {
+        nothing(&params)?;
+        Answer::Ok(json!(context.snapshot().queue))
+    })?;
+    module.register_async_method("transport.bandwidth.sync.next", |params, context, _| async move {
+        nothing(&params)?;
+        let snapshot = context.snapshot();
+        let at_work = |state| matches!(state, QueueState::Running | QueueState::Paused | QueueState::Parked);
+        Answer::Ok(json!(snapshot.queue.rows.iter().find(|row| !at_work(row.state))))
     })?;
     module.register_async_method("transport.stats", |params, context, _| async move {
         nothing(&params)?;

@@ -34,6 +34,8 @@
 //! | `transport.bandwidth.monitor.start`, `.stop` | `endpoint` | `{"reply":"done"}` |
 //! | `transport.switch` | `endpoint`, `class?`: `auto` or a class, `metered?` | `{"reply":"done"}` |
 //! | `transport.bandwidth.history` | `endpoint`, `window_s` | `{"reply":"link_history","samples":[…],"changes":[…]}` |
+//! | `transport.bandwidth.sync.queue` | | [`QueueView`](crate::control::queue::QueueView): the first rows, totals and drops per class |
+//! | `transport.bandwidth.sync.next` | | the row of the operation whose turn is next, or null |
 //! | `transport.bandwidth.sync.enqueue` | `operation`: `{"what":"send"}` or `{"what":"sync"}` with the fields of those requests, `class?` | `{"reply":"enqueued","id":…,"again":bool}` |
 //! | `transport.bandwidth.sync.class` | `ids` or `id`, `class` | `{"reply":"done"}` |
 //! | `transport.bandwidth.sync.move` | `id`, `to`: `first`, `up`, `down`, `last` of its class | `{"reply":"done"}` |

@@ -5,6 +5,7 @@
 //! then recorded ([`State`]). So a record never claims what the disk does not hold, whatever
 //! moment the power fails at. A name appears by rename, after every piece has been verified.
 
+mod behind;
 pub(crate) mod beneath;
 mod beside;
 mod delete;
@@ -15,6 +16,7 @@ mod folders;
 mod handles;
 pub mod instance;
 mod landing;
+mod outbox;
 mod publish;
 mod record;
 mod region;
@@ -30,6 +32,7 @@ pub use beside::{Beside, Found, Version};
 pub use error::{FilesError, FilesErrorKind};
 pub use files::{Base, ContentFiles, Place, partial_name};
 pub use landing::{Identity, Replace, numbered};
+pub use outbox::OutboxRows;
 pub use record::{Chosen, ChosenLimits, FetchRecord, JobRecord, Phase, PushRecord, SendRecord, TransferRecord};
 pub use region::Region;
 pub use state::{LinkRecord, State, StateError};

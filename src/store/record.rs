@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::content::{ContentId, FileEntry, FileStamp};
+use crate::control::queue::QueueId;
 use crate::control::{AddTransfer, PathChoices, Rate, SendRequest, ShareRequest, SyncRequest, TransferId};
 
 /// A fetch, with what its link was found to mean.
@@ -120,6 +121,9 @@ pub struct TransferRecord {
     /// Place among those of the same priority, where it was moved; else as it was added.
     #[serde(default)]
     pub moved_to: Option<u64>,
+    /// The operation of the queue that it works on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queued: Option<QueueId>,
     /// What it moves, once known.
     pub content: Option<ContentId>,
     /// Name under which the content appears.

@@ -16,8 +16,8 @@ use super::plan::Questions;
 use super::receive::{digests, open_regular};
 use super::rules::Rules;
 use super::wire::{
-    Applied, Apply, Compare, Compared, Digested, Digests, List, Listed, MAX_DOCUMENT, MAX_FILES, MAX_OPS, Op, VERSION,
-    WireError as Document,
+    Applied, Apply, Compare, Compared, Digested, Digests, List, Listed, MAX_DOCUMENT, MAX_FILES, MAX_OPS, Op, Tell,
+    Told, VERSION, WireError as Document,
 };
 use crate::content::{Digest, name};
 use crate::push::retry::Pace;
@@ -206,6 +206,15 @@ impl Client {
             found.extend(known.filter_map(|(path, digest)| Some((path, digest?))));
         }
         Ok(found)
+    }
+
+    /// Tells the receiver that the tree there is behind by so many files and bytes.
+    pub(crate) async fn tell(&self, from: &str, files: u64, bytes: u64) -> Result<(), ClientError> {
+        let request = Tell { version: VERSION, path: self.path.clone(), from: from.to_owned(), files, bytes };
+        match self.ask::<Told>("/sync/behind", &request).await {
+            Err(ClientError::Wire { at, error: WireError::Unknown }) => Err(ClientError::NoSyncs(at)),
+            told => told.map(|Told {}| ()),
+        }
     }
 
     /// Has operations carried out, in as many requests as they need; what was not, and why.

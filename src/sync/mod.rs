@@ -22,6 +22,7 @@
 //! - What rules ignore, and what could not be read here, is never changed there.
 //! - Nothing is written outside the root, and nothing through a link.
 
+pub mod behind;
 pub mod client;
 pub mod compare;
 pub mod debounce;

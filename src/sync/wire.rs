@@ -36,6 +36,26 @@ pub struct Compare {
     pub digest: Digest,
 }
 
+/// `POST /sync/behind`: the tree there is behind, and its data follows when the link allows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tell {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The tree's place under the root, escaped as in [`name`].
+    pub path: String,
+    /// What the sender calls itself.
+    #[serde(default)]
+    pub from: String,
+    /// Files that differ.
+    pub files: u64,
+    /// Bytes that would have to be sent.
+    pub bytes: u64,
+}
+
+/// The answer to [`Tell`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {}
+
 /// What stands at the tree's place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -12,6 +12,7 @@ use rustix::process::Pid;
 use skep_engine::content::name::printable;
 use skep_engine::control::{Control, Focus, Snapshot, View};
 use skep_engine::engine::{Engine, EngineConfig, EngineLimits, InFlight, StartError};
+use skep_engine::queue::priority::Limits;
 use skep_engine::rpc::{RemoteControl, RemoteError};
 use skep_engine::store::StateError;
 use skep_engine::store::instance::{self, Instance};
@@ -289,6 +290,7 @@ fn limits(settings: &Settings) -> EngineLimits {
         down: limits.down,
         schedule: limits.schedule.clone(),
         max_connections: limits.connections,
+        queue: Limits { capacity: limits.queue, ..Limits::default() },
         uploads: UploadLimits { quota: limits.upload_quota, expiry: limits.upload_expiry, ..UploadLimits::default() },
     }
 }

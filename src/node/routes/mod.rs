@@ -59,6 +59,7 @@ pub fn router(shared: Arc<Shared>, rpc: Option<Router>) -> Router {
         .route("/sync/list", post(sync::list))
         .route("/sync/digests", post(sync::digests))
         .route("/sync/apply", post(sync::apply))
+        .route("/sync/behind", post(sync::behind))
         .route("/delta/signatures/{*path}", get(delta::signature).post(delta::signatures))
         .route("/delta/apply/{*path}", post(delta::apply))
         .route("/tus", any(tus::creation))

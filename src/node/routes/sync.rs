@@ -12,12 +12,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::BUSY_RETRY;
+use crate::clock::unix_ms;
 use crate::delta::packed::pack;
+use crate::node::peer::Ends;
 use crate::node::problem::Problem;
 use crate::node::server::Shared;
 use crate::sync::client::StopOnDrop;
 use crate::sync::receive::{SyncError, Trees};
-use crate::sync::wire::{self, WireError};
+use crate::sync::wire::{self, Apply, Compare, Tell, Told, WireError};
 use crate::upload::UploadError;
 
 /// Time that a request waits for others to be done.
@@ -27,8 +29,16 @@ const WORTH_PACKING: usize = 1 << 10;
 
 pub async fn compare(shared: State<Arc<Shared>>, request: Request) -> Result<Response, Problem> {
     let stop = StopOnDrop::default();
-    let stopped = stop.0.clone();
-    answer(shared, request, move |trees, request| trees.compare(request, &stopped)).await
+    let (stopped, behind) = (stop.0.clone(), shared.services.behind.clone());
+    let compare = move |trees: &Trees, request: Compare| {
+        let path = request.path.clone();
+        let compared = trees.compare(request, &stopped)?;
+        if let Some(behind) = behind.filter(|_| compared.same) {
+            behind.settled(&path);
+        }
+        Ok(compared)
+    };
+    answer(shared, request, compare).await
 }
 
 pub async fn list(shared: State<Arc<Shared>>, request: Request) -> Result<Response, Problem> {
@@ -43,7 +53,25 @@ pub async fn digests(shared: State<Arc<Shared>>, request: Request) -> Result<Res
 
 /// Goes on to its end, whether or not somebody waits for it.
 pub async fn apply(shared: State<Arc<Shared>>, request: Request) -> Result<Response, Problem> {
-    answer(shared, request, |trees, request| trees.apply(&request)).await
+    let behind = shared.services.behind.clone();
+    let apply = move |trees: &Trees, request: Apply| {
+        let applied = trees.apply(&request)?;
+        // A sync names itself with the last that it has done.
+        let is_over = applied.failed.is_empty() && request.over.contains(&request.sync);
+        if let Some(behind) = behind.filter(|_| is_over) {
+            behind.settled(&request.path);
+        }
+        Ok(applied)
+    };
+    answer(shared, request, apply).await
+}
+
+/// A sender whose link takes only that says what is stale here.
+pub async fn behind(shared: State<Arc<Shared>>, request: Request) -> Result<Response, Problem> {
+    let from = request.extensions().get::<Ends>().map_or_else(|| "unknown".into(), |ends| ends.peer(request.headers()));
+    let behind = shared.services.behind.clone().ok_or_else(|| Problem::not_found("this node takes no summaries"))?;
+    let tell = move |_: &Trees, tell: Tell| behind.told(&tell, &from, unix_ms()).map(|()| Told {});
+    answer(shared, request, tell).await
 }
 
 /// Reads a document, works on it off the async threads, answers with another.

@@ -13,6 +13,7 @@ fn record(id: u64) -> TransferRecord {
         mend: false,
         priority: 2,
         moved_to: None,
+        queued: None,
         content: Some(ContentId([3; 32])),
         name: "x".into(),
         dir: "/tmp".into(),

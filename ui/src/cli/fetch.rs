@@ -146,7 +146,7 @@ fn tell(cx: &Context, failure: &Failure) {
 }
 
 /// Prints how a transfer ended.
-fn report(cx: &Context, id: TransferId, fate: &Fate) -> Exit {
+pub(super) fn report(cx: &Context, id: TransferId, fate: &Fate) -> Exit {
     let row = match fate {
         Fate::Row(row) => row,
         Fate::Removed => {

@@ -7,6 +7,7 @@ mod args;
 mod attach;
 mod ban;
 mod cancel;
+mod class;
 mod completions;
 mod config;
 mod console;
@@ -24,6 +25,8 @@ mod manifest;
 mod path;
 mod pause;
 mod probe;
+mod queue;
+mod queue_follow;
 mod remove;
 mod resume;
 mod send;
@@ -90,6 +93,7 @@ enum Command {
     Limit(limit::Args),
     Path(path::Args),
     Probe(probe::Args),
+    Queue(queue::Args),
     Ban(ban::Args),
     Verify(verify::Args),
     Manifest(manifest::Args),
@@ -166,6 +170,7 @@ fn dispatch(matches: &ArgMatches, cx: &Context) -> Result<Exit, Failure> {
         Some(Command::Limit(args)) => limit::run(cx, &args),
         Some(Command::Path(args)) => path::run(cx, &args),
         Some(Command::Probe(args)) => probe::run(cx, &args),
+        Some(Command::Queue(args)) => queue::run(cx, &args),
         Some(Command::Ban(args)) => ban::run(cx, &args),
         Some(Command::Verify(args)) => verify::run(cx, &args),
         Some(Command::Manifest(args)) => manifest::run(cx, &args),

@@ -4,10 +4,13 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use skep_engine::content::name::printable;
-use skep_engine::control::{Command, OnTaken, PriorityClass, SendRequest, SendStrategy};
+use skep_engine::control::queue::Operation;
+use skep_engine::control::{Command, OnTaken, SendRequest, SendStrategy};
 
+use super::class::Queued;
 use super::context::{Context, absolute};
 use super::fetch::{self, Wanted};
+use super::queue_follow;
 use crate::config::units;
 use crate::host::with_scheme;
 use crate::output::{Exit, Failure};
@@ -37,23 +40,6 @@ enum IfTaken {
     Overwrite,
     /// Choose another name
     KeepBoth,
-}
-
-/// How much it matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Class {
-    /// Before everything else (+9)
-    Critical,
-    /// Changes of a schema that other data needs (+6)
-    SchemaChange,
-    /// Soon (+3)
-    High,
-    /// In its turn (0)
-    Normal,
-    /// After what is used at once (-3)
-    Analytics,
-    /// When nothing else waits (-6)
-    Background,
 }
 
 /// Push a file or folder to another node
@@ -89,9 +75,8 @@ pub struct Args {
     /// Compress what is sent (zstd); default: where the link is slow
     #[arg(long, value_name = "WHEN", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     compress: Option<bool>,
-    /// How much it matters while it waits for its turn: sets its priority (-9 to 9)
-    #[arg(long, value_name = "CLASS")]
-    priority: Option<Class>,
+    #[command(flatten)]
+    queued: Queued,
     /// Copies on different nodes of a pool; needs a destination pool:NAME
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     replicas: Option<u32>,
@@ -144,16 +129,12 @@ pub(super) fn run(cx: &Context, args: &Args) -> Result<Exit, Failure> {
         },
         compress: args.compress,
         segment_length: args.segment,
-        priority: args.priority.map(|class| match class {
-            Class::Critical => PriorityClass::Critical,
-            Class::SchemaChange => PriorityClass::SchemaChange,
-            Class::High => PriorityClass::High,
-            Class::Normal => PriorityClass::Normal,
-            Class::Analytics => PriorityClass::Analytics,
-            Class::Background => PriorityClass::Background,
-        }),
+        priority: args.queued.priority.map(Into::into),
         ..SendRequest::default()
     };
+    if args.queued.queue {
+        return cx.engine(queue_follow::run(cx, Operation::Send(request), &args.queued));
+    }
     let label = request.dest.clone();
     cx.engine(fetch::run(cx, vec![Wanted::of(Command::Send(request), label)], false))
 }

@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use clap::ArgMatches;
 use serde_json::json;
 use skep_engine::content::name::printable;
+use skep_engine::control::queue::Operation;
 use skep_engine::control::sync::{Act, Item, Was};
 use skep_engine::control::{Command, Reply, SyncPlan, SyncRequest};
 
+use super::class::Queued;
 use super::context::{Context, absolute};
 use super::fetch::{self, Wanted};
-use super::sync_watch;
+use super::{queue_follow, sync_watch};
 use crate::config::units;
 use crate::host::{self, Start, with_scheme};
 use crate::logging;
@@ -60,6 +62,8 @@ pub struct Args {
     /// Send no faster than this
     #[arg(long, value_name = "RATE", value_parser = units::size)]
     bwlimit: Option<u64>,
+    #[command(flatten)]
+    queued: Queued,
 }
 
 pub(super) fn run(cx: &Context, args: &Args, matches: &ArgMatches) -> Result<Exit, Failure> {
@@ -79,11 +83,20 @@ pub(super) fn run(cx: &Context, args: &Args, matches: &ArgMatches) -> Result<Exi
         up: args.bwlimit,
         ..SyncRequest::default()
     };
+    if args.queued.queue && (args.watch || args.dry_run) {
+        return Err(Failure::usage("--queue is for a sync that comes to an end: not with --watch or --dry-run"));
+    }
     if args.dry_run {
         return cx.engine(preview(cx, request));
     }
     if args.watch {
         return cx.engine(sync_watch::run(cx, request));
+    }
+    if args.queued.queue {
+        return cx.engine(queue_follow::run(cx, Operation::Sync(request), &args.queued));
+    }
+    if args.queued.priority.is_some() {
+        return Err(Failure::usage("--priority: a sync has a class only in the queue: add --queue"));
     }
     let label = request.dest.clone();
     cx.engine(fetch::run(cx, vec![Wanted::of(Command::Sync(request), label)], false))

@@ -49,6 +49,7 @@ pub struct Limits {
     pub down: Rate,
     pub schedule: Schedule,
     pub transfers: usize,
+    pub queue: usize,
     pub upload_slots: usize,
     /// None is `auto`.
     pub in_flight: Option<usize>,
@@ -206,6 +207,7 @@ impl Settings {
                     of.list("limits.schedule").iter().filter_map(|text| schedule::rule(text).ok()).collect(),
                 ),
                 transfers: of.count("limits.transfers"),
+                queue: of.count("limits.queue"),
                 upload_slots: of.count("limits.upload_slots"),
                 in_flight: match of.get("limits.in_flight") {
                     Some(Value::AutoCount(n)) => n.and_then(|n| usize::try_from(n).ok()),

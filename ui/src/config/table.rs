@@ -192,6 +192,7 @@ pub const SETTINGS: &[Setting] = &[
         "Limits at certain times or on certain links, in this machine's time; the first rule that holds counts, then limits.up and limits.down: \"mon-fri 08:00-18:00 up=2M\", \"22:00-06:00 up=unlimited\", \"link=10.0.0.2:7070 up=500K\"",
     ),
     setting("limits.transfers", None, Kind::Count(1, 1000), "10", "Transfers that run at once; the others wait"),
+    setting("limits.queue", None, Kind::Count(1, 1_000_000), "10000", "Operations that the queue holds"),
     setting(
         "limits.upload_slots",
         None,

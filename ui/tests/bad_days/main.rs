@@ -9,6 +9,7 @@ mod disk;
 mod kills;
 mod manifests;
 mod pushes;
+mod queue;
 mod sender;
 mod state;
 mod steps;
