@@ -1,6 +1,6 @@
 //! Everything that is decided about operations that wait: which are taken, which starts when, what becomes of it.
 //!
-//! Whoever drives it tells what was wished ([`wishes`]) and what happened ([`turns`]), writes what became other
+//! Whoever drives it tells what was wished (`wishes`) and what happened (`turns`), writes what became other
 //! ([`Book::unsaved`]) before it answers, and carries out what is to be done ([`Effect`]).
 //!
 //! Invariants:
