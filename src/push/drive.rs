@@ -1,6 +1,7 @@
 //! The driver of a push: owns the [`Plan`], carries out what it says, feeds back what happens.
 
 mod assemble;
+mod pulse;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use self::pulse::Pulse;
 use super::PushError;
 use super::plan::{Change, Failure, PathId, PathView, Plan, PlanConfig, Verdict};
 use super::retry::Pace;
@@ -106,11 +108,14 @@ pub(crate) struct Drive {
     hopeful: Vec<PathId>,
     /// Paths whose last probe found nobody who knows the upload.
     strange: BTreeSet<PathId>,
+    pulse: Pulse,
 }
 
 enum Event {
     Sent(PathId, u32, Outcome),
     Probed(PathId, Result<Duration, WireError>),
+    /// What the receiver says has come.
+    Came(Option<u64>),
 }
 
 /// How sending ended without an error.
@@ -179,6 +184,7 @@ impl Drive {
             late: ways.late.clone(),
             hopeful: ways.late.clone(),
             strange: BTreeSet::new(),
+            pulse: Pulse::new(now),
         }
     }
 
@@ -193,6 +199,7 @@ impl Drive {
         while self.tasks.join_next().await.is_some() {}
         self.aborts.clear();
         self.plan.on_probes_aborted(Instant::now());
+        self.pulse.aborted();
         // What follows, looking at the source again and assembling, may need memory of its own.
         self.common.buffers.clear();
         self.show();
@@ -232,7 +239,11 @@ impl Drive {
                     Err(_) => {}
                 },
                 Some(moved) = self.moved.1.recv() => match moved {
-                    Moved::Some(path) => self.plan.on_bytes(path, Instant::now()),
+                    Moved::Some(path) => {
+                        let now = Instant::now();
+                        self.pulse.moved(now);
+                        self.plan.on_bytes(path, now);
+                    }
                     Moved::All(path, segment) => self.plan.on_handed(path, segment),
                 },
                 () = Steering::changed(&mut self.steering) => {
@@ -250,6 +261,7 @@ impl Drive {
                     recorded.unwrap_or_else(|e| Err(e.to_string())).map_err(PushError::Internal)?;
                 }
                 _ = tick.tick() => {
+                    self.feel_pulse(Instant::now());
                     self.record();
                     self.show();
                 }
@@ -296,6 +308,7 @@ impl Drive {
                 match outcome {
                     Outcome::Held(digest, took) => {
                         failpoint::step("push:acknowledged");
+                        self.pulse.moved(now);
                         let bytes = self.common.reader.layout().piece_size(segment);
                         self.digests[segment as usize] = Some(digest);
                         if self.plan.on_held(path, segment, bytes, took, now) {
@@ -309,6 +322,10 @@ impl Drive {
                     Outcome::Source(error) => Err(error.into()),
                     Outcome::Failed(error) => self.on_failure(path, segment, error, now),
                 }
+            }
+            Event::Came(came) => {
+                self.on_came(came, now);
+                Ok(())
             }
             Event::Probed(path, Ok(latency)) => {
                 self.notes[path].clear();

@@ -68,3 +68,41 @@ impl Plan {
         Some(id)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{config, ms};
+    use super::*;
+    use crate::content::Bitmap;
+
+    #[test]
+    fn a_path_of_which_the_receiver_still_takes_bytes_is_not_dead() {
+        let now = Instant::now();
+        for takes in [true, false] {
+            let mut plan = Plan::new(config(64), Bitmap::empty(4), now);
+            plan.add_path(Some(ms(1)), now);
+            plan.next(now).unwrap();
+            for seconds in 1..200 {
+                let now = now + ms(1_000 * seconds);
+                if takes {
+                    plan.on_taken(now);
+                }
+                plan.tick(0.5, now);
+            }
+            assert_eq!(plan.is_cut_off(), !takes);
+        }
+    }
+
+    #[test]
+    fn a_probe_that_nobody_will_tell_of_is_due_again() {
+        let now = Instant::now();
+        let mut plan = Plan::new(config(64), Bitmap::empty(4), now);
+        for latency in [Some(ms(1)), None, None] {
+            plan.add_path(latency, now);
+        }
+        assert_eq!((plan.due_probe(now), plan.due_probe(now), plan.due_probe(now)), (Some(1), Some(2), None));
+        plan.on_probe(2, Some(ms(1)), 0.5, now);
+        plan.on_probes_aborted(now);
+        assert_eq!((plan.due_probe(now), plan.due_probe(now)), (Some(1), None));
+    }
+}

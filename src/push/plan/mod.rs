@@ -327,6 +327,11 @@ impl Plan {
         }
     }
 
+    /// Of what left earlier, over whichever paths, more came to the receiver.
+    pub fn on_taken(&mut self, now: Instant) {
+        self.paths.iter_mut().filter(|path| path.active > 0).for_each(|path| path.last_byte = now);
+    }
+
     /// The receiver has verified a segment of `bytes` that was sent `took` ago. True if it is news.
     pub fn on_held(&mut self, id: PathId, segment: u32, bytes: u64, took: Duration, now: Instant) -> bool {
         if let Some(path) = self.paths.get_mut(id) {

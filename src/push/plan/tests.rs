@@ -4,11 +4,11 @@ use super::*;
 
 const MIB: u64 = 1 << 20;
 
-fn config(in_flight: u32) -> PlanConfig {
+pub(super) fn config(in_flight: u32) -> PlanConfig {
     PlanConfig { segment: MIB, in_flight, gives_up: false, weights: Weights::default(), pace: Default::default() }
 }
 
-fn ms(ms: u64) -> Duration {
+pub(super) fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
@@ -92,19 +92,6 @@ impl Sim {
         }
         (self.now - start).as_secs_f64()
     }
-}
-
-#[test]
-fn a_probe_that_nobody_will_tell_of_is_due_again() {
-    let now = Instant::now();
-    let mut plan = Plan::new(config(64), Bitmap::empty(4), now);
-    for latency in [Some(ms(1)), None, None] {
-        plan.add_path(latency, now);
-    }
-    assert_eq!((plan.due_probe(now), plan.due_probe(now), plan.due_probe(now)), (Some(1), Some(2), None));
-    plan.on_probe(2, Some(ms(1)), 0.5, now);
-    plan.on_probes_aborted(now);
-    assert_eq!((plan.due_probe(now), plan.due_probe(now)), (Some(1), None));
 }
 
 #[test]
