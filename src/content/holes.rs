@@ -33,8 +33,13 @@ pub(crate) fn put(file: &File, bytes: &[u8], offset: u64, size: u64, room: u64) 
 fn leave_hole(file: &File, at: u64, length: u64, size: u64, room: u64) -> io::Result<bool> {
     use rustix::fs::{FallocateFlags, fallocate};
     use rustix::io::Errno;
-    let there = file.metadata()?.len();
-    if there.max(room) > at {
+    let mut there = file.metadata()?.len();
+    if room > at && there < at + length {
+        // Room behind the file's end is not given back on ext4. Who makes room is the only one who writes.
+        file.set_len(at + length)?;
+        there = at + length;
+    }
+    if there > at {
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         match fallocate(file, flags, at, length) {
             Ok(()) => {}

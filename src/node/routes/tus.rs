@@ -218,7 +218,15 @@ async fn patch(
     let offset = tus::number(&head.headers, &tus::OFFSET);
     let offset = offset.ok_or_else(|| Problem::bad_request("Upload-Offset is missing"))?;
     let upload = &match tus::number(&head.headers, &tus::LENGTH) {
-        Some(size) => uploads.set_length(upload, size).await.map_err(problem)?,
+        Some(size) => match uploads.set_length(upload, size).await {
+            Ok(upload) => upload,
+            Err(error) => {
+                // A client that is sending hears why only if what it sends is read.
+                let slot = shared.slot(&shared.bodies)?;
+                Incoming::new(body, shared, uploads.clone()).leave(slot);
+                return Err(problem(error));
+            }
+        },
         None => upload.clone(),
     };
     let offset = receive(shared, uploads, upload, &head, (body, offset)).await?;
