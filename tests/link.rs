@@ -38,7 +38,8 @@ async fn server(answer: &'static [u8]) -> String {
 
 async fn monitored(node: &TestNode, wanted: impl Fn(&Snapshot) -> bool) {
     let mut view = node.control.view(Focus::default());
-    tokio::time::timeout(PATIENCE, view.snapshots.wait_for(|snapshot| wanted(snapshot))).await.unwrap().unwrap();
+    let came = tokio::time::timeout(PATIENCE, view.snapshots.wait_for(|snapshot| wanted(snapshot))).await;
+    assert!(came.is_ok_and(|seen| seen.is_ok()), "{:#?}", view.snapshots.borrow().links);
 }
 
 #[tokio::test(flavor = "multi_thread")]

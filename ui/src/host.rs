@@ -46,6 +46,10 @@ impl Running {
     }
 }
 
+/// How often, and how many times, a process that does not answer is looked at before it counts as alive.
+const LOOK: std::time::Duration = std::time::Duration::from_millis(100);
+const LOOKS: u32 = 30;
+
 /// A node, wherever it is.
 pub enum Host {
     /// In another process.
@@ -66,6 +70,17 @@ impl Host {
     /// True if it was another process's and that has ended.
     pub fn is_gone(&self) -> bool {
         matches!(self, Self::Running(node) if node.is_gone())
+    }
+
+    /// The same of one that may be about to end: its connections close before it has.
+    pub async fn has_gone(&self) -> bool {
+        for _ in 0..LOOKS {
+            if self.is_gone() || matches!(self, Self::Embedded(_)) {
+                break;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        self.is_gone()
     }
 
     /// Ends an embedded node with everything recorded; leaves another's alone.

@@ -78,6 +78,8 @@ pub struct Growth {
     /// Bytes that may be used yet.
     left: u64,
     rates: Vec<Rate>,
+    /// Bytes of the largest request so far.
+    largest: u64,
     /// Rates counted over less are rough.
     enough: Duration,
     /// Rates that have to be good, and like one another.
@@ -86,6 +88,9 @@ pub struct Growth {
 
 /// Two rates in a row that differ by less are stable.
 const STABLE: f64 = 0.1;
+/// Faster than this, in a request of so many bytes: a slower link would have taken long enough to be measured well.
+const FAST_MBPS: f64 = 1_000.0;
+const FAST_BYTES: u64 = 1 << 20;
 /// Rates behind a figure.
 const MOST_RATES: usize = 3;
 
@@ -93,7 +98,7 @@ impl Growth {
     /// Begins with `first` bytes and uses `most` in all; a rate counts when it was measured over `enough`, and
     /// so many of those are `needed`, two to be sure.
     pub fn new(first: u64, most: u64, enough: Duration, needed: usize) -> Self {
-        Self { next: first.min(most), left: most, rates: Vec::new(), enough, needed }
+        Self { next: first.min(most), left: most, rates: Vec::new(), largest: 0, enough, needed }
     }
 
     /// Bytes to ask for next, with `time` left for it; none: what there is has to do, or does.
@@ -115,6 +120,7 @@ impl Growth {
     /// What a request of so many bytes told.
     pub fn on_rate(&mut self, bytes: u64, rate: Option<Rate>) {
         self.left = self.left.saturating_sub(bytes);
+        self.largest = self.largest.max(bytes);
         let grow = rate.map_or(4, |rate| match rate.over {
             over if over < self.enough / 4 => 8,
             over if over < self.enough => 3,
@@ -131,6 +137,11 @@ impl Growth {
             [.., a, b] => (a.mbps / b.mbps - 1.0).abs() < STABLE || good.len() >= MOST_RATES,
             _ => false,
         }
+    }
+
+    /// The figure, if it can be relied on: counted over `rough` at least, or of a link so fast that nothing depends on how fast.
+    pub fn reliable(&self, rough: Duration) -> Option<Rate> {
+        self.figure().filter(|rate| rate.over >= rough || (rate.mbps >= FAST_MBPS && self.largest >= FAST_BYTES))
     }
 
     /// The figure: of the rates that were counted long enough the last, in the middle; else the one that was counted longest.
@@ -240,6 +251,21 @@ mod tests {
         let (asked, figure) = grown(500.0, 16 << 20);
         assert!(asked.last().unwrap() > &(2 << 20) && asked.iter().sum::<u64>() <= 16 << 20, "{asked:?}");
         assert!((figure.unwrap().mbps - 500.0).abs() < 10.0);
+    }
+
+    #[test]
+    fn a_link_too_fast_to_be_timed_has_a_figure_all_the_same() {
+        let rate = |mbps, ms| Some(Rate { mbps, over: Duration::from_micros((ms * 1e3) as u64) });
+        let rough = Duration::from_millis(20);
+        let reliable = |bytes, rate| {
+            let mut growth = Growth::new(bytes, bytes, rough, 1);
+            growth.on_rate(bytes, rate);
+            growth.reliable(rough).map(|rate| rate.mbps)
+        };
+        assert_eq!(reliable(4 << 20, rate(15_000.0, 2.0)), Some(15_000.0), "loopback");
+        assert_eq!(reliable(64 << 10, rate(15_000.0, 0.1)), None, "a burst");
+        assert_eq!(reliable(4 << 20, rate(500.0, 2.0)), None);
+        assert_eq!(reliable(64 << 10, rate(10.0, 25.0)), Some(10.0));
     }
 
     proptest! {

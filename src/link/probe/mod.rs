@@ -204,12 +204,12 @@ impl Prober {
             let mut growth = Growth::new(first, ask.full, ENOUGH, 1);
             let mut exchanges = 0;
             error = self.grow(&mut growth, &left, &mut sample, &mut exchanges).await.err();
-            match growth.figure() {
-                Some(figure) if figure.over >= ROUGH => {
+            match growth.reliable(ROUGH) {
+                Some(figure) => {
                     self.measured = true;
                     sample.bandwidth_mbps = Some(figure.mbps);
                 }
-                figure => sample.hint_mbps = figure.map(|figure| figure.mbps),
+                None => sample.hint_mbps = growth.figure().map(|figure| figure.mbps),
             }
         } else if ask.train > 0 {
             match self.pull(ask.train, left(), &mut sample).await {

@@ -67,7 +67,7 @@ pub(super) async fn run(cx: &Context, mut wanted: Vec<Wanted>, seed: bool) -> Re
                 stop.cleaning_up(Exit::Incomplete, host.close()).await;
                 return Ok(exit.graver(Exit::Incomplete));
             }
-            End::Lost(error) if host.is_gone() => {
+            End::Lost(error) if host.has_gone().await => {
                 cx.out.say(&format!("the node has ended ({error}): going on without it"))
             }
             End::Lost(error) => {
