@@ -276,7 +276,11 @@ fn the_demo_draws_pictures_of_itself() {
 /// makes room.
 #[test]
 fn the_demo_does_not_go_quiet() {
-    use skep_engine::control::{Focus, Snapshot, TransferKind, TransferState};
+    use skep_engine::control::{Focus, Snapshot, TransferKind, TransferRow, TransferState};
+    // Not what waits for the ship.
+    fn is_push(row: &TransferRow) -> bool {
+        row.kind == TransferKind::Send && row.queued.is_none()
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let fleet = skep::demo::fleet::Fleet::start(1, &skep_engine::log::Logs::default()).await.unwrap();
@@ -287,21 +291,20 @@ fn the_demo_does_not_go_quiet() {
             let found =
                 tokio::time::timeout(std::time::Duration::from_secs(300), view.snapshots.wait_for(|s| wanted(s)));
             let most = found.await.unwrap_or_else(|_| panic!("not so: {what}")).unwrap().transfers.len();
-            assert!(most <= 12, "{what}: {most} rows");
+            // With what is on its way to the ship, whose link comes and goes.
+            assert!(most <= 18, "{what}: {most} rows");
         };
         until("three paths", |s| s.transfers.iter().any(|row| row.paths.len() == 3)).await;
-        until("a push is complete", |s| {
-            s.transfers.iter().any(|row| row.kind == TransferKind::Send && row.state == TransferState::Done)
-        })
-        .await;
-        until("another follows", |s| s.transfers.iter().filter(|row| row.kind == TransferKind::Send).count() == 2)
+        until("a push is complete", |s| s.transfers.iter().any(|row| is_push(row) && row.state == TransferState::Done))
             .await;
+        until("another follows", |s| s.transfers.iter().filter(|row| is_push(row)).count() == 2).await;
         until("an upload is received", |s| {
             s.transfers.iter().any(|row| row.kind == TransferKind::Receive && row.state == TransferState::Done)
         })
         .await;
         until("the first content made room", |s| s.transfers.iter().all(|row| row.name != "debian-13-amd64.img")).await;
-        let failed = |s: &Snapshot| s.transfers.iter().filter(|row| row.state == TransferState::Failed).count();
+        let failed = |row: &&std::sync::Arc<TransferRow>| row.state == TransferState::Failed && row.queued.is_none();
+        let failed = |s: &Snapshot| s.transfers.iter().filter(failed).count();
         assert_eq!(failed(&view.snapshots.borrow().clone()), 0);
         fleet.shutdown().await;
         assert!(!folder.exists(), "nothing is left behind");
