@@ -14,6 +14,7 @@ mod path;
 mod preview;
 mod push;
 pub mod queue;
+mod request;
 mod snapshot;
 pub mod sync;
 mod work;
@@ -23,14 +24,14 @@ use std::pin::Pin;
 
 use tokio::sync::watch;
 
-pub use command::{
-    AddTransfer, Command, CommandError, CommandErrorKind, Kept, OnExisting, OnTaken, PieceOrder, PriorityClass, Rate,
-    Reply, SendRequest, SendStrategy, ShareRequest, TransferId,
-};
+pub use command::{Command, CommandError, CommandErrorKind, Kept, Reply, TransferId};
 pub use detail::{Bits, PeerRow, PeerState, TrackerRow, TransferDetail};
 pub use preview::Preview;
 pub use push::{
     DeltaPhase, DeltaRow, InterfaceRow, PathChange, PathChoice, PathChoices, PathPreview, PathRow, PathState,
+};
+pub use request::{
+    AddTransfer, OnExisting, OnTaken, PieceOrder, PriorityClass, Rate, SendRequest, SendStrategy, ShareRequest,
 };
 pub use snapshot::{
     BanRow, Direction, LogLevel, LogLine, NodeInfo, NodeRow, Snapshot, StrategyRow, TransferKind, TransferRow,

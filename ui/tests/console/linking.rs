@@ -488,7 +488,8 @@ fn a_change_of_class_is_told_with_what_it_changes() {
     reduce(&mut model, Event::Snapshot(Arc::new(next.clone())), at(250));
     let toast = model.toasts.all().last().unwrap().clone();
     assert_eq!(toast.level, ToastLevel::Warn);
-    let expected = "van-42:7070 is satellite now, was mobile: delta, summaries, zstd 12, chunks of 64 KiB, 1 at a time, a look every 1m00s";
+    let expected = "van-42:7070 is satellite now, was mobile; from now on delta_compressed (only what changed, compressed hard), of what is \
+                    not critical only summaries, zstd level 12, chunks of 64 KiB, one transfer at a time, every 60 s";
     assert_eq!(toast.text, expected);
     // The way back is good news; a link that nobody knew before is none.
     let mut back = linked();

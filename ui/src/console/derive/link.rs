@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 
 use skep_engine::control::link::{LinkClass, LinkRow, SyncMode, SyncParams};
+use skep_engine::link::params::difference;
 
 use crate::console::glyphs::Glyphs;
 use crate::console::model::Model;
@@ -55,31 +56,6 @@ impl fmt::Display for Behaviour<'_> {
         write!(f, " {dot} {} at a time", params.concurrent)?;
         f.write_str(if params.queued { ", in the queue's order" } else { "" })
     }
-}
-
-/// What a change of class changes in behaviour: what is the same is left out.
-pub fn changed(before: &SyncParams, now: &SyncParams) -> String {
-    let mut parts = Vec::new();
-    if mode_name(before) != mode_name(now) {
-        parts.push(mode_name(now).to_owned());
-    }
-    if before.compression != now.compression {
-        parts.push(now.compression.map_or("not compressed".into(), |level| format!("zstd {level}")));
-    }
-    if before.chunk_bytes != now.chunk_bytes {
-        parts.push(format!("chunks of {}", Binary(now.chunk_bytes)));
-    }
-    if before.concurrent != now.concurrent {
-        parts.push(format!("{} at a time", now.concurrent));
-    }
-    if before.interval_ms != now.interval_ms {
-        let every = |ms: u64| format!("a look every {}", Seconds(ms.div_ceil(1_000)));
-        parts.push(now.interval_ms.map_or("when the link allows".into(), every));
-    }
-    if before.queued != now.queued {
-        parts.push(if now.queued { "through the queue" } else { "not queued" }.to_owned());
-    }
-    if parts.is_empty() { "nothing changes for syncs".to_owned() } else { parts.join(", ") }
 }
 
 /// A column of the charts: what was measured in its time.
@@ -251,7 +227,9 @@ pub fn class_change(before: &LinkRow, now: &LinkRow) -> Option<(String, bool)> {
     let (from, to) = (before.class.name(), now.class.name());
     let name = crate::console::model::links::authority(&now.endpoint);
     let by = if now.forced && !before.forced { " by your word" } else { "" };
-    let text = format!("{name} is {to} now{by}, was {from}: {}", changed(&before.params, &now.params));
+    let what = difference(&before.params, &now.params);
+    let what = if what.is_empty() { String::new() } else { format!("; from now on {what}") };
+    let text = format!("{name} is {to} now{by}, was {from}{what}");
     Some((text, badness(now.class) > badness(before.class)))
 }
 
@@ -305,8 +283,6 @@ mod tests {
             concurrent: 1,
             ..mobile
         };
-        assert_eq!(changed(&mobile, &sky), "delta, summaries, chunks of 64 KiB, 1 at a time");
-        assert_eq!(changed(&sky, &sky), "nothing changes for syncs");
         assert_eq!(
             Behaviour(&mobile, "·").to_string(),
             "delta only · zstd 6 · chunks of 256 KiB · a look every 30s · 2 at a time, in the queue's order"
@@ -314,7 +290,10 @@ mod tests {
         let row = |class, params| LinkRow { endpoint: "http://van:7070/".into(), class, params, ..LinkRow::default() };
         let (before, now) = (row(LinkClass::Mobile, mobile), row(LinkClass::Satellite, sky));
         let (text, worse) = class_change(&before, &now).unwrap();
-        assert!(worse && text.starts_with("van:7070 is satellite now, was mobile: delta, summaries"), "{text}");
+        assert!(
+            worse && text.starts_with("van:7070 is satellite now, was mobile; from now on delta_compressed"),
+            "{text}"
+        );
         assert!(!class_change(&now, &before).unwrap().1);
         assert_eq!(class_change(&now, &now), None);
     }

@@ -155,14 +155,8 @@ fn verdict(canvas: &mut Canvas<'_>, area: Rect, report: &ProbeReport) -> u16 {
             Bytes(report.measurement.probe_bytes)
         ),
     ];
-    for (line, token) in said.iter().zip([Token::Text, Token::Muted]) {
-        for part in text::wrap(line, width.into()) {
-            if y < end {
-                canvas.text(x, y, width, part, token);
-                y += 1;
-            }
-        }
-    }
+    let rest = Rect { y, height: end.saturating_sub(y), ..area };
+    y = canvas.paragraphs(rest, said.iter().zip([Token::Text, Token::Muted]));
     for note in report.notes.iter().take(3) {
         if y < end {
             canvas.glyph(x, y, canvas.glyphs.stalled, Token::Warn);

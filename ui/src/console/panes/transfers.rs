@@ -41,25 +41,21 @@ enum Cell {
     Why,
 }
 
-const fn column(key: Cell, title: &'static str, min: u16, max: u16, priority: u8, align: Align) -> Column<Cell> {
-    Column { key, title, min, max, priority, align }
-}
-
 const COLUMNS: &[Column<Cell>] = &[
-    column(Cell::State, "STATE", 11, 11, 0, Align::Left),
-    column(Cell::Name, "NAME", 10, 44, 0, Align::Left),
-    column(Cell::Via, "VIA", 6, 9, 10, Align::Left),
-    column(Cell::Bar, "PROGRESS", 10, 20, 4, Align::Left),
-    column(Cell::Percent, "", 4, 4, 1, Align::Right),
-    column(Cell::Size, "SIZE", 7, 7, 11, Align::Right),
-    column(Cell::Way, "", 1, 1, 6, Align::Left),
-    column(Cell::Now, "NOW", 9, 9, 1, Align::Right),
-    column(Cell::Average, "AVERAGE", 9, 9, 8, Align::Right),
-    column(Cell::Up, "UP", 9, 9, 12, Align::Right),
-    column(Cell::Eta, "ETA", 6, 6, 3, Align::Right),
-    column(Cell::Priority, "PR", 2, 2, 7, Align::Right),
-    column(Cell::Peers, "PEERS", 7, 7, 5, Align::Right),
-    column(Cell::Why, "WHY", 18, 100, 9, Align::Left),
+    Column::new(Cell::State, "STATE", 11, 11, 0, Align::Left),
+    Column::new(Cell::Name, "NAME", 10, 44, 0, Align::Left),
+    Column::new(Cell::Via, "VIA", 6, 9, 10, Align::Left),
+    Column::new(Cell::Bar, "PROGRESS", 10, 20, 4, Align::Left),
+    Column::new(Cell::Percent, "", 4, 4, 1, Align::Right),
+    Column::new(Cell::Size, "SIZE", 7, 7, 11, Align::Right),
+    Column::new(Cell::Way, "", 1, 1, 6, Align::Left),
+    Column::new(Cell::Now, "NOW", 9, 9, 1, Align::Right),
+    Column::new(Cell::Average, "AVERAGE", 9, 9, 8, Align::Right),
+    Column::new(Cell::Up, "UP", 9, 9, 12, Align::Right),
+    Column::new(Cell::Eta, "ETA", 6, 6, 3, Align::Right),
+    Column::new(Cell::Priority, "PR", 2, 2, 7, Align::Right),
+    Column::new(Cell::Peers, "PEERS", 7, 7, 5, Align::Right),
+    Column::new(Cell::Why, "WHY", 18, 100, 9, Align::Left),
 ];
 
 /// The pane.

@@ -69,6 +69,21 @@ impl<'a> Canvas<'a> {
         text::put(self.buf, x, y, max, value, self.glyphs.ellipsis, style)
     }
 
+    /// Lines wrapped into an area, as many as fit; gives the row below them.
+    pub fn paragraphs<T: AsRef<str>>(&mut self, area: Rect, lines: impl IntoIterator<Item = (T, Token)>) -> u16 {
+        let mut y = area.y;
+        for (line, token) in lines {
+            for part in text::wrap(line.as_ref(), area.width.into()) {
+                if y >= area.bottom() {
+                    return y;
+                }
+                self.text(area.x, y, area.width, part, token);
+                y += 1;
+            }
+        }
+        y
+    }
+
     /// Formatted text within `width` columns.
     pub fn print(&mut self, x: u16, y: u16, width: u16, align: Align, value: fmt::Arguments<'_>, token: Token) -> u16 {
         let mut scratch = std::mem::take(&mut self.scratch);

@@ -19,6 +19,13 @@ pub struct Column<K: 'static> {
     pub align: Align,
 }
 
+impl<K> Column<K> {
+    /// In the order of its fields.
+    pub const fn new(key: K, title: &'static str, min: u16, max: u16, priority: u8, align: Align) -> Self {
+        Self { key, title, min, max, priority, align }
+    }
+}
+
 /// A column that found its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Placed<K> {

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use crate::console::action::Action;
 use crate::console::panes::Context;
 use crate::console::theme::Token;
-use crate::console::widgets::{Canvas, text};
+use crate::console::widgets::Canvas;
 
 /// Draws it.
 pub fn draw(canvas: &mut Canvas<'_>, inner: Rect, context: Context<'_>) {
@@ -26,15 +26,6 @@ pub fn draw(canvas: &mut Canvas<'_>, inner: Rect, context: Context<'_>) {
             Token::Muted,
         ),
     ];
-    let (x, width) = (inner.x + 2, inner.width.saturating_sub(3));
-    let mut y = inner.y;
-    for (line, token) in &lines {
-        for part in text::wrap(line, width.into()) {
-            if y >= inner.bottom() {
-                return;
-            }
-            canvas.text(x, y, width, part, *token);
-            y += 1;
-        }
-    }
+    let area = Rect { x: inner.x + 2, width: inner.width.saturating_sub(3), ..inner };
+    canvas.paragraphs(area, lines);
 }

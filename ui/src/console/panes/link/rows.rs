@@ -24,19 +24,15 @@ enum Cell {
     Note,
 }
 
-const fn column(key: Cell, title: &'static str, min: u16, max: u16, priority: u8, align: Align) -> Column<Cell> {
-    Column { key, title, min, max, priority, align }
-}
-
 const COLUMNS: &[Column<Cell>] = &[
-    column(Cell::Endpoint, "ENDPOINT", 12, 36, 0, Align::Left),
-    column(Cell::Class, "CLASS", 14, 14, 0, Align::Left),
-    column(Cell::Mode, "MODE", 17, 17, 4, Align::Left),
-    column(Cell::Bandwidth, "BANDWIDTH", 11, 11, 2, Align::Right),
-    column(Cell::Latency, "LATENCY", 7, 8, 1, Align::Right),
-    column(Cell::Jitter, "JITTER", 6, 7, 6, Align::Right),
-    column(Cell::Loss, "LOSS", 4, 4, 5, Align::Right),
-    column(Cell::Note, "NOTE", 13, 44, 3, Align::Left),
+    Column::new(Cell::Endpoint, "ENDPOINT", 12, 36, 0, Align::Left),
+    Column::new(Cell::Class, "CLASS", 14, 14, 0, Align::Left),
+    Column::new(Cell::Mode, "MODE", 17, 17, 4, Align::Left),
+    Column::new(Cell::Bandwidth, "BANDWIDTH", 11, 11, 2, Align::Right),
+    Column::new(Cell::Latency, "LATENCY", 7, 8, 1, Align::Right),
+    Column::new(Cell::Jitter, "JITTER", 6, 7, 6, Align::Right),
+    Column::new(Cell::Loss, "LOSS", 4, 4, 5, Align::Right),
+    Column::new(Cell::Note, "NOTE", 13, 44, 3, Align::Left),
 ];
 
 /// Draws headings and rows; gives the line below them.

@@ -29,24 +29,20 @@ enum Cell {
     Sent,
 }
 
-const fn column(key: Cell, title: &'static str, min: u16, max: u16, priority: u8, align: Align) -> Column<Cell> {
-    Column { key, title, min, max, priority, align }
-}
-
 const COLUMNS: &[Column<Cell>] = &[
-    column(Cell::Path, "PATH", 10, 34, 0, Align::Left),
-    column(Cell::State, "STATE", 10, 12, 0, Align::Left),
-    column(Cell::Now, "NOW", 9, 9, 0, Align::Right),
-    column(Cell::Chart, "", 6, 40, 4, Align::Left),
-    column(Cell::Share, "SHARE", 5, 5, 1, Align::Right),
-    column(Cell::Weight, "WT", 4, 4, 2, Align::Right),
-    column(Cell::Score, "SCORE", 5, 5, 3, Align::Right),
-    column(Cell::Terms, "T     L     E", 17, 17, 7, Align::Left),
-    column(Cell::Rtt, "RTT", 6, 6, 5, Align::Right),
-    column(Cell::Errors, "ERR", 4, 4, 8, Align::Right),
-    column(Cell::Flight, "BUSY", 5, 5, 9, Align::Right),
-    column(Cell::Queued, "NEXT", 6, 6, 10, Align::Right),
-    column(Cell::Sent, "SENT", 7, 7, 6, Align::Right),
+    Column::new(Cell::Path, "PATH", 10, 34, 0, Align::Left),
+    Column::new(Cell::State, "STATE", 10, 12, 0, Align::Left),
+    Column::new(Cell::Now, "NOW", 9, 9, 0, Align::Right),
+    Column::new(Cell::Chart, "", 6, 40, 4, Align::Left),
+    Column::new(Cell::Share, "SHARE", 5, 5, 1, Align::Right),
+    Column::new(Cell::Weight, "WT", 4, 4, 2, Align::Right),
+    Column::new(Cell::Score, "SCORE", 5, 5, 3, Align::Right),
+    Column::new(Cell::Terms, "T     L     E", 17, 17, 7, Align::Left),
+    Column::new(Cell::Rtt, "RTT", 6, 6, 5, Align::Right),
+    Column::new(Cell::Errors, "ERR", 4, 4, 8, Align::Right),
+    Column::new(Cell::Flight, "BUSY", 5, 5, 9, Align::Right),
+    Column::new(Cell::Queued, "NEXT", 6, 6, 10, Align::Right),
+    Column::new(Cell::Sent, "SENT", 7, 7, 6, Align::Right),
 ];
 
 /// Draws headings and rows; gives the line below them.

@@ -58,22 +58,18 @@ pub enum Cell {
     Requests,
 }
 
-const fn column(key: Cell, title: &'static str, min: u16, max: u16, priority: u8, align: Align) -> Column<Cell> {
-    Column { key, title, min, max, priority, align }
-}
-
 const COLUMNS: [Column<Cell>; 11] = [
-    column(Cell::Peer, "PEER", 15, 24, 0, Align::Left),
-    column(Cell::Map, "", 12, u16::MAX, 0, Align::Left),
-    column(Cell::Gives, "GIVES", 6, 6, 2, Align::Left),
-    column(Cell::Down, "DOWN", 9, 9, 1, Align::Right),
-    column(Cell::Gets, "GETS", 6, 6, 4, Align::Left),
-    column(Cell::Up, "UP", 9, 9, 3, Align::Right),
-    column(Cell::Got, "GOT", 7, 7, 5, Align::Right),
-    column(Cell::Sent, "SENT", 7, 7, 7, Align::Right),
-    column(Cell::Ratio, "RATIO", 5, 5, 8, Align::Right),
-    column(Cell::Rtt, "RTT", 6, 6, 6, Align::Right),
-    column(Cell::Requests, "REQS", 5, 5, 9, Align::Right),
+    Column::new(Cell::Peer, "PEER", 15, 24, 0, Align::Left),
+    Column::new(Cell::Map, "", 12, u16::MAX, 0, Align::Left),
+    Column::new(Cell::Gives, "GIVES", 6, 6, 2, Align::Left),
+    Column::new(Cell::Down, "DOWN", 9, 9, 1, Align::Right),
+    Column::new(Cell::Gets, "GETS", 6, 6, 4, Align::Left),
+    Column::new(Cell::Up, "UP", 9, 9, 3, Align::Right),
+    Column::new(Cell::Got, "GOT", 7, 7, 5, Align::Right),
+    Column::new(Cell::Sent, "SENT", 7, 7, 7, Align::Right),
+    Column::new(Cell::Ratio, "RATIO", 5, 5, 8, Align::Right),
+    Column::new(Cell::Rtt, "RTT", 6, 6, 6, Align::Right),
+    Column::new(Cell::Requests, "REQS", 5, 5, 9, Align::Right),
 ];
 
 /// How the pane is divided at a size: also what is derived for it depends on this.

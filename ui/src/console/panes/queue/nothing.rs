@@ -6,7 +6,7 @@ use skep_engine::control::queue::QueueView;
 use super::tail;
 use crate::console::panes::Context;
 use crate::console::theme::Token;
-use crate::console::widgets::{Canvas, text};
+use crate::console::widgets::Canvas;
 
 /// Draws it.
 pub fn draw(canvas: &mut Canvas<'_>, inner: Rect, queue: &QueueView, context: Context<'_>) {
@@ -20,19 +20,11 @@ pub fn draw(canvas: &mut Canvas<'_>, inner: Rect, queue: &QueueView, context: Co
         ),
         ("On the command line: skep send FILE http://HOST:7070/ --queue, skep queue", Token::Muted),
     ];
-    let (x, width) = (inner.x + 2, inner.width.saturating_sub(3));
-    let mut y = inner.y;
     let some_behind = u16::from(!queue.behind.is_empty());
-    let end = inner.bottom().saturating_sub(some_behind);
-    for (line, token) in lines {
-        for part in text::wrap(line, width.into()) {
-            if y < end {
-                canvas.text(x, y, width, part, token);
-                y += 1;
-            }
-        }
-    }
+    let height = inner.height.saturating_sub(some_behind);
+    let area = Rect { x: inner.x + 2, width: inner.width.saturating_sub(3), height, ..inner };
+    canvas.paragraphs(area, lines);
     if some_behind > 0 {
-        tail::behind(canvas, x, end, width, context);
+        tail::behind(canvas, area.x, area.bottom(), area.width, context);
     }
 }

@@ -27,20 +27,16 @@ enum Cell {
     Why,
 }
 
-const fn column(key: Cell, title: &'static str, min: u16, max: u16, priority: u8, align: Align) -> Column<Cell> {
-    Column { key, title, min, max, priority, align }
-}
-
 const COLUMNS: &[Column<Cell>] = &[
-    column(Cell::Class, "CLASS", 10, 16, 1, Align::Left),
-    column(Cell::State, "STATE", 10, 15, 0, Align::Left),
-    column(Cell::What, "", 4, 4, 7, Align::Left),
-    column(Cell::Name, "NAME", 10, 36, 0, Align::Left),
-    column(Cell::For, "FOR", 12, 30, 4, Align::Left),
-    column(Cell::Size, "SIZE", 7, 7, 2, Align::Right),
-    column(Cell::Age, "AGE", 6, 6, 3, Align::Right),
-    column(Cell::Tries, "TRIES", 5, 5, 6, Align::Right),
-    column(Cell::Why, "WHY", 12, 70, 5, Align::Left),
+    Column::new(Cell::Class, "CLASS", 10, 16, 1, Align::Left),
+    Column::new(Cell::State, "STATE", 10, 15, 0, Align::Left),
+    Column::new(Cell::What, "", 4, 4, 7, Align::Left),
+    Column::new(Cell::Name, "NAME", 10, 36, 0, Align::Left),
+    Column::new(Cell::For, "FOR", 12, 30, 4, Align::Left),
+    Column::new(Cell::Size, "SIZE", 7, 7, 2, Align::Right),
+    Column::new(Cell::Age, "AGE", 6, 6, 3, Align::Right),
+    Column::new(Cell::Tries, "TRIES", 5, 5, 6, Align::Right),
+    Column::new(Cell::Why, "WHY", 12, 70, 5, Align::Left),
 ];
 
 /// Draws headings and rows.
