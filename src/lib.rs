@@ -4,7 +4,7 @@
 //! Start one with [`engine::Engine::start`]; steer it through [`control::Control`]. Bottom up:
 //! [`content`] (what is moved), [`control`] (the seam), [`store`] (what outlives the process),
 //! [`swarm`] (system 1), [`delta`] (system 4), [`upload`] (the receiving side of systems 2 and 3), [`queue`] (what waits
-//! for its turn or its link, of system 5), [`node`] (the HTTP server), [`rpc`] (control over the network), [`engine`].
+//! for its turn or its link, of system 5), [`pool`] (systems 6 and 7), [`node`] (the HTTP server), [`rpc`] (control over the network), [`engine`].
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod aligned;
@@ -18,6 +18,7 @@ mod failpoint;
 pub mod link;
 pub mod log;
 pub mod node;
+pub mod pool;
 pub mod push;
 pub mod queue;
 pub mod rpc;

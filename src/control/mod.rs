@@ -11,6 +11,7 @@ mod command;
 mod detail;
 pub mod link;
 mod path;
+pub mod pool;
 mod preview;
 mod push;
 pub mod queue;

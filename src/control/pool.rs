@@ -1,0 +1,205 @@
+//! What a viewer sees of a pool: its nodes, how they are, why each is chosen or is not, and where keys belong.
+//!
+//! Latencies are in milliseconds, CPU and memory in percent, shares and scores from 0 to 1.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// Nodes of a pool at most.
+pub const MAX_NODES: usize = 4_096;
+/// Characters of a node's or a pool's name at most.
+pub const MAX_NAME: usize = 64;
+
+/// Who answers "which node".
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Balancer {
+    /// The key alone: always the same node while the pool stays the same.
+    #[default]
+    ConsistentHash,
+    /// How the nodes are: the better, the more often.
+    ResourceAware,
+}
+
+impl Balancer {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::ConsistentHash, Self::ResourceAware];
+
+    /// Its name, as on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ConsistentHash => "consistent_hash",
+            Self::ResourceAware => "resource_aware",
+        }
+    }
+}
+
+/// How a node is, by its own word.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Figures {
+    /// CPU in use, percent of the machine or of its cgroup.
+    pub cpu_percent: f64,
+    /// Memory in use, likewise.
+    pub memory_percent: f64,
+    /// Connections open to it.
+    pub active_connections: u64,
+    /// Average time until it answers, ms.
+    pub average_latency_ms: f64,
+}
+
+/// A score and its four terms, each with its weight in it: together they are the score.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Score {
+    /// Of idle CPU.
+    pub cpu: f64,
+    /// Of free memory.
+    pub memory: f64,
+    /// Of connections that it could still take.
+    pub connections: f64,
+    /// Of answering soon.
+    pub latency: f64,
+    /// Their sum.
+    pub total: f64,
+}
+
+/// How the pool knows of a node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Known {
+    /// It is the node that says so.
+    Own,
+    /// The operator's list.
+    #[default]
+    Listed,
+    /// It told by gossip.
+    Gossip,
+    /// Both of these.
+    Both,
+}
+
+impl Known {
+    /// Its name, as on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Own => "own",
+            Self::Listed => "listed",
+            Self::Gossip => "gossip",
+            Self::Both => "both",
+        }
+    }
+}
+
+/// One node of a pool.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PoolNodeRow {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its endpoint's URL.
+    pub endpoint: String,
+    /// How the pool knows of it.
+    pub known: Known,
+    /// Its weight on the ring.
+    pub weight: f64,
+    /// It answers, or gossip says that it is there. Others are not chosen.
+    pub available: bool,
+    /// The operator takes it out of use: chosen only where there is no other.
+    pub draining: bool,
+    /// Why it is not chosen now though it is available, in words.
+    pub excluded: Option<String>,
+    /// There is no report of it, or an old one: its score is the neutral one.
+    pub stale: bool,
+    /// Its newest report.
+    pub figures: Option<Figures>,
+    /// When that was received, by this node's clock, ms since the epoch.
+    pub reported_ms: Option<u64>,
+    /// The latency that counts, ms: its own word, or what was found, failures as long ones.
+    pub latency_ms: f64,
+    /// Its score; without terms while it is stale.
+    pub score: Score,
+    /// Part of its score that counts while it is new here.
+    pub slow_start: f64,
+    /// The chance that the next choice is this one.
+    pub chance: f64,
+    /// Its share of recent choices.
+    pub chosen: f64,
+    /// Its share of the ring.
+    pub ring_share: f64,
+    /// Contents that it holds, by its own word.
+    pub holds: u64,
+    /// Their bytes.
+    pub held_bytes: u64,
+    /// Why it is as it is, in words; empty if there is nothing to say.
+    pub why: String,
+}
+
+/// A pool as one of its nodes sees it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PoolView {
+    /// Its name, as in `pool:NAME`.
+    pub name: String,
+    /// Who chooses where nobody says.
+    pub balancer: Balancer,
+    /// Address of gossip; none: the list alone.
+    pub gossip: Option<String>,
+    /// Its nodes, by name.
+    pub nodes: Vec<Arc<PoolNodeRow>>,
+}
+
+/// A node for the list.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PoolNode {
+    /// Its name: as it calls itself.
+    pub name: String,
+    /// Its endpoint's URL.
+    pub endpoint: String,
+    /// Its weight on the ring; none: 1, or what it had.
+    pub weight: Option<f64>,
+}
+
+/// Where a key belongs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Placement {
+    /// The key.
+    pub key: String,
+    /// XXH32 of it.
+    pub hash: u32,
+    /// The nodes that it belongs to, the first one first.
+    pub nodes: Vec<Arc<str>>,
+    /// How the ring comes to that: the nodes met clockwise with the point where each was met, and the next ones after them.
+    pub way: Vec<Step>,
+    /// Who answered.
+    pub balancer: Balancer,
+    /// Why these, in words.
+    pub why: String,
+}
+
+/// A node met on the ring.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Step {
+    /// The point.
+    pub point: u32,
+    /// The node.
+    pub node: Arc<str>,
+    /// It was passed by, and why, in words.
+    pub passed: Option<String>,
+}
+
+/// What moves when a pool's nodes change.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Moves {
+    /// Share of the ring that has another owner.
+    pub ring_share: f64,
+    /// Known keys that get a node they are not on now.
+    pub keys: u64,
+    /// Bytes to copy for that.
+    pub bytes: u64,
+}

@@ -1,0 +1,20 @@
+//! Pools, systems 6 and 7: which node a key belongs to, and which of several nodes is best now.
+//!
+//! ```text
+//!  who is there (list, gossip) ──▶ hashed: ring, bounded ──▶ nodes for a key, first one first
+//!  how they are (reports, what happened) ──▶ resource: health ──▶ one of these nodes, by chance
+//! ```
+//!
+//! Deciders: [`ring`] (points and lookups), [`bounded`] (no node above its share), [`hashed`] (the balancer that places by
+//! key), [`preview`] (what would move), [`health`] (what is known of a node), [`resource`] (the balancer that looks at how
+//! nodes are).
+//!
+//! Invariants: the same nodes and weights make the same ring, in whatever order they came; a choice fails only where there is
+//! no node; what a node says of itself never outweighs what those who use it found; ages are by this node's clock.
+
+pub mod bounded;
+pub mod hashed;
+pub mod health;
+pub mod preview;
+pub mod resource;
+pub mod ring;

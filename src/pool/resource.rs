@@ -1,0 +1,280 @@
+//! The resource-aware balancer: chooses among nodes by chance, the better a node is the more often. Pure: time and chance come
+//! in; the driver's chance is the system's cryptographic generator, so that nobody outside can tell who is next.
+//!
+//! A node's score is 0.3 · idle CPU + 0.3 · free memory + 0.2 · connections left + 0.2 · latency left of a second. One without
+//! a report of late has the neutral score. One that is over a limit is excluded, and so is one that fails for those who use
+//! it: a failure counts as ten seconds of latency, whatever the node says of itself. Where all are excluded, all that are
+//! not drained are candidates again; where all are drained, all are. It never fails while there are nodes.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::health::Health;
+use crate::control::pool::{Figures, Score};
+
+/// The limits and weights.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Limits {
+    /// CPU above this excludes, percent.
+    pub cpu_percent: f64,
+    /// Memory above this excludes, percent.
+    pub memory_percent: f64,
+    /// Connections above this exclude.
+    pub connections: u64,
+    /// What was found by using it above this excludes, ms.
+    pub latency_ms: f64,
+    /// A report older than this says nothing, ms.
+    pub stale_ms: u64,
+    /// A new node counts in full after this, ms.
+    pub slow_start_ms: u64,
+    /// Weights of CPU, memory, connections, latency.
+    pub weights: [f64; 4],
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            cpu_percent: 90.0,
+            memory_percent: 90.0,
+            connections: 10_000,
+            latency_ms: 4_000.0,
+            stale_ms: 30_000,
+            slow_start_ms: 30_000,
+            weights: [0.3, 0.3, 0.2, 0.2],
+        }
+    }
+}
+
+/// The score of a node without a report of late.
+pub const NEUTRAL: f64 = 0.5;
+/// Latency that makes its term nothing, ms.
+const LATENCY_MS: f64 = 1_000.0;
+/// Choices that are remembered, for the share of each node.
+const REMEMBERED: usize = 1_000;
+
+/// There is no node to choose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("there is no node to choose from")]
+pub struct NoNodes;
+
+/// How a node stands.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Standing {
+    /// Its score. Without terms while it is stale.
+    pub score: Score,
+    /// Why it is excluded, in words.
+    pub excluded: Option<String>,
+    /// No report, or an old one.
+    pub stale: bool,
+    /// The operator takes it out of use.
+    pub drained: bool,
+    /// The part of its score that counts while it is new.
+    pub slow_start: f64,
+    /// The latency that counts, ms.
+    pub latency_ms: f64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    name: Arc<str>,
+    health: Health,
+}
+
+/// The balancer.
+#[derive(Debug, Default)]
+pub struct ResourceAware {
+    limits: Limits,
+    /// By name.
+    nodes: Vec<Entry>,
+    recent: VecDeque<Arc<str>>,
+}
+
+/// Over which limit a node is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Over {
+    Cpu(f64),
+    Memory(f64),
+    Connections(u64),
+    Latency(f64),
+}
+
+impl ResourceAware {
+    /// Without nodes.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+
+    /// The health of a node, to tell it what happened.
+    pub fn health_mut(&mut self, node: &str) -> Option<&mut Health> {
+        let at = self.find(node).ok()?;
+        Some(&mut self.nodes[at].health)
+    }
+
+    /// The health of a node.
+    pub fn health(&self, node: &str) -> Option<&Health> {
+        Some(&self.nodes[self.find(node).ok()?].health)
+    }
+
+    /// A node came; one that is known already stays as it is.
+    pub fn add(&mut self, node: &str, health: Health) {
+        if let Err(at) = self.find(node) {
+            self.nodes.insert(at, Entry { name: node.into(), health });
+        }
+    }
+
+    /// A node is no more.
+    pub fn remove(&mut self, node: &str) {
+        if let Ok(at) = self.find(node) {
+            self.nodes.remove(at);
+        }
+    }
+
+    /// How a node stands.
+    pub fn standing(&self, node: &str, now: u64) -> Option<Standing> {
+        let health = self.health(node)?;
+        let figures = health.fresh(now, self.limits.stale_ms);
+        Some(Standing {
+            score: self.score(health, now),
+            excluded: self.over(health, now).map(|over| self.words(over, health)),
+            stale: figures.is_none(),
+            drained: health.drained,
+            slow_start: health.slow_start(now, self.limits.slow_start_ms),
+            latency_ms: latency(figures, health, now),
+        })
+    }
+
+    /// Chooses among the nodes for which `is_candidate` holds; `chance` gives 64 random bits.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn choose(
+        &mut self,
+        now: u64,
+        is_candidate: impl Fn(&str) -> bool,
+        mut chance: impl FnMut() -> u64,
+    ) -> Result<Arc<str>, NoNodes> {
+        let weights = self.weights(now, is_candidate);
+        let total: f64 = weights.iter().map(|(_, weight)| weight).sum();
+        // 53 bits are what a number in [0, 1) has.
+        let mut left = (chance() >> 11) as f64 / 2f64.powi(53) * total;
+        let mut chosen = None;
+        for (at, weight) in weights {
+            if weight > 0.0 {
+                chosen = Some(at);
+                left -= weight;
+                if left < 0.0 {
+                    break;
+                }
+            }
+        }
+        let name = self.nodes[chosen.ok_or(NoNodes)?].name.clone();
+        if self.recent.len() == REMEMBERED {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(name.clone());
+        Ok(name)
+    }
+
+    /// The chance of each node for which `is_candidate` holds, by name; together 1.
+    pub fn chances(&self, now: u64, is_candidate: impl Fn(&str) -> bool) -> Vec<(Arc<str>, f64)> {
+        let weights = self.weights(now, is_candidate);
+        let total: f64 = weights.iter().map(|(_, weight)| weight).sum();
+        weights.into_iter().map(|(at, weight)| (self.nodes[at].name.clone(), weight / total)).collect()
+    }
+
+    /// The share of recent choices that `node` had.
+    pub fn chosen(&self, node: &str) -> f64 {
+        let count = self.recent.iter().filter(|name| &***name == node).count();
+        count as f64 / self.recent.len().max(1) as f64
+    }
+
+    /// Who may be chosen, with a weight; not all weights are 0.
+    fn weights(&self, now: u64, is_candidate: impl Fn(&str) -> bool) -> Vec<(usize, f64)> {
+        let mut all: Vec<(usize, f64)> = Vec::with_capacity(self.nodes.len());
+        // Whom a tier holds: neither excluded nor drained; not drained; anybody.
+        let mut best = 2;
+        for (at, entry) in self.nodes.iter().enumerate().filter(|(_, entry)| is_candidate(&entry.name)) {
+            let tier = match (entry.health.drained, self.over(&entry.health, now)) {
+                (true, _) => 2,
+                (false, Some(_)) => 1,
+                (false, None) => 0,
+            };
+            if tier > best {
+                continue;
+            }
+            if tier < best {
+                best = tier;
+                all.clear();
+            }
+            let part = entry.health.slow_start(now, self.limits.slow_start_ms);
+            all.push((at, self.score(&entry.health, now).total * part));
+        }
+        if all.iter().all(|(_, weight)| *weight <= 0.0) {
+            all.iter_mut().for_each(|(_, weight)| *weight = 1.0);
+        }
+        all
+    }
+
+    fn score(&self, health: &Health, now: u64) -> Score {
+        let Some(figures) = health.fresh(now, self.limits.stale_ms) else {
+            return Score { total: NEUTRAL, ..Score::default() };
+        };
+        let [cpu, memory, connections, latency_weight] = self.limits.weights;
+        let busy = figures.active_connections as f64 / self.limits.connections.max(1) as f64;
+        let mut score = Score {
+            cpu: cpu * (100.0 - figures.cpu_percent) / 100.0,
+            memory: memory * (100.0 - figures.memory_percent) / 100.0,
+            connections: connections * (1.0 - busy).max(0.0),
+            latency: latency_weight * (1.0 - latency(Some(figures), health, now) / LATENCY_MS).max(0.0),
+            total: 0.0,
+        };
+        score.total = score.cpu + score.memory + score.connections + score.latency;
+        score
+    }
+
+    fn over(&self, health: &Health, now: u64) -> Option<Over> {
+        if health.exceeds(self.limits.latency_ms, now) {
+            return Some(Over::Latency(health.observed(now)));
+        }
+        let figures = health.fresh(now, self.limits.stale_ms)?;
+        if figures.cpu_percent > self.limits.cpu_percent {
+            Some(Over::Cpu(figures.cpu_percent))
+        } else if figures.memory_percent > self.limits.memory_percent {
+            Some(Over::Memory(figures.memory_percent))
+        } else if figures.active_connections > self.limits.connections {
+            Some(Over::Connections(figures.active_connections))
+        } else {
+            None
+        }
+    }
+
+    fn words(&self, over: Over, health: &Health) -> String {
+        let limits = &self.limits;
+        match over {
+            Over::Cpu(is) => format!("CPU at {is:.0} %, above {:.0} %", limits.cpu_percent),
+            Over::Memory(is) => format!("memory at {is:.0} %, above {:.0} %", limits.memory_percent),
+            Over::Connections(is) => format!("{is} connections, above {}", limits.connections),
+            Over::Latency(is) => {
+                let failures = match health.failures() {
+                    0 => String::new(),
+                    1 => ", 1 failure in it".to_owned(),
+                    count => format!(", {count} failures in a row in it"),
+                };
+                format!("answers in {is:.0} ms of late, above {:.0} ms{failures}", limits.latency_ms)
+            }
+        }
+    }
+
+    fn find(&self, node: &str) -> Result<usize, usize> {
+        self.nodes.binary_search_by(|entry| (*entry.name).cmp(node))
+    }
+}
+
+/// What counts: the node's word, or what was found if that is worse.
+fn latency(figures: Option<&Figures>, health: &Health, now: u64) -> f64 {
+    let told = figures.map_or(0.0, |figures| figures.average_latency_ms);
+    if health.exceeds(told, now) { health.observed(now) } else { told }
+}
+
+#[cfg(test)]
+mod tests;
