@@ -11,7 +11,7 @@ use divan::Bencher;
 use divan::counter::BytesCount;
 use sha2::{Digest as _, Sha256};
 use skep_engine::delta::blocks::Blocks;
-use skep_engine::delta::hashes::AdlerSha;
+use skep_engine::delta::hashes::StrongHash;
 use skep_engine::delta::matched::Matched;
 use skep_engine::delta::rolling::{Roller, Sums, adler32};
 use skep_engine::delta::search::search_all;
@@ -19,6 +19,13 @@ use skep_engine::delta::signature::Signature;
 
 const SIZE: usize = 256 << 20;
 const BLOCK: u32 = 32 << 10;
+
+/// Whether blocks have XXH3-128, as between two of us, or SHA-256, as for others.
+const STRONG: [bool; 2] = [true, false];
+
+fn strong(fast: bool) -> StrongHash {
+    if fast { StrongHash::Xxh3 { seed: 7 } } else { StrongHash::Sha256 }
+}
 
 fn main() {
     divan::main();
@@ -38,15 +45,14 @@ fn file(bytes: &[u8]) -> File {
     file
 }
 
-fn sign(file: &File, block: u32, threads: usize) -> Signature {
+fn sign(file: &File, block: u32, strong: StrongHash, threads: usize) -> Signature {
     let blocks = Blocks::whole(SIZE as u64, block).expect("blocks");
-    Signature::of(file, blocks, 5, threads).expect("a signature")
+    Signature::of(file, blocks, (strong, 5), threads).expect("a signature")
 }
 
 fn search(bencher: Bencher<'_, '_>, source: &File, signature: &Signature) {
-    let hashes = AdlerSha::new(signature.blocks.length());
     let searches = Matched::nothing(SIZE as u64, SIZE as u64).searches();
-    let run = || search_all(source, signature, &hashes, &searches, 1).expect("matches");
+    let run = || search_all(source, signature, &signature.hashes(), &searches, 1).expect("matches");
     bencher.counter(BytesCount::new(SIZE)).bench(run);
 }
 
@@ -81,42 +87,42 @@ fn rolling(bencher: Bencher<'_, '_>) {
     bencher.counter(BytesCount::new(SIZE)).bench(run);
 }
 
-#[divan::bench(args = [512, 32 << 10, 128 << 10], sample_count = 5)]
-fn signature(bencher: Bencher<'_, '_>, block: u32) {
+#[divan::bench(args = [512, 32 << 10, 128 << 10], consts = STRONG, sample_count = 5)]
+fn signature<const FAST: bool>(bencher: Bencher<'_, '_>, block: u32) {
     let file = file(&random(1));
-    bencher.counter(BytesCount::new(SIZE)).bench(|| sign(&file, block, 1));
+    bencher.counter(BytesCount::new(SIZE)).bench(|| sign(&file, block, strong(FAST), 1));
 }
 
-#[divan::bench(sample_count = 5)]
-fn signature_of_zeros(bencher: Bencher<'_, '_>) {
+#[divan::bench(consts = STRONG, sample_count = 5)]
+fn signature_of_zeros<const FAST: bool>(bencher: Bencher<'_, '_>) {
     let file = file(&vec![0; SIZE]);
-    bencher.counter(BytesCount::new(SIZE)).bench(|| sign(&file, BLOCK, 1));
+    bencher.counter(BytesCount::new(SIZE)).bench(|| sign(&file, BLOCK, strong(FAST), 1));
 }
 
 /// The same but for 16 KiB in each MiB, and one byte more at the front.
-#[divan::bench(sample_count = 5)]
-fn similar(bencher: Bencher<'_, '_>) {
+#[divan::bench(consts = STRONG, sample_count = 5)]
+fn similar<const FAST: bool>(bencher: Bencher<'_, '_>) {
     let old = random(1);
     let mut new = old.clone();
     new.chunks_mut(1 << 20).for_each(|chunk| chunk[5000..21_000].fill(7));
     new.insert(0, 1);
     new.truncate(SIZE);
-    search(bencher, &file(&new), &sign(&file(&old), BLOCK, 0));
+    search(bencher, &file(&new), &sign(&file(&old), BLOCK, strong(FAST), 0));
 }
 
-#[divan::bench(args = [512, 32 << 10, 128 << 10], sample_count = 5)]
-fn nothing_matches(bencher: Bencher<'_, '_>, block: u32) {
-    search(bencher, &file(&random(1)), &sign(&file(&random(2)), block, 0));
+#[divan::bench(args = [512, 32 << 10, 128 << 10], consts = STRONG, sample_count = 5)]
+fn nothing_matches<const FAST: bool>(bencher: Bencher<'_, '_>, block: u32) {
+    search(bencher, &file(&random(1)), &sign(&file(&random(2)), block, strong(FAST), 0));
 }
 
 /// Every block of the old file has the weak hash of zeros, none is; the new file is zeros.
-#[divan::bench(sample_count = 5)]
-fn hostile(bencher: Bencher<'_, '_>) {
+#[divan::bench(consts = STRONG, sample_count = 5)]
+fn hostile<const FAST: bool>(bencher: Bencher<'_, '_>) {
     let mut old = vec![0; SIZE];
     for (n, block) in old.chunks_mut(BLOCK as usize).enumerate() {
         collide(block, n);
     }
-    search(bencher, &file(&vec![0; SIZE]), &sign(&file(&old), BLOCK, 0));
+    search(bencher, &file(&vec![0; SIZE]), &sign(&file(&old), BLOCK, strong(FAST), 0));
 }
 
 /// Makes a block of zeros one of other bytes with the same Adler-32, a different one for each `n`: the sum of its bytes is the modulus,

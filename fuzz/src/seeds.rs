@@ -7,7 +7,7 @@ use skep_engine::content::metalink::write as write_metalink;
 use skep_engine::content::{Digest, FileEntry, Manifest};
 use skep_engine::delta::asks;
 use skep_engine::delta::blocks::Blocks;
-use skep_engine::delta::hashes::AdlerSha;
+use skep_engine::delta::hashes::{BlockHashes, StrongHash};
 use skep_engine::delta::instructions::{Header, Writer};
 use skep_engine::delta::librsync::{Kind, Strong, Weak, read_signature, write_delta, write_signature};
 use skep_engine::delta::matcher::Run;
@@ -75,7 +75,10 @@ fn list() -> Vec<u8> {
 
 fn signatures() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let mut all = Vec::new();
-    for (name, bytes) in [("noise", noise(1000, 3)), ("zeros", vec![0; 5000])] {
+    let (sha, xxh) = (StrongHash::Sha256, StrongHash::Xxh3 { seed: 7 });
+    for (name, bytes, strong) in
+        [("noise", noise(1000, 3), sha), ("zeros", vec![0; 5000], sha), ("noise-xxh3", noise(1000, 3), xxh)]
+    {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&bytes).unwrap();
         let blocks = Blocks::whole(bytes.len() as u64, 128).unwrap();
@@ -85,8 +88,8 @@ fn signatures() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         out.extend_from_slice(&128_u32.to_le_bytes());
         // What the target makes 5 of.
         out.push(2);
-        let mut writer = signature_wire::Writer::new(&mut out, &ask).unwrap();
-        sign(&file, &ask.blocks, &AdlerSha::new(128), 5, 1, |hashed| writer.write(&hashed)).unwrap();
+        let mut writer = signature_wire::Writer::new(&mut out, &ask, strong).unwrap();
+        sign(&file, &ask.blocks, &BlockHashes::new(128, strong), 5, 1, |hashed| writer.write(&hashed)).unwrap();
         all.push(("signature", name, out));
     }
     all

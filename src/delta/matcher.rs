@@ -136,7 +136,8 @@ impl<'a, H: Hashes> Matcher<'a, H> {
         }
         let size = size as usize;
         // Zeros and patterns: equal to what was just matched, and so are the blocks.
-        if let Some((before, twin)) = scan.last
+        if self.hashes.is_dear()
+            && let Some((before, twin)) = scan.last
             && before + size as u64 == scan.at
             && self.signature.weak(block) == self.signature.weak(twin)
             && self.signature.strong(block) == self.signature.strong(twin)
@@ -151,7 +152,7 @@ impl<'a, H: Hashes> Matcher<'a, H> {
         if self.hashes.weak(data) != self.signature.weak(block) {
             return Ok(false);
         }
-        if self.expect_several(scan, block, limit, window)? {
+        if self.hashes.is_dear() && self.expect_several(scan, block, limit, window)? {
             return Ok(true);
         }
         let data = &window.bytes(scan.at, size)?[..size];

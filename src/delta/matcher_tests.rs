@@ -1,20 +1,27 @@
 use proptest::prelude::*;
 
 use super::super::blocks::Blocks;
-use super::super::hashes::AdlerSha;
+use super::super::hashes::StrongHash;
 use super::super::matched::Matched;
 use super::super::search::search_all;
 use super::super::testing::{bytes, file};
 use super::*;
 
-fn sign(data: &[u8], block: u32) -> Signature {
-    Signature::of(&file(data), Blocks::whole(data.len() as u64, block).unwrap(), 6, 1).unwrap()
+fn sign(data: &[u8], block: u32, strong: StrongHash) -> Signature {
+    Signature::of(&file(data), Blocks::whole(data.len() as u64, block).unwrap(), (strong, 6), 1).unwrap()
 }
 
+/// What is found, which does not depend on the strong hash.
 fn found(old: &[u8], new: &[u8], block: u32) -> Matched {
-    let signature = sign(old, block);
+    let matched = found_by(old, new, block, StrongHash::Sha256);
+    assert_eq!(matched.runs(), found_by(old, new, block, StrongHash::Xxh3 { seed: u64::MAX }).runs());
+    matched
+}
+
+fn found_by(old: &[u8], new: &[u8], block: u32, strong: StrongHash) -> Matched {
+    let signature = sign(old, block, strong);
     let mut matched = Matched::nothing(new.len() as u64, old.len() as u64);
-    let runs = search_all(&file(new), &signature, &AdlerSha::new(block), &matched.searches(), 2).unwrap();
+    let runs = search_all(&file(new), &signature, &signature.hashes(), &matched.searches(), 2).unwrap();
     matched.add(runs, block);
     for run in matched.runs() {
         let (a, b, n) = (run.source as usize, run.destination as usize, run.length as usize);
@@ -97,7 +104,7 @@ fn hashing_in_vain_is_bounded() {
             [0; 32]
         }
     }
-    let mut signature = Signature::empty(Blocks::whole(1_000_000, 1000).unwrap(), 4);
+    let mut signature = Signature::empty(Blocks::whole(1_000_000, 1000).unwrap(), 4, StrongHash::Sha256);
     for n in 0..1000_u32 {
         let strong = (n + 1).to_le_bytes().to_vec();
         signature.extend(&super::super::signature::Hashed { weak: vec![7], strong });
@@ -128,11 +135,11 @@ proptest! {
 fn patience_ends_the_rolling_not_the_run() {
     let old = bytes(40_000, 6);
     let new = [&bytes(5000, 7)[..], &old[..20_000], &bytes(5000, 8), &old[20_000..]].concat();
-    let (signature, hashes, source) = (sign(&old, 1000), AdlerSha::new(1000), file(&new));
+    let (signature, source) = (sign(&old, 1000, StrongHash::Sha256), file(&new));
     let found = |patience| {
         let limit = new.len() as u64;
         let search = Search { starts: 0..limit, limit, expected: None, patience };
-        let runs = search_all(&source, &signature, &hashes, &[search], 1).unwrap();
+        let runs = search_all(&source, &signature, &signature.hashes(), &[search], 1).unwrap();
         runs.iter().map(|run| (run.source, run.length)).collect::<Vec<_>>()
     };
     assert_eq!(found(u64::MAX), [(5000, 20_000), (30_000, 20_000)]);

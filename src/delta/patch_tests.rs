@@ -4,11 +4,12 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
 use super::super::flow::{self, Delta};
+use super::super::hashes::{BlockHashes, StrongHash};
 use super::super::packed::{pack, unpack};
 use super::super::refine::{Ask, Prices};
 use super::super::signature::{Signature, sign};
+use super::super::signature_wire;
 use super::super::testing::{bytes, file};
-use super::super::{hashes::AdlerSha, signature_wire};
 use super::*;
 
 /// What a delta took: bytes of signatures and of instructions.
@@ -24,6 +25,7 @@ struct Options {
     block_length: Option<u32>,
     prices: Prices,
     threads: usize,
+    strong: StrongHash,
 }
 
 fn made(old: &[u8], new: &[u8], options: &Options) -> Cost {
@@ -42,8 +44,8 @@ fn made(old: &[u8], new: &[u8], options: &Options) -> Cost {
     let signatures = Mutex::new(0);
     let over_the_wire = |ask: &Ask| {
         let mut bytes = Vec::new();
-        let mut writer = signature_wire::Writer::new(&mut bytes, ask)?;
-        let hashes = AdlerSha::new(ask.blocks.length());
+        let mut writer = signature_wire::Writer::new(&mut bytes, ask, options.strong)?;
+        let hashes = BlockHashes::new(ask.blocks.length(), options.strong);
         sign(&old_file, &ask.blocks, &hashes, ask.strong_length, 2, |hashed| writer.write(&hashed))?;
         *signatures.lock().unwrap() += bytes.len();
         Ok::<_, io::Error>(bytes)
@@ -207,7 +209,8 @@ proptest! {
         let old: Vec<u8> = pattern.iter().copied().cycle().take(size).collect();
         let new = edited(&old, &edits, seed);
         let prices = Prices { round: if free { 0 } else { 16 << 10 }, literal: 1.0 };
-        let options = Options { block_length: block, prices, threads: 2 };
+        let strong = if seed % 2 == 0 { StrongHash::Sha256 } else { StrongHash::Xxh3 { seed } };
+        let options = Options { block_length: block, prices, threads: 2, strong };
         let made = made(&old, &new, &options);
         prop_assert!(applied(&old, &made.instructions).unwrap() == new);
     }

@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 
 use super::blocks::Blocks;
-use super::hashes::{AdlerSha, Hashes, LANES, MAX_STRONG};
+use super::hashes::{BlockHashes, Hashes, LANES, MAX_STRONG, StrongHash};
 use super::ordered::in_order;
 use crate::aligned::Aligned;
 
@@ -27,6 +27,8 @@ pub struct Signature {
     pub blocks: Blocks,
     /// Bytes kept of each strong hash: 1 to 32.
     pub strong_length: u8,
+    /// Which one that is, of our own: files in a format of others have theirs beside them.
+    pub strong_hash: StrongHash,
     weak: Vec<u32>,
     strong: Vec<u8>,
 }
@@ -42,8 +44,8 @@ pub struct Hashed {
 
 impl Signature {
     /// One without hashes yet: see [`extend`](Self::extend).
-    pub fn empty(blocks: Blocks, strong_length: u8) -> Self {
-        Self { blocks, strong_length, weak: Vec::new(), strong: Vec::new() }
+    pub fn empty(blocks: Blocks, strong_length: u8, strong_hash: StrongHash) -> Self {
+        Self { blocks, strong_length, strong_hash, weak: Vec::new(), strong: Vec::new() }
     }
 
     /// Appends the hashes of the next blocks; what is too much is left out.
@@ -76,14 +78,19 @@ impl Signature {
         &self.strong[index as usize * length..][..length]
     }
 
-    /// Adler-32 and SHA-256 of `blocks` of `file`, on `threads` threads (0: one per core).
+    /// The hashes that it is of.
+    pub fn hashes(&self) -> BlockHashes {
+        BlockHashes::new(self.blocks.length(), self.strong_hash)
+    }
+
+    /// The hashes of `blocks` of `file`, made on `threads` threads (0: one per core).
     ///
     /// # Errors
     /// As [`sign`].
-    pub fn of(file: &File, blocks: Blocks, strong_length: u8, threads: usize) -> io::Result<Self> {
-        let mut signature = Self::empty(blocks, strong_length);
-        let blocks = signature.blocks.clone();
-        sign(file, &blocks, &AdlerSha::new(blocks.length()), strong_length, threads, |hashed| {
+    pub fn of(file: &File, blocks: Blocks, strong: (StrongHash, u8), threads: usize) -> io::Result<Self> {
+        let mut signature = Self::empty(blocks, strong.1, strong.0);
+        let (blocks, hashes) = (signature.blocks.clone(), signature.hashes());
+        sign(file, &blocks, &hashes, strong.1, threads, |hashed| {
             signature.extend(&hashed);
             Ok(())
         })?;
@@ -133,7 +140,7 @@ impl<H: Hashes> Signer<'_, H> {
         let kept = usize::from(self.strong_length).min(MAX_STRONG);
         let count = length.div_ceil(self.block as u64) as usize;
         let mut hashed = Hashed { weak: Vec::with_capacity(count), strong: Vec::with_capacity(count * kept) };
-        let together = if self.block <= TOGETHER { LANES } else { 1 };
+        let together = if self.block <= TOGETHER && self.hashes.is_dear() { LANES } else { 1 };
         let step = (STEP / self.block).max(together) * self.block;
         let mut at = 0;
         while at < length {
@@ -194,7 +201,7 @@ mod tests {
         let there = file(&data);
         for (length, threads) in [(64 << 10, 1), (64 << 10, 3), (1000, 2)] {
             let blocks = Blocks::whole(data.len() as u64, length).unwrap();
-            let signature = Signature::of(&there, blocks, 7, threads).unwrap();
+            let signature = Signature::of(&there, blocks, (StrongHash::Sha256, 7), threads).unwrap();
             assert_eq!(signature.len(), signature.blocks.count());
             for (index, block) in data.chunks(length as usize).enumerate() {
                 assert_eq!(signature.weak(index as u32), adler32(block));
@@ -202,7 +209,7 @@ mod tests {
             }
         }
         let blocks = Blocks::new(data.len() as u64, 1000, vec![3000..9000, 10_000_000..10_000_077]).unwrap();
-        let signature = Signature::of(&there, blocks, 32, 2).unwrap();
+        let signature = Signature::of(&there, blocks, (StrongHash::Sha256, 32), 2).unwrap();
         assert_eq!((signature.len(), signature.weak(2)), (7, adler32(&data[5000..6000])));
         assert_eq!(signature.strong(6), &Sha256::digest(&data[10_000_000..])[..]);
     }
@@ -210,7 +217,8 @@ mod tests {
     #[test]
     fn a_file_that_became_shorter_is_an_error() {
         let there = file(&[1; 100]);
-        let error = Signature::of(&there, Blocks::whole(1 << 30, 1 << 16).unwrap(), 4, 2).unwrap_err();
+        let error =
+            Signature::of(&there, Blocks::whole(1 << 30, 1 << 16).unwrap(), (StrongHash::Sha256, 4), 2).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     }
 }

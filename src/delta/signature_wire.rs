@@ -5,18 +5,22 @@
 
 use std::io::{self, Read, Write};
 
+use super::hashes::StrongHash;
 use super::refine::Ask;
 use super::signature::{Hashed, Signature};
 
 const MAGIC: [u8; 4] = *b"SKDS";
-const VERSION: u8 = 1;
+/// The first version has SHA-256 and no more; the second names the strong hash, and its seed.
+const VERSIONS: [u8; 2] = [1, 2];
+/// The name of XXH3-128.
+const XXH3: u8 = 1;
 /// Most entries of a group.
 const GROUP: usize = 4096;
 /// Set in a group's count: one entry, for that many blocks.
 const REPEATED: u32 = 1 << 31;
 /// Fewer equal entries than this are written out.
 const MIN_REPEAT: usize = 4;
-/// Bytes of the header.
+/// Bytes of the header, but for the seed of the second version.
 pub const HEADER: usize = 24;
 
 /// Writes one signature.
@@ -32,14 +36,8 @@ impl<W: Write> Writer<W> {
     ///
     /// # Errors
     /// What `out` says.
-    pub fn new(mut out: W, ask: &Ask) -> io::Result<Self> {
-        let mut header = Vec::with_capacity(HEADER);
-        header.extend_from_slice(&MAGIC);
-        header.extend_from_slice(&[VERSION, ask.strong_length, 0, 0]);
-        header.extend_from_slice(&ask.blocks.length().to_le_bytes());
-        header.extend_from_slice(&ask.blocks.count().to_le_bytes());
-        header.extend_from_slice(&ask.blocks.file_size().to_le_bytes());
-        out.write_all(&header)?;
+    pub fn new(mut out: W, ask: &Ask, strong: StrongHash) -> io::Result<Self> {
+        out.write_all(&header(ask, strong))?;
         Ok(Self { out, strong_length: usize::from(ask.strong_length), buffer: Vec::new() })
     }
 
@@ -91,10 +89,26 @@ impl<W: Write> Writer<W> {
     }
 }
 
+fn header(ask: &Ask, strong: StrongHash) -> Vec<u8> {
+    let mut header = Vec::with_capacity(HEADER + 8);
+    header.extend_from_slice(&MAGIC);
+    let (version, name, seed) = match strong {
+        StrongHash::Sha256 => (VERSIONS[0], 0, None),
+        StrongHash::Xxh3 { seed } => (VERSIONS[1], XXH3, Some(seed)),
+    };
+    header.extend_from_slice(&[version, ask.strong_length, name, 0]);
+    header.extend_from_slice(&ask.blocks.length().to_le_bytes());
+    header.extend_from_slice(&ask.blocks.count().to_le_bytes());
+    header.extend_from_slice(&ask.blocks.file_size().to_le_bytes());
+    header.extend(seed.into_iter().flat_map(u64::to_le_bytes));
+    header
+}
+
 /// Reads one signature, group by group, while it comes.
 #[derive(Debug)]
 pub struct Reader<R> {
     from: R,
+    strong: StrongHash,
     /// Blocks that have not come yet.
     left: u32,
     /// Bytes of an entry.
@@ -112,18 +126,28 @@ impl<R: Read> Reader<R> {
     /// # Errors
     /// What the reader says; `InvalidData` for what is no signature, or not this one.
     pub fn new(mut from: R, ask: &Ask) -> io::Result<Self> {
-        let mut header = [0; HEADER];
-        from.read_exact(&mut header)?;
-        let mut expected = Vec::with_capacity(HEADER);
-        let _infallible = Writer::new(&mut expected, ask)?;
-        if header[..4] != MAGIC {
+        let mut told = vec![0; HEADER];
+        from.read_exact(&mut told)?;
+        if told[..4] != MAGIC {
             return Err(wrong("this is something else"));
         }
-        if header[..] != expected {
+        let mut strong = StrongHash::Sha256;
+        if told[4] == VERSIONS[1] {
+            let mut seed = [0; 8];
+            from.read_exact(&mut seed)?;
+            told.extend_from_slice(&seed);
+            strong = StrongHash::Xxh3 { seed: u64::from_le_bytes(seed) };
+        }
+        if told != header(ask, strong) {
             return Err(wrong("it is not of the blocks that were asked for"));
         }
         let size = 4 + usize::from(ask.strong_length);
-        Ok(Self { from, left: ask.blocks.count(), size, buffer: Vec::new() })
+        Ok(Self { from, strong, left: ask.blocks.count(), size, buffer: Vec::new() })
+    }
+
+    /// The signature that it will be, without hashes yet: of what was asked for.
+    pub fn empty(&self, ask: &Ask) -> Signature {
+        Signature::empty(ask.blocks.clone(), ask.strong_length, self.strong)
     }
 
     /// Appends the next group to `signature`, which is the one that was asked for. False: all are there.
@@ -165,8 +189,8 @@ impl<R: Read> Reader<R> {
 /// # Errors
 /// What the reader says; `InvalidData` for what is no signature, or not this one.
 pub fn read(from: impl Read, ask: &Ask) -> io::Result<Signature> {
-    let mut signature = Signature::empty(ask.blocks.clone(), ask.strong_length);
     let mut reader = Reader::new(from, ask)?;
+    let mut signature = reader.empty(ask);
     while reader.more(&mut signature)? {}
     Ok(signature)
 }
@@ -177,17 +201,19 @@ mod tests {
     use super::super::signature::sign;
     use super::super::testing::{bytes, file};
     use super::*;
-    use crate::delta::hashes::AdlerSha;
+    use crate::delta::hashes::BlockHashes;
 
     fn ask(blocks: Blocks) -> Ask {
         Ask { blocks, strong_length: 5, sample: false }
     }
 
-    fn written(data: &[u8], ask: &Ask) -> Vec<u8> {
+    const XXH3: StrongHash = StrongHash::Xxh3 { seed: 0x1122_3344_5566_7788 };
+
+    fn written(data: &[u8], ask: &Ask, strong: StrongHash) -> Vec<u8> {
         let mut out = Vec::new();
-        let mut writer = Writer::new(&mut out, ask).unwrap();
-        sign(&file(data), &ask.blocks, &AdlerSha::new(ask.blocks.length()), 5, 2, |hashed| writer.write(&hashed))
-            .unwrap();
+        let mut writer = Writer::new(&mut out, ask, strong).unwrap();
+        let hashes = BlockHashes::new(ask.blocks.length(), strong);
+        sign(&file(data), &ask.blocks, &hashes, 5, 2, |hashed| writer.write(&hashed)).unwrap();
         out
     }
 
@@ -195,11 +221,12 @@ mod tests {
     fn what_is_written_is_read() {
         let mut data = bytes(3_000_100, 8);
         data[1_000_000..2_000_000].fill(0);
-        for length in [128, 1000, 65_536] {
+        for (length, strong) in [(128, XXH3), (1000, StrongHash::Sha256), (65_536, XXH3)] {
             let ask = ask(Blocks::whole(data.len() as u64, length).unwrap());
-            let out = written(&data, &ask);
+            let out = written(&data, &ask, strong);
             let read = read(&mut &out[..], &ask).unwrap();
-            assert_eq!(read, Signature::of(&file(&data), ask.blocks.clone(), 5, 1).unwrap());
+            assert_eq!(read, Signature::of(&file(&data), ask.blocks.clone(), (strong, 5), 1).unwrap());
+            assert_eq!(read.strong_hash, strong);
             assert!(out.len() < 24 + (9 * 2_010_000 / length as usize) + 200, "zeros are written once");
         }
     }
@@ -207,14 +234,14 @@ mod tests {
     #[test]
     fn a_file_of_zeros_has_a_short_signature() {
         let ask = ask(Blocks::whole(64 << 20, 512).unwrap());
-        assert!(written(&vec![0; 64 << 20], &ask).len() < 1000);
+        assert!(written(&vec![0; 64 << 20], &ask, XXH3).len() < 1000);
     }
 
     #[test]
     fn what_lies_is_refused() {
         let data = bytes(10_000, 9);
         let wanted = ask(Blocks::whole(10_000, 128).unwrap());
-        let good = written(&data, &wanted);
+        let good = written(&data, &wanted, StrongHash::Sha256);
         for cut in [0, 10, 23, 24, 27, 28, 100, good.len() - 1] {
             assert!(read(&mut &good[..cut], &wanted).is_err(), "cut at {cut}");
         }
@@ -224,11 +251,27 @@ mod tests {
             read(&mut &out[..], &wanted).unwrap_err().to_string()
         };
         assert!(with(0, b"gzip").contains("something else"));
-        for (at, bytes) in [(4, [2]), (5, [6]), (8, [127]), (12, [0]), (16, [0])] {
+        for (at, bytes) in [(4, [2]), (4, [3]), (5, [6]), (6, [1]), (8, [127]), (12, [0]), (16, [0])] {
             assert!(with(at, &bytes).contains("asked for"), "byte {at}");
         }
         for count in [0, 80, 4097, 0x7fff_ffff, 0x8000_0000, 0x8000_0050, u32::MAX] {
             assert!(with(24, &count.to_le_bytes()).contains("cannot be"), "{count:x}");
+        }
+    }
+
+    #[test]
+    fn a_seed_is_part_of_the_second_version() {
+        let data = bytes(10_000, 9);
+        let wanted = ask(Blocks::whole(10_000, 128).unwrap());
+        let mut good = written(&data, &wanted, XXH3);
+        assert_eq!(good[..8], *b"SKDS\x02\x05\x01\0");
+        assert_eq!(good[24..32], 0x1122_3344_5566_7788_u64.to_le_bytes());
+        for cut in [24, 31, 32, 35] {
+            assert!(read(&mut &good[..cut], &wanted).is_err(), "cut at {cut}");
+        }
+        for name in [0, 2, 255] {
+            good[6] = name;
+            assert!(read(&mut &good[..], &wanted).unwrap_err().to_string().contains("asked for"), "hash {name}");
         }
     }
 }

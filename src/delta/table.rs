@@ -100,13 +100,14 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::super::blocks::Blocks;
+    use super::super::hashes::StrongHash;
     use super::super::signature::Hashed;
     use super::*;
 
     fn signature(weak: Vec<u32>) -> Signature {
         let blocks = Blocks::whole(weak.len() as u64 * 64, 64).unwrap();
         let strong = (0..weak.len() as u32).flat_map(u32::to_le_bytes).collect();
-        let mut signature = Signature::empty(blocks, 4);
+        let mut signature = Signature::empty(blocks, 4, StrongHash::Sha256);
         signature.extend(&Hashed { weak, strong });
         signature
     }

@@ -119,7 +119,7 @@ impl Node {
             files: Arc::new(Semaphore::new(config.limits.files)),
             documents: Arc::new(Semaphore::new(DOCUMENTS)),
             syncs: Arc::new(Semaphore::new(SYNCS)),
-            signatures: Arc::default(),
+            signatures: Arc::new(Signatures::new()),
             deltas: Arc::new(Semaphore::new(DELTAS)),
             signings: Arc::new(Semaphore::new(SIGNINGS)),
             drain: CancellationToken::new(),

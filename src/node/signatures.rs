@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 
+use crate::delta::hashes::StrongHash;
 use crate::store::Version;
 
 /// Bytes of all of them.
@@ -22,16 +23,34 @@ pub struct Key {
     pub block_length: u32,
     /// Bytes of each strong hash.
     pub strong_length: u8,
+    /// Which one that is, and with which seed.
+    pub strong_hash: StrongHash,
 }
 
 /// The cache: those used last stay.
-#[derive(Debug, Default)]
-pub struct Signatures(Mutex<VecDeque<(Key, Bytes)>>);
+#[derive(Debug)]
+pub struct Signatures {
+    kept: Mutex<VecDeque<(Key, Bytes)>>,
+    seed: Option<u64>,
+}
 
 impl Signatures {
+    /// An empty one, and a seed for as long as this process lives: with one for each request none could be kept.
+    pub fn new() -> Self {
+        let mut seed = [0; 8];
+        let random = rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty());
+        let seed = (random == Ok(seed.len())).then(|| u64::from_le_bytes(seed));
+        Self { kept: Mutex::default(), seed }
+    }
+
+    /// What fast hashes are seeded with: nobody can have made blocks for it that only look alike. None: there was no randomness to be had.
+    pub fn seed(&self) -> Option<u64> {
+        self.seed
+    }
+
     /// The signature, if it is here.
     pub fn get(&self, key: &Key) -> Option<Bytes> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let at = all.iter().position(|(there, _)| there == key)?;
         let found = all.remove(at)?;
         let bytes = found.1.clone();
@@ -44,7 +63,7 @@ impl Signatures {
         if signature.len() > LONGEST {
             return;
         }
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         // An older state of a file is of no use to anybody.
         all.retain(|(there, _)| *there != key && !there.version.same_file(&key.version));
         all.push_back((key, signature));
@@ -62,25 +81,37 @@ mod tests {
     use super::*;
 
     fn key(file: &std::fs::File) -> Key {
-        Key { version: Version::of(file).unwrap(), block_length: 512, strong_length: 5 }
+        Key {
+            version: Version::of(file).unwrap(),
+            block_length: 512,
+            strong_length: 5,
+            strong_hash: StrongHash::Sha256,
+        }
     }
 
     #[test]
     fn one_of_each_file_and_only_of_what_it_is_now() {
-        let (cache, mut file) = (Signatures::default(), tempfile::tempfile().unwrap());
+        let (cache, mut file) = (Signatures::new(), tempfile::tempfile().unwrap());
         let before = key(&file);
         cache.put(before, Bytes::from_static(b"old"));
         assert_eq!(cache.get(&before).unwrap(), "old");
         file.write_all(b"longer").unwrap();
         assert_eq!(cache.get(&key(&file)), None);
         assert_eq!(cache.get(&Key { block_length: 1024, ..before }), None);
+        assert_eq!(cache.get(&Key { strong_hash: StrongHash::Xxh3 { seed: 1 }, ..before }), None);
         cache.put(key(&file), Bytes::from_static(b"new"));
         assert_eq!((cache.get(&before), cache.get(&key(&file)).unwrap()), (None, Bytes::from_static(b"new")));
     }
 
     #[test]
+    fn each_node_has_a_seed_of_its_own() {
+        let seeds = [Signatures::new().seed(), Signatures::new().seed()];
+        assert!(seeds[0].is_some() && seeds[0] != seeds[1]);
+    }
+
+    #[test]
     fn it_does_not_grow() {
-        let cache = Signatures::default();
+        let cache = Signatures::new();
         let files: Vec<_> = (0..6).map(|_| tempfile::tempfile().unwrap()).collect();
         for file in &files {
             cache.put(key(file), vec![0; LONGEST].into());

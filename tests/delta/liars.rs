@@ -53,23 +53,28 @@ fn put(bytes: &mut [u8], at: usize, what: &[u8]) {
     bytes[at..at + what.len()].copy_from_slice(what);
 }
 
+/// Bytes of a signature's header: the second version has a seed.
+fn head(body: &[u8]) -> usize {
+    if body[4] == 1 { 24 } else { 32 }
+}
+
 /// The first block's hashes, said to be those of all of a file of this many bytes.
 fn all_equal(headers: &mut HeaderMap, body: &[u8], size: u64, length: u32) -> Body {
-    let strong = usize::from(body[5]);
+    let (strong, head) = (usize::from(body[5]), head(body));
     let blocks = size.div_ceil(length.into()) as u32;
-    let mut out = body[..24].to_vec();
+    let mut out = body[..head].to_vec();
     put(&mut out, 8, &length.to_le_bytes());
     put(&mut out, 12, &blocks.to_le_bytes());
     put(&mut out, 16, &size.to_le_bytes());
     out.extend_from_slice(&(blocks | 1 << 31).to_le_bytes());
-    out.extend_from_slice(&body[28..32 + strong]);
+    out.extend_from_slice(&body[head + 4..head + 8 + strong]);
     headers.insert("skep-size", size.into());
     out.into()
 }
 
 #[tokio::test]
 async fn signatures_that_cannot_be_are_not_believed() {
-    let lies: [(&str, Lie); 16] = [
+    let lies: [(&str, Lie); 18] = [
         ("another document", |_, _| "<html>It works!</html>".into()),
         ("nothing at all", |_, _| Body::empty()),
         ("cut off", |_, body| body[..body.len() / 2].to_vec().into()),
@@ -84,12 +89,21 @@ async fn signatures_that_cannot_be_are_not_believed() {
             put(&mut body, 12, &u32::MAX.to_le_bytes());
             body.into()
         }),
+        ("with another seed", |_, mut body| {
+            put(&mut body, 24, &[1, 2, 3, 4, 5, 6, 7, 8]);
+            body.into()
+        }),
+        ("with hashes of a kind that nobody knows", |_, mut body| {
+            body[6] = 9;
+            body.into()
+        }),
         ("with hashes of 255 bytes", |_, mut body| {
             body[5] = 255;
             body.into()
         }),
         ("a group of 2^31 blocks", |_, mut body| {
-            put(&mut body, 24, &u32::MAX.to_le_bytes());
+            let head = head(&body);
+            put(&mut body, head, &u32::MAX.to_le_bytes());
             body.into()
         }),
         ("of a file of 10^12 blocks of 64 KiB", |headers, mut body| {
@@ -133,6 +147,25 @@ async fn signatures_that_cannot_be_are_not_believed() {
             .await;
         assert_eq!(row.state, TransferState::Done, "{what}: sent whole, as if nothing were there: {row:#?}");
     }
+}
+
+#[tokio::test]
+async fn a_receiver_that_knows_no_hash_but_sha256_gets_a_delta_too() {
+    let (old, new) = scattered();
+    let pair = Pair::new(&old, &new).await;
+    let asked = Arc::new(AtomicU32::new(0));
+    let counted = asked.clone();
+    let row = through(&pair, &old, move |asked| match asked.path.strip_suffix("strong=xxh3") {
+        Some(rest) if asked.path.starts_with(SIGNATURES) => {
+            counted.fetch_add(1, Ordering::Relaxed);
+            Meddle::As(rest.trim_end_matches(['?', '&']).into())
+        }
+        _ => Meddle::Pass,
+    })
+    .await;
+    assert_eq!((row.state, row.strategy.as_str()), (TransferState::Done, super::DELTA), "{row:#?}");
+    assert!(row.delta.unwrap().matched > 3_900_000, "{row:#?}");
+    assert!(asked.load(Ordering::Relaxed) > 1, "the fast hash is asked for in every round");
 }
 
 /// Each is sound by its words, and none is true.

@@ -8,6 +8,7 @@ use serde_json::Value;
 use skep_engine::content::Digest;
 use skep_engine::delta::asks;
 use skep_engine::delta::blocks::Blocks;
+use skep_engine::delta::hashes::{BlockHashes, Hashes as _, StrongHash};
 use skep_engine::delta::instructions::{Header, Writer};
 use skep_engine::delta::matcher::Run;
 use skep_engine::delta::packed::pack;
@@ -100,6 +101,37 @@ async fn signatures_are_those_of_the_file_also_from_the_cache_and_in_parts() {
     assert_eq!(signature_wire::read(&mut from, &part).unwrap().len(), 11);
     assert_eq!(signature_wire::read(&mut from, &ask).unwrap(), seen[0]);
     assert!(from.is_empty());
+}
+
+#[tokio::test]
+async fn the_fast_hash_is_there_for_who_asks_for_it_with_one_seed_as_long_as_the_node_runs() {
+    let raw = Raw::new().await;
+    let ask = Refiner::new(200_000, 200_000).first(first_block_length(200_000)).unwrap();
+    let tag = raw.tag().await;
+    let get = |query: &str| raw.client.get(format!("{}?source_size=200000{query}", raw.at("signatures", "f")));
+    let post = |query: &str| {
+        let request = raw.client.post(format!("{}?{query}", raw.at("signatures", "f")));
+        request.header("if-match", &tag).body(asks::write(std::slice::from_ref(&ask)))
+    };
+    let mut fast = Vec::new();
+    for request in [get("&strong=xxh3"), get("&strong=xxh3"), post("strong=xxh3")] {
+        let bytes = sent(request).await.bytes().await.unwrap();
+        fast.push(signature_wire::read(&bytes[..], &ask).unwrap());
+    }
+    assert!(fast.iter().all(|signature| *signature == fast[0]));
+    let StrongHash::Xxh3 { seed } = fast[0].strong_hash else { panic!("{:?}", fast[0].strong_hash) };
+    let hashes = BlockHashes::new(ask.blocks.length(), fast[0].strong_hash);
+    let first = hashes.strong(&raw.old[..ask.blocks.length() as usize]);
+    assert_eq!(fast[0].strong(0), &first[..usize::from(ask.strong_length)]);
+    for request in [get(""), get("&strong=md5"), post("")] {
+        let bytes = sent(request).await.bytes().await.unwrap();
+        assert_eq!(signature_wire::read(&bytes[..], &ask).unwrap().strong_hash, StrongHash::Sha256);
+    }
+    let other = Raw::new().await;
+    let request = other.client.get(format!("{}?source_size=200000&strong=xxh3", other.at("signatures", "f")));
+    let bytes = sent(request).await.bytes().await.unwrap();
+    let theirs = signature_wire::read(&bytes[..], &ask).unwrap();
+    assert_ne!(theirs.strong_hash, StrongHash::Xxh3 { seed }, "each node has its own");
 }
 
 #[tokio::test]

@@ -86,7 +86,7 @@ pub(super) fn run(
     seen: &Seen,
 ) -> Result<(), FlowError> {
     let reader = Reader::new(first, ask).map_err(FlowError::Signature)?;
-    let signature = Signature::empty(ask.blocks.clone(), ask.strong_length);
+    let signature = reader.empty(ask);
     let mut growing = Growing { signature, table: Table::with_room(ask.blocks.count()), reader };
     let block = u64::from(ask.blocks.length());
     let size = delta.source_size;
@@ -197,6 +197,7 @@ mod tests {
 
     use super::*;
     use crate::delta::flow::first_ask;
+    use crate::delta::hashes::StrongHash;
     use crate::delta::refine::Prices;
     use crate::delta::signature_wire::Writer;
     use crate::delta::testing::{bytes, file};
@@ -232,14 +233,15 @@ mod tests {
         };
         let ask = first_ask(&delta).unwrap();
         let mut made = Vec::new();
-        let signature = Signature::of(&old, ask.blocks.clone(), ask.strong_length, 1).unwrap();
-        let mut writer = Writer::new(&mut made, &ask).unwrap();
+        let strong = StrongHash::Sha256;
+        let signature = Signature::of(&old, ask.blocks.clone(), (strong, ask.strong_length), 1).unwrap();
+        let mut writer = Writer::new(&mut made, &ask, strong).unwrap();
         let (weak, strong) =
             (0..signature.len()).map(|n| (signature.weak(n), signature.strong(n))).unzip::<_, _, _, Vec<_>>();
         writer.write(&crate::delta::signature::Hashed { weak, strong: strong.concat() }).unwrap();
         let (read, was_read) = channel();
         let reader = Reader::new(Told { bytes: &made, read }, &ask).unwrap();
-        let empty = Signature::empty(ask.blocks.clone(), ask.strong_length);
+        let empty = reader.empty(&ask);
         let mut growing = Growing { signature: empty, table: Table::with_room(ask.blocks.count()), reader };
         let (batches, taken) = sync_channel(1);
         let batch = || Batch { source: 0..1, expected: 0, runs: Vec::new(), rest: false, decided: false };

@@ -32,7 +32,6 @@ use std::thread;
 
 use super::blocks::BlocksError;
 use super::digest::with_digest;
-use super::hashes::AdlerSha;
 use super::matcher::{Matcher, Run, Search};
 use super::refine::{Ask, Prices, Refiner, first_block_length};
 use super::search::search_until;
@@ -243,7 +242,7 @@ fn common_grain(mut length: u32) -> u32 {
 
 /// Looks for what is in a signature.
 fn search(delta: &Delta<'_>, signature: &Signature, table: &Table, searches: &[Search]) -> io::Result<Vec<Run>> {
-    let hashes = AdlerSha::new(signature.blocks.length());
+    let hashes = signature.hashes();
     let matcher = Matcher::new(signature, &hashes, table);
     search_until(delta.source, &matcher, searches, delta.threads, delta.stop)
 }

@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use super::*;
+use crate::delta::hashes::{BlockHashes, StrongHash};
 use crate::delta::instructions::{HEADER, Instruction, Reader};
 use crate::delta::patch::patch;
 use crate::delta::signature::sign;
@@ -42,8 +43,9 @@ impl Pair {
 
     fn signature(&self, ask: &Ask) -> Vec<u8> {
         let mut out = Vec::new();
-        let mut writer = signature_wire::Writer::new(&mut out, ask).unwrap();
-        let hashes = AdlerSha::new(ask.blocks.length());
+        let strong = StrongHash::Xxh3 { seed: 3 };
+        let mut writer = signature_wire::Writer::new(&mut out, ask, strong).unwrap();
+        let hashes = BlockHashes::new(ask.blocks.length(), strong);
         sign(&self.old, &ask.blocks, &hashes, ask.strong_length, 1, |hashed| writer.write(&hashed)).unwrap();
         out
     }

@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 
 use super::hashes::{Kind, LibrsyncHashes};
 use crate::delta::blocks::Blocks;
+use crate::delta::hashes::StrongHash;
 use crate::delta::signature::{Hashed, Signature, sign};
 
 /// The block length that `rdiff` takes for a file: the square root of its size in steps of 128, at least 256.
@@ -73,7 +74,7 @@ pub fn read_signature(mut from: impl Read) -> io::Result<(Kind, Signature)> {
     }
     let blocks =
         Blocks::whole(hashed.weak.len() as u64 * u64::from(length), length).map_err(|e| wrong(e.to_string()))?;
-    let mut signature = Signature::empty(blocks, strong_length);
+    let mut signature = Signature::empty(blocks, strong_length, StrongHash::default());
     signature.extend(&hashed);
     Ok((kind, signature))
 }

@@ -19,7 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::upload::{Incoming, problem, sender};
 use crate::chunks::{ChunkWriter, Chunks};
 use crate::delta::asks::{self, MAX_BYTES};
-use crate::delta::hashes::AdlerSha;
+use crate::delta::hashes::{BlockHashes, StrongHash};
 use crate::delta::packed::unpack;
 use crate::delta::refine::{Ask, Refiner, first_block_length};
 use crate::delta::signature::sign;
@@ -48,6 +48,15 @@ pub struct First {
     source_size: Option<u64>,
     /// Bytes of a block; by the file's size if none.
     block_length: Option<u32>,
+    /// See [`Hashed`].
+    strong: Option<String>,
+}
+
+/// What whoever asks for signatures would have as their strong hash.
+#[derive(Debug, Deserialize)]
+pub struct Hashed {
+    /// `xxh3`; anything else is SHA-256.
+    strong: Option<String>,
 }
 
 /// The query of a delta.
@@ -73,7 +82,8 @@ pub async fn signature(
     let length = first.block_length.unwrap_or_else(|| first_block_length(version.size));
     let mut refiner = Refiner::new(first.source_size.unwrap_or(version.size), version.size);
     let ask = refiner.first(length).map_err(|error| Problem::bad_request(error.to_string()))?;
-    let key = Key { version, block_length: length, strong_length: ask.strong_length };
+    let strong = shared.strong(first.strong.as_deref());
+    let key = Key { version, block_length: length, strong_length: ask.strong_length, strong_hash: strong };
     if let Some(signature) = shared.signatures.get(&key) {
         return Ok(answer(&version, shared.paced(futures_util::stream::iter([Ok(signature)]))));
     }
@@ -82,7 +92,7 @@ pub async fn signature(
     tokio::task::spawn_blocking(move || {
         let _slot = slot;
         let mut copy = Copy { to: writer, kept: Some(Vec::new()) };
-        let result = written(&file, &version, &[ask], &mut copy);
+        let result = written(&file, &version, &[ask], strong, &mut copy);
         let settled = jiff::Timestamp::now().as_nanosecond() - version.changed_ns() > TICK_NS;
         if let (Ok(()), true, Some(kept)) = (&result, settled, copy.kept) {
             cache.put(key, kept.into());
@@ -97,8 +107,11 @@ pub async fn signature(
 pub async fn signatures(
     State(shared): State<Arc<Shared>>,
     Path(path): Path<String>,
+    query: Result<Query<Hashed>, QueryRejection>,
     request: Request,
 ) -> Result<Response, Problem> {
+    let Query(Hashed { strong }) = query.map_err(|error| Problem::bad_request(error.to_string()))?;
+    let strong = shared.strong(strong.as_deref());
     let slot = slot(&shared.signings)?;
     let (head, body) = request.into_parts();
     let (file, version) = shared.old_file(path).await?;
@@ -122,7 +135,7 @@ pub async fn signatures(
     let (mut writer, body) = ChunkWriter::new();
     tokio::task::spawn_blocking(move || {
         let _slot = slot;
-        let result = written(&file, &version, &asks, &mut writer);
+        let result = written(&file, &version, &asks, strong, &mut writer);
         writer.finish(result);
     });
     Ok(answer(&version, shared.paced(body)))
@@ -198,10 +211,16 @@ async fn applied(
 }
 
 /// Writes signatures one after another. Blocks.
-fn written(file: &File, version: &Version, asks: &[Ask], out: &mut impl io::Write) -> io::Result<()> {
+fn written(
+    file: &File,
+    version: &Version,
+    asks: &[Ask],
+    strong: StrongHash,
+    out: &mut impl io::Write,
+) -> io::Result<()> {
     for ask in asks {
-        let mut writer = Writer::new(&mut *out, ask)?;
-        let hashes = AdlerSha::new(ask.blocks.length());
+        let mut writer = Writer::new(&mut *out, ask, strong)?;
+        let hashes = BlockHashes::new(ask.blocks.length(), strong);
         sign(file, &ask.blocks, &hashes, ask.strong_length, 0, |hashed| writer.write(&hashed))?;
     }
     if Version::of(file)? == *version { Ok(()) } else { Err(io::Error::other("the file changed while it was hashed")) }
@@ -276,6 +295,14 @@ impl Shared {
         let found = found.map_err(|_| Problem::internal("the file cannot be looked at"))?;
         let (_, file, version) = found.map_err(problem)?;
         Ok((file, version))
+    }
+
+    /// What is to be hashed with; the fast one only with a seed that nobody could know before.
+    fn strong(&self, wanted: Option<&str>) -> StrongHash {
+        match (wanted, self.signatures.seed()) {
+            (Some("xxh3"), Some(seed)) => StrongHash::Xxh3 { seed },
+            _ => StrongHash::Sha256,
+        }
     }
 
     /// A body under the node's upload limit.
