@@ -62,7 +62,7 @@ fn instructions() -> Vec<u8> {
 }
 
 fn packed(bytes: &[u8]) -> Vec<u8> {
-    let mut packer = pack(Vec::new()).unwrap();
+    let mut packer = pack(Vec::new(), None).unwrap();
     packer.write_all(bytes).unwrap();
     packer.finish().unwrap()
 }

@@ -129,6 +129,18 @@ pub struct SyncParams {
     pub queued: bool,
 }
 
+/// What its link has a transfer do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LinkUse {
+    /// The link's class.
+    pub class: LinkClass,
+    /// The mode that follows from it.
+    pub mode: SyncMode,
+    /// Level of zstd at which data goes; none: as it is.
+    pub compression: Option<i32>,
+}
+
 /// A class that is not accepted yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PendingClass {

@@ -167,6 +167,9 @@ pub struct TransferRow {
     /// Bytes of it that did not have to be sent, since they were compressed.
     #[serde(default)]
     pub saved_bytes: u64,
+    /// What the link to its destination has it do; none where nothing is known of that.
+    #[serde(default)]
+    pub over: Option<super::link::LinkUse>,
     /// Payload received per peer endpoint; filled once it is done.
     pub bytes_per_peer: Vec<(String, u64)>,
     /// Paths of a push.

@@ -7,12 +7,13 @@ const WINDOW_LOG: u32 = 23;
 /// zstd's own default.
 const LEVEL: i32 = 3;
 
-/// Compresses what is written; [`finish`](zstd::stream::write::Encoder::finish) ends the frame.
+/// Compresses what is written; [`finish`](zstd::stream::write::Encoder::finish) ends the frame. `level`: zstd's; none: its
+/// own default.
 ///
 /// # Errors
 /// No memory.
-pub fn pack<W: Write>(out: W) -> io::Result<zstd::stream::write::Encoder<'static, W>> {
-    let mut encoder = zstd::stream::write::Encoder::new(out, LEVEL)?;
+pub fn pack<W: Write>(out: W, level: Option<i32>) -> io::Result<zstd::stream::write::Encoder<'static, W>> {
+    let mut encoder = zstd::stream::write::Encoder::new(out, level.unwrap_or(LEVEL))?;
     encoder.window_log(WINDOW_LOG)?;
     Ok(encoder)
 }

@@ -142,7 +142,7 @@ fn zeros_cost_next_to_nothing() {
 fn packed_instructions_are_shorter_and_bombs_are_bounded() {
     let text: Vec<u8> = (0..200_000).flat_map(|n: u32| format!("line {n}\n").into_bytes()).collect();
     let plain = made(&[], &text, &Options::default()).instructions;
-    let mut encoder = pack(Vec::new()).unwrap();
+    let mut encoder = pack(Vec::new(), None).unwrap();
     io::Write::write_all(&mut encoder, &plain).unwrap();
     let packed = encoder.finish().unwrap();
     assert!(packed.len() < plain.len() / 3);
@@ -150,7 +150,7 @@ fn packed_instructions_are_shorter_and_bombs_are_bounded() {
     patch(&file(&[]), unpack(&packed[..]).unwrap(), &new, |_, _| {}).unwrap();
     assert_eq!(new.metadata().unwrap().len(), text.len() as u64);
     // A gigabyte of zeros in some kB: read as far as the header goes, which is not at all.
-    let mut encoder = pack(Vec::new()).unwrap();
+    let mut encoder = pack(Vec::new(), None).unwrap();
     (0..1024).for_each(|_| io::Write::write_all(&mut encoder, &vec![0; 1 << 20]).unwrap());
     let bomb = encoder.finish().unwrap();
     let failed = patch(&file(&[]), unpack(&bomb[..]).unwrap(), &file(&[]), |_, _| {}).unwrap_err();

@@ -18,6 +18,7 @@ use super::transfer::{Order, TransferTask};
 use crate::clock::unix_ms;
 use crate::content::ContentId;
 use crate::content::name::printable;
+use crate::control::queue::Operation;
 use crate::control::{
     Command, CommandError, CommandErrorKind, Direction, Kept, Reply, TransferId, TransferKind, TransferRow,
     TransferState,
@@ -79,10 +80,10 @@ impl Core {
         match command {
             Command::Add(request) => self.add(request).await,
             Command::Share(request) => self.share(request).await,
-            Command::Send(request) => self.send(request, None).await,
+            Command::Send(request) => self.start(Operation::Send(request)).await,
             Command::PreviewSend(request) => self.preview_send(request).await.map(Reply::Preview),
             Command::Interfaces => super::interfaces::list().await,
-            Command::Sync(request) => self.sync(request, None).await,
+            Command::Sync(request) => self.start(Operation::Sync(request)).await,
             Command::PreviewSync(request) => self.preview_sync(request).await,
             Command::Enqueue { operation, class } => self.enqueue(operation, class).await,
             Command::SetClass { ids, class } => self.set_class(ids, class).await,

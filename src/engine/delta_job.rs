@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::adapt::{Adapt, Following};
 use super::delta_show::Shown;
 use super::fetch_job::blocking;
 use super::send_job::{changed, destination, policy, request_of, wires};
@@ -71,17 +72,21 @@ pub(super) async fn run(job: &Job) -> Result<Outcome, JobError> {
         return Ok(Outcome::Full("no path".into()));
     };
     let (cost, size) = (Arc::new(Cost::default()), source.size());
-    let shown = Shown::new(job.shared.clone(), cost.clone(), size, &paths[best], latencies[best]);
+    let link = Following::new(Adapt::of(&job.services, &send.request.dest));
+    let shown = Shown::new(job.shared.clone(), link, cost.clone(), size, &paths[best], latencies[best]);
     let limits = job.shared.limits.up.clone();
+    let adapt = Adapt::of(&job.services, &send.request.dest);
+    let (compress, level) = adapt.compress(send.request.compress);
     let options = Options {
         basis: None,
         policy: policy(send.request.on_taken),
         mode: source.mode(),
         mtime: source.mtime(),
-        asked_for: send.request.strategy == SendStrategy::Delta,
-        compress: send.request.compress,
+        asked_for: send.request.strategy == SendStrategy::Delta || adapt.spares_bytes(),
+        compress,
+        level,
         round_trip: latencies[best].unwrap_or_default(),
-        rate: limits.iter().filter_map(|limit| limit.rate()).min(),
+        rate: limits.iter().filter_map(|limit| limit.rate()).chain(adapt.rate()).min(),
         throttles: limits,
     };
     let delta = Delta {

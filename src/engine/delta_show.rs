@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::adapt::Following;
 use super::delta_map::{detail_of, map_of};
 use super::delta_strategy::DELTA;
 use super::shared::Shared;
@@ -21,6 +22,7 @@ pub(super) const TICK: Duration = Duration::from_millis(250);
 /// Shows what a delta does, over all its tries.
 pub(super) struct Shown {
     shared: Arc<Shared>,
+    link: Following,
     cost: Arc<Cost>,
     size: u64,
     started: Instant,
@@ -34,6 +36,7 @@ pub(super) struct Shown {
 impl Shown {
     pub(super) fn new(
         shared: Arc<Shared>,
+        link: Following,
         cost: Arc<Cost>,
         size: u64,
         path: &PathSpec,
@@ -61,7 +64,7 @@ impl Shown {
         });
         let coverage = Mutex::new(Coverage::new(size, MAX_CELLS));
         let begun = Default::default();
-        Self { shared, cost, size, started: Instant::now(), before, coverage, begun }
+        Self { shared, link, cost, size, started: Instant::now(), before, coverage, begun }
     }
 
     fn coverage(&self) -> MutexGuard<'_, Coverage> {
@@ -126,7 +129,9 @@ impl Shown {
     /// Counts what went over the wire so far.
     pub(super) fn wire(&self) {
         let seconds = self.before.2 + self.started.elapsed().as_secs_f64();
+        let over = self.link.now(&self.shared, self.link.literals());
         self.shared.update(|row| {
+            row.over = over;
             row.wire_bytes = self.before.1 + self.cost.both();
             row.duration_s = seconds;
         });

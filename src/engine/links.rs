@@ -90,6 +90,12 @@ impl Links {
         self.lock().get(endpoint).map(|entry| entry.row.clone())
     }
 
+    /// The endpoint of a destination; none where it has none, such as a pool.
+    pub(super) fn endpoint_of(dest: &str) -> Option<String> {
+        // What goes by HTTP/2 is at the same place.
+        endpoint(&dest.split(',').next()?.replacen("http2://", "http://", 1)).ok()
+    }
+
     /// Starts the monitors that were kept.
     pub(super) fn take_up(self: &Arc<Self>, records: Vec<(String, LinkRecord)>) {
         for (endpoint, record) in records {
@@ -218,9 +224,7 @@ impl Links {
                 && matches!(row.state, TransferState::Starting | TransferState::Running)
         };
         for row in rows.iter().filter(needs) {
-            // What goes by HTTP/2 is at the same place; other destinations (pools) are none.
-            let dest = row.dest.split(',').next().unwrap_or_default().replacen("http2://", "http://", 1);
-            if let Ok(endpoint) = endpoint(&dest) {
+            if let Some(endpoint) = Self::endpoint_of(&row.dest) {
                 let _ = self.start(&endpoint, false, None);
             }
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
+use super::adapt::Adapt;
 use super::commands::Core;
 use super::preview::count;
 use super::send_job::{description_of, destination};
@@ -52,8 +53,9 @@ impl Core {
             ..SendRecord::default()
         };
         let nearest = latencies.iter().flatten().min().copied().unwrap_or_default();
-        let segment =
-            send.request.segment_length.unwrap_or_else(|| segment_for(size, answering.max(1).into(), nearest));
+        let chunk = Adapt::of(&self.services, &send.request.dest).chunk();
+        let segment = send.request.segment_length;
+        let segment = segment.unwrap_or_else(|| segment_for(size, answering.max(1).into(), nearest, chunk));
         let best = (0..wires.len()).filter(|n| latencies[*n].is_ok()).min_by_key(|n| latencies[*n].clone().ok());
         let checked = match best.and_then(|n| wires[n].as_ref().ok()) {
             Some(wire) => {

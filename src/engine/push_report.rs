@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use super::adapt::{Adapt, Following};
 use super::shared::Shared;
 use super::strategy::Job;
 use crate::content::name::printable;
@@ -32,6 +33,7 @@ pub(super) struct Shown {
     saved_before: u64,
     started: Instant,
     started_ms: u64,
+    link: Following,
     /// Of all, and of each path.
     flows: Mutex<(Flow, Vec<Flow>)>,
 }
@@ -51,6 +53,7 @@ impl Shown {
             saved_before: row.saved_bytes,
             started,
             started_ms: crate::clock::unix_ms(),
+            link: Following::new(Adapt::of(&job.services, &row.dest)),
             flows: Mutex::new((Flow::new(started), vec![Flow::new(started); paths.len()])),
         }
     }
@@ -181,7 +184,7 @@ impl Ledger for Shown {
                 delta: None,
             }));
         }
-        let reason = self.reason(&p);
+        let (reason, over) = (self.reason(&p), self.link.now(&self.shared, p.level));
         let changes = p.changes.iter().map(|change| self.change(change)).collect();
         let news = self.paths.iter().zip(&p.paths).zip(rates);
         let paths: Vec<PathRow> = news.map(|((spec, news), rate)| self.path(spec, news, rate)).collect();
@@ -191,6 +194,7 @@ impl Ledger for Shown {
             row.bytes_up = self.before.0 + p.sent;
             row.wire_bytes = self.before.1 + p.wire;
             row.saved_bytes = self.saved_before + p.saved;
+            row.over = over;
             row.duration_s = self.before.2 + self.started.elapsed().as_secs_f64();
             let left = row.size.saturating_sub(p.held);
             row.eta_s = (smooth > 0 && left > 0).then(|| left / smooth);

@@ -9,7 +9,7 @@ use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::adapt::packer;
+use super::adapt::Adapt;
 use super::fetch_job::blocking;
 use super::push_report::Shown;
 use super::strategy::{Job, JobEnd, JobError};
@@ -106,7 +106,7 @@ pub(super) async fn run(job: Job, all_paths: bool) -> Result<JobEnd, JobError> {
         paths = vec![paths.swap_remove(best)];
     }
     let mut place = Some(found.place);
-    let packer = packer(send.request.compress);
+    let packer = Adapt::of(&job.services, &send.request.dest).packer(send.request.compress);
     let shown = Arc::new(Shown::new(&job, &paths, &push));
     job.shared.update(|row| {
         row.state = TransferState::Running;
@@ -217,7 +217,8 @@ async fn recorded(
         Some(length) => length,
         None => {
             let nearest = job.ways.latencies.iter().flatten().min().copied().unwrap_or_default();
-            segment_for(bytes, u64::from(send.answering.unwrap_or(1)), nearest)
+            let chunk = Adapt::of(&job.services, &send.request.dest).chunk();
+            segment_for(bytes, u64::from(send.answering.unwrap_or(1)), nearest, chunk)
         }
     };
     if bytes.div_ceil(segment) > MOST_SEGMENTS {

@@ -98,8 +98,7 @@ impl Core {
             };
             refused(kind, printable(&error.to_string()))
         };
-        let (headers, pace) = (self.services.swarm.client.node_headers(), self.services.pace);
-        let receiver = Receiver::find(&destination, headers, pace).await.map_err(failed)?;
+        let receiver = Receiver::find(&self.services, &request, &destination).await.map_err(failed)?;
         let scanned = scan_source(&request).await.map_err(failed)?;
         let Seen { scanned, plan } = compare(&request, &receiver.client, scanned, |_, _| ()).await.map_err(failed)?;
         // What moves is one thing to people, not a file that comes and another that goes.

@@ -70,7 +70,7 @@ pub(super) async fn send(
     }
     let place = Arc::new(place_of(request, scanned).await?);
     let each = wanted.into_iter().map(|file| one(job, receiver, shown, &place, scanned.is_file, file));
-    let all = futures_util::stream::iter(each).buffer_unordered(AT_ONCE);
+    let all = futures_util::stream::iter(each).buffer_unordered(receiver.adapt.at_once(AT_ONCE));
     let showing = shown.flowing();
     tokio::pin!(all, showing);
     loop {
@@ -104,15 +104,17 @@ async fn one(
         Err(_) => return Became::Whole,
     };
     let limits = job.shared.limits.up.clone();
+    let (compress, level) = receiver.adapt.compress(None);
     let options = Options {
         basis: (file.basis != file.path).then(|| there(&file.basis)),
         policy: "overwrite",
         mode: file.entry.mode,
         mtime: source.mtime(),
-        asked_for: false,
-        compress: None,
+        asked_for: receiver.adapt.spares_bytes(),
+        compress,
+        level,
         round_trip: receiver.nearest,
-        rate: limits.iter().filter_map(|limit| limit.rate()).min(),
+        rate: limits.iter().filter_map(|limit| limit.rate()).chain(receiver.adapt.rate()).min(),
         throttles: limits,
     };
     let (target, cost) = (there(&file.path), shown.deltas());

@@ -6,10 +6,10 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use data_encoding::HEXLOWER;
-use reqwest::header::HeaderMap;
 
-use super::adapt::packer;
+use super::adapt::Adapt;
 use super::fetch_job::blocking;
+use super::services::Services;
 use super::strategy::{Job, JobEnd, JobError, Strategy};
 use super::sync_round::{Sent, send};
 use super::sync_shown::Shown;
@@ -22,7 +22,6 @@ use crate::failpoint;
 use crate::push::PushError;
 use crate::push::pack::Packer;
 use crate::push::paths::{Destination, resolve};
-use crate::push::retry::Pace;
 use crate::push::ways::Ways;
 use crate::push::wire::{Wire, WireError};
 use crate::store::JobRecord;
@@ -101,13 +100,20 @@ pub(super) struct Receiver {
     pub(super) nearest: Duration,
     names: Vec<String>,
     pub(super) client: Client,
+    /// What the link has it do.
+    pub(super) adapt: Adapt,
     /// Compresses what is sent whole.
     pub(super) packer: Arc<Packer>,
 }
 
 impl Receiver {
     /// Asks all paths whether they answer.
-    pub(super) async fn find(destination: &Destination, headers: &HeaderMap, pace: Pace) -> Result<Self, JobError> {
+    pub(super) async fn find(
+        services: &Services,
+        request: &SyncRequest,
+        destination: &Destination,
+    ) -> Result<Self, JobError> {
+        let (headers, pace) = (services.swarm.client.node_headers(), services.pace);
         let wire = |path| Wire::new(path, &destination.target, headers.clone()).map(Arc::new);
         let wires: Vec<Arc<Wire>> = destination.paths.iter().map(wire).collect::<Result<_, _>>()?;
         let mut failures = 0;
@@ -118,7 +124,9 @@ impl Receiver {
                 let names = destination.paths.iter().map(|path| printable(&path.to_string())).collect();
                 let client = Client::new(wires[best].clone(), destination.target.clone(), pace);
                 let nearest = ways.latencies[best].unwrap_or_default();
-                return Ok(Self { ways, nearest, names, client, packer: packer(None) });
+                let adapt = Adapt::of(services, &request.dest);
+                let packer = adapt.packer(None);
+                return Ok(Self { ways, nearest, names, client, adapt, packer });
             }
             failures += 1;
             let (path, error) = failed.into_iter().next().unwrap_or((0, WireError::Unknown));
@@ -230,6 +238,11 @@ pub(super) struct Passed {
 }
 
 impl Passed {
+    /// Nothing was done, on purpose.
+    pub(super) fn looked_at(scanned: Scanned, looked: Duration) -> Self {
+        Self { did: None, scanned, left: Vec::new(), looked }
+    }
+
     /// What is not as it should be, in words.
     pub(super) fn trouble(&self) -> Option<String> {
         let unreadable = self.scanned.tree.skipped.iter().filter(|skipped| skipped.unreadable);
@@ -275,8 +288,7 @@ pub(super) async fn pass(
         }
         if reached.is_none() {
             phase(Phase::Comparing, "asking which paths answer");
-            let found =
-                Receiver::find(destination, job.services.swarm.client.node_headers(), job.services.pace).await?;
+            let found = Receiver::find(&job.services, request, destination).await?;
             let shown = Arc::new(Shown::new(job, found.names.clone()));
             reached = Some((found, shown));
         }

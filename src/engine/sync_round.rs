@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -42,7 +41,7 @@ pub(super) async fn send(
     scanned: &Scanned,
     round: &Round,
 ) -> Result<Option<Sent>, JobError> {
-    let push = recorded(job, receiver.nearest, scanned, round).await?;
+    let push = recorded(job, receiver, scanned, round).await?;
     for _ in 0..REOPENED {
         let opened = open(receiver, &push, job.services.pace).await?;
         if opened.segment_length != push.segment {
@@ -88,7 +87,7 @@ pub(super) async fn send(
 
 /// What a round sends, as an upload of its own; the one that was under way when the sync was stopped, if it is
 /// the same.
-async fn recorded(job: &Job, nearest: Duration, scanned: &Scanned, round: &Round) -> Result<PushRecord, JobError> {
+async fn recorded(job: &Job, receiver: &Receiver, scanned: &Scanned, round: &Round) -> Result<PushRecord, JobError> {
     let mut push = PushRecord { upload: key()?, tree: true, ..PushRecord::default() };
     let (mut files, mut stamps) = (Vec::new(), Vec::new());
     for path in &round.files {
@@ -102,7 +101,7 @@ async fn recorded(job: &Job, nearest: Duration, scanned: &Scanned, round: &Round
     }
     push.count = files.len() as u64;
     (push.files, push.stamps) = (Arc::new(files), Arc::new(stamps));
-    push.segment = segment_for(push.bytes, 1, nearest);
+    push.segment = segment_for(push.bytes, 1, receiver.nearest, receiver.adapt.chunk());
     let (state, id) = (job.services.state.clone(), job.shared.id);
     blocking(move || {
         if let Some(before) = state.push(id)? {

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::adapt::{Adapt, Following};
 use super::strategy::Job;
 use crate::content::Digest;
 use crate::content::name::printable;
@@ -28,6 +29,7 @@ pub(super) struct Shown {
     sums: Mutex<Sums>,
     /// Of all deltas.
     deltas: Arc<Cost>,
+    link: Following,
 }
 
 /// How often a row changes while deltas flow.
@@ -57,6 +59,7 @@ impl Shown {
             flow: Mutex::new(Flow::new(started)),
             sums: Mutex::default(),
             deltas: Arc::default(),
+            link: Following::new(Adapt::of(&job.services, &row.dest)),
         }
     }
 
@@ -127,8 +130,10 @@ impl Shown {
         let sent = sums.sent + self.deltas.sent.load(Ordering::Relaxed);
         drop(sums);
         let (rate, smooth) = self.rate(sent);
+        let over = self.link.now(&self.shared, self.link.literals());
         self.shared.update(|row| {
             row.done = done;
+            row.over = over;
             (row.rate_up, row.smooth_up) = (rate, smooth);
             row.bytes_up = self.before.0 + sent;
             row.wire_bytes = self.before.1 + wire;
@@ -188,6 +193,7 @@ impl Ledger for Shown {
         drop(sums);
         let (sent, wire) = (sent + self.deltas.sent.load(Ordering::Relaxed), wire + self.deltas.both());
         let (rate, smooth) = self.rate(sent);
+        let over = self.link.now(&self.shared, p.level);
         let paths = self.paths.iter().zip(&p.paths).map(|(name, path)| PathRow {
             path: name.clone(),
             state: match path.view.standing {
@@ -211,6 +217,7 @@ impl Ledger for Shown {
             row.bytes_up = self.before.0 + sent;
             row.wire_bytes = self.before.1 + wire;
             row.saved_bytes = self.saved_before + p.saved;
+            row.over = over;
             row.duration_s = self.before.2 + self.started.elapsed().as_secs_f64();
             let sending =
                 PhaseRow { active: done < row.size, rate: smooth, ..PhaseRow::at(Phase::Sending, done, row.size) };

@@ -3,8 +3,10 @@
 
 use std::time::{Duration, Instant};
 
+use super::adapt::{Adapt, Following};
+use super::queueing::tell_behind;
 use super::strategy::{Job, JobEnd, JobError};
-use super::sync_job::{Passed, pass};
+use super::sync_job::{Passed, pass, scan_source};
 use crate::clock::unix_ms;
 use crate::content::name::{counted, printable};
 use crate::control::sync::WatchRow;
@@ -20,6 +22,11 @@ use crate::sync::watch::{Cover, Told, Watcher};
 const SURE: Duration = Duration::from_secs(600);
 /// The same where not every folder can be watched, and after something went wrong here.
 const UNSURE: Duration = Duration::from_secs(15);
+
+/// How often the link is looked at while something waits for it.
+const LINK: Duration = Duration::from_secs(1);
+/// Where looks are so far apart it is said.
+const SLOW: Duration = Duration::from_secs(5);
 
 /// While what is told to have changed has not been looked at.
 const CHANGED: &str = "something changed: it is looked at soon";
@@ -44,6 +51,10 @@ struct Watch<'a> {
     shown: WatchRow,
     /// Passes in a row that the receiver could not be reached for.
     away: u32,
+    adapt: Adapt,
+    link: Following,
+    /// The link is metered: what the receiver was told that it lacks, in files and bytes.
+    held_back: Option<(u64, u64)>,
 }
 
 /// Works until it is stopped, or refused.
@@ -59,12 +70,19 @@ pub(super) async fn run(job: &Job, request: &SyncRequest, destination: &Destinat
         cover: Cover::default(),
         shown: job.shared.row().watch.unwrap_or_default(),
         away: 0,
+        adapt: Adapt::of(&job.services, &request.dest),
+        link: Following::new(Adapt::of(&job.services, &request.dest)),
+        held_back: None,
     };
     let mut sure = true;
     loop {
-        watch.changes.on_look();
+        watch.changes.on_look(Instant::now());
+        watch.held_back = None;
         let before = watch.equal.as_ref().filter(|_| !sure);
-        let passed = pass(job, request, destination, before).await;
+        let passed = match watch.adapt.is_metered() {
+            true => watch.hold_back(destination).await,
+            false => pass(job, request, destination, before).await,
+        };
         let looked = passed.as_ref().ok().and_then(Option::as_ref).map_or(Duration::ZERO, |passed| passed.looked);
         watch.changes.on_looked(Instant::now(), looked);
         let rest = match passed {
@@ -101,7 +119,7 @@ impl Watch<'_> {
             self.shown.trouble = trouble.clone().unwrap_or_default();
         }
         let scanned = self.covers(passed.scanned).await;
-        self.equal = scanned.filter(|_| trouble.is_none());
+        self.equal = scanned.filter(|_| trouble.is_none() && self.held_back.is_none());
         if self.cover.partial || trouble.is_some() { UNSURE } else { SURE }
     }
 
@@ -152,10 +170,42 @@ impl Watch<'_> {
         Some(scanned)
     }
 
+    /// Every byte costs, and nobody waits for these: the receiver is told what it lacks.
+    async fn hold_back(&mut self, destination: &Destination) -> Result<Option<Passed>, JobError> {
+        let began = Instant::now();
+        let told = tell_behind(&self.job.services, self.request, destination).await?;
+        self.held_back = Some(told.unwrap_or_default());
+        let scanned = scan_source(self.request).await?;
+        Ok(Some(Passed::looked_at(scanned, began.elapsed())))
+    }
+
+    /// The least time between two looks that the link asks for.
+    fn interval(&self) -> Duration {
+        self.adapt.interval().map_or(Duration::ZERO, |(interval, _)| interval)
+    }
+
+    /// What is said while something that changed waits to be looked at.
+    fn waits(&self) -> String {
+        match self.adapt.interval().filter(|(interval, _)| *interval >= SLOW) {
+            Some((interval, class)) => format!(
+                "something changed: it is looked at when it is time (the link is {}: every {} s)",
+                class.name(),
+                interval.as_secs()
+            ),
+            None => CHANGED.into(),
+        }
+    }
+
     fn rests(&self) {
+        let over = self.link.now(&self.job.shared, self.link.literals());
         let reason = match (&self.shown.away, self.shown.trouble.as_str()) {
             (Some(error), _) => format!("the receiver is away, it is tried again: {error}"),
-            (None, "") if self.changes.due().is_some() => CHANGED.into(),
+            (None, _) if self.held_back.is_some_and(|(files, _)| files > 0) => {
+                let (files, bytes) = self.held_back.unwrap_or_default();
+                let files = counted(files, "file", "files");
+                format!("the link is metered: {files}, {bytes} bytes, held back; the receiver knows")
+            }
+            (None, "") if self.changes.due(Duration::ZERO).is_some() => self.waits(),
             (None, "") if self.cover.partial => "equal; not every folder can be watched: looks again every 15 s".into(),
             (None, "") => format!("equal; watches {}", counted(self.shown.folders, "folder", "folders")),
             (None, trouble) => trouble.to_owned(),
@@ -165,6 +215,7 @@ impl Watch<'_> {
             row.reason = reason;
             (row.rate_up, row.smooth_up, row.eta_s) = (0, 0, None);
             row.watch = Some(self.shown.clone());
+            row.over = over;
         });
     }
 
@@ -173,17 +224,30 @@ impl Watch<'_> {
         let stop = self.job.stop.clone();
         loop {
             // Somebody who is away is not asked sooner because something changed here.
-            let due = self.changes.due().filter(|_| self.away == 0);
-            let wakes = due.map_or(until, |due| due.min(until));
+            let due = self.changes.due(self.interval()).filter(|_| self.away == 0);
+            let next = due.map_or(until, |due| due.min(until));
+            // What the link asks for may be another thing by then.
+            let wakes = next.min(Instant::now() + LINK);
             tokio::select! {
                 () = stop.cancelled() => return Woken::Stop,
                 () = tokio::time::sleep_until(wakes.into()) => {
-                    return if due.is_some_and(|due| due <= until) { Woken::Changed } else { Woken::Time };
+                    if self.held_back.is_some() && !self.adapt.is_metered() {
+                        return Woken::Time;
+                    }
+                    if wakes == next {
+                        return if due.is_some_and(|due| due <= until) { Woken::Changed } else { Woken::Time };
+                    }
+                    let over = self.link.now(&self.job.shared, self.link.literals());
+                    if over != self.job.shared.row().over {
+                        self.rests();
+                    }
                 }
                 told = self.watcher.changed() => match told {
                     Ok(Told::Changed) => {
-                        if self.changes.due().is_none() && self.away == 0 && self.shown.trouble.is_empty() {
-                            self.job.shared.update(|row| row.reason = CHANGED.into());
+                        let is_first = self.changes.due(Duration::ZERO).is_none();
+                        if is_first && self.away == 0 && self.shown.trouble.is_empty() {
+                            let reason = self.waits();
+                            self.job.shared.update(|row| row.reason = reason);
                         }
                         self.changes.on_change(Instant::now());
                     }

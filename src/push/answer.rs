@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn what_unpacks_to_more_than_may_come_is_refused_and_so_is_rubbish() {
-        let mut packed = pack(Vec::new()).unwrap();
+        let mut packed = pack(Vec::new(), None).unwrap();
         packed.write_all(&vec![b' '; 1 << 20]).unwrap();
         let frame = packed.finish().unwrap();
         assert!(frame.len() < 1_000);

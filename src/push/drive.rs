@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::pulse::Pulse;
 use super::PushError;
+use super::fit::Fit;
 use super::plan::{Change, Failure, PathId, PathView, Plan, PlanConfig, Verdict};
 use super::retry::Pace;
 use super::score::Weights;
@@ -56,6 +57,8 @@ pub(crate) struct Progress {
     pub wire: u64,
     /// Bytes that did not have to be sent, since they were compressed.
     pub saved: u64,
+    /// Level of zstd of what went last; none: it went as it was.
+    pub level: Option<i32>,
     /// Paths, in their order.
     pub paths: Vec<PathNews>,
     /// What the receiver has, and what is under way; none while nobody looks.
@@ -109,6 +112,8 @@ pub(crate) struct Drive {
     /// Paths whose last probe found nobody who knows the upload.
     strange: BTreeSet<PathId>,
     pulse: Pulse,
+    /// What the link wanted when it was asked last.
+    fit: Fit,
 }
 
 enum Event {
@@ -185,6 +190,29 @@ impl Drive {
             hopeful: ways.late.clone(),
             strange: BTreeSet::new(),
             pulse: Pulse::new(now),
+            fit: Fit::default(),
+        }
+    }
+
+    /// Asks what the link wants now. Over several paths each has a link of its own: no more than compression follows.
+    fn follow_link(&mut self) {
+        let fit = self.common.packer.fit();
+        if self.wires.len() == 1 && fit.under_way != self.fit.under_way {
+            let segment = self.common.reader.layout().piece_length();
+            // One to be on its way while another one is acknowledged.
+            let most = |bytes: u64| u32::try_from(bytes / segment.max(1)).unwrap_or(u32::MAX).max(2);
+            self.plan.narrow(fit.under_way.map(most));
+            self.abort();
+        }
+        self.fit = fit;
+    }
+
+    /// Ends requests that the plan has no use for any more.
+    fn abort(&mut self) {
+        for key in self.plan.take_aborts() {
+            if let Some(task) = self.aborts.remove(&key) {
+                task.abort();
+            }
         }
     }
 
@@ -221,11 +249,7 @@ impl Drive {
             let now = Instant::now();
             self.plan.tick(self.rng.f64(), now);
             self.start_requests(now);
-            for key in self.plan.take_aborts() {
-                if let Some(task) = self.aborts.remove(&key) {
-                    task.abort();
-                }
-            }
+            self.abort();
             if self.plan.is_done() {
                 return Ok(SendEnd::AllThere);
             }
@@ -261,6 +285,7 @@ impl Drive {
                     recorded.unwrap_or_else(|e| Err(e.to_string())).map_err(PushError::Internal)?;
                 }
                 _ = tick.tick() => {
+                    self.follow_link();
                     self.feel_pulse(Instant::now());
                     self.record();
                     self.show();
@@ -427,6 +452,7 @@ impl Drive {
             sent,
             wire: sent + self.requests * HEADERS,
             saved: self.common.packer.saved(),
+            level: self.common.packer.level(),
             paths: paths.collect(),
             pieces: self.ledger.wants_pieces().then(|| (held.clone(), self.plan.in_flight())),
             changes: self.plan.changes().cloned().collect(),

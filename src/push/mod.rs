@@ -25,6 +25,7 @@ pub(crate) mod broken;
 mod buffers;
 pub(crate) mod delta;
 pub(crate) mod drive;
+pub(crate) mod fit;
 pub(crate) mod interfaces;
 mod lanes;
 pub(crate) mod pack;
@@ -67,8 +68,14 @@ const PER_PATH: u64 = 128;
 /// Segments of each path that memory shall allow at once.
 const AT_ONCE: u64 = 4;
 
-/// Bytes per segment for a source of `size` bytes over `paths` paths, the nearest of them `latency` away.
-pub fn segment_for(size: u64, paths: u64, latency: Duration) -> u64 {
+/// Bytes per segment for a source of `size` bytes over `paths` paths, the nearest of them `latency` away. `chunk`: what the
+/// link to the receiver wants, if it is known; over several paths each has another one.
+pub fn segment_for(size: u64, paths: u64, latency: Duration, chunk: Option<u64>) -> u64 {
+    if let Some(chunk) = chunk.filter(|_| paths == 1) {
+        // Sources that are not long are still sent in several, so that the first are verified while others are on their way.
+        let several = (size / PER_PATH).next_power_of_two().max(CHUNK);
+        return chunk.min(several).max(least_for(size));
+    }
     if paths == 1 && latency >= FAR {
         return MIN_SEGMENT.max(least_for(size));
     }
@@ -141,15 +148,20 @@ mod tests {
     #[test]
     fn segments_fit_the_source() {
         const MIB: u64 = 1 << 20;
-        let of = |size, paths| segment_for(size, paths, Duration::from_millis(1));
+        let of = |size, paths| segment_for(size, paths, Duration::from_millis(1), None);
         assert_eq!(of(10 << 30, 1), CHUNK);
         assert_eq!(of(10, 1), CHUNK);
         assert_eq!((of(500 * MIB, 3), of(1 << 30, 3)), (MIB, 2 * MIB));
         assert_eq!(of(20 * MIB, 3), MIB);
         assert_eq!((of(10 << 30, 3), of(10 << 30, 16)), (2 * MIB, MIB));
         assert_eq!(of(10 << 40, 3), 64 * MIB, "2^18 segments at most");
-        let far = |size| segment_for(size, 1, Duration::from_millis(100));
+        let far = |size| segment_for(size, 1, Duration::from_millis(100), None);
         assert_eq!((far(10 << 30), far(10 << 40)), (MIB, 64 * MIB));
         assert_eq!((in_flight(CHUNK), in_flight(MIB), in_flight(1 << 30)), (6, 24, 2));
+        let fitted = |size, chunk| segment_for(size, 1, Duration::from_millis(600), Some(chunk));
+        assert_eq!((fitted(1 << 30, 64 << 10), fitted(10, 64 << 10)), (64 << 10, 64 << 10));
+        assert_eq!((fitted(10 << 30, 16 * MIB), fitted(100 * MIB, 16 * MIB)), (16 * MIB, CHUNK));
+        assert_eq!(fitted(10 << 40, 64 << 10), 64 * MIB);
+        assert_eq!(segment_for(1 << 30, 3, Duration::ZERO, Some(64 << 10)), 2 * MIB, "three links");
     }
 }

@@ -4,11 +4,11 @@
 //! takes a lower level; data that does not shrink is left as it is, and looked at now and then, since a tree holds files of many
 //! kinds. What is decided holds for the next segment: nothing has to begin anew when the link changes.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use super::fit::{Fit, Guide};
 
 /// What is wanted of segments to come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,25 +91,28 @@ impl Gains {
 /// Compresses the segments of one push.
 #[derive(Debug)]
 pub(crate) struct Packer {
-    /// The most that the link asks for, now.
-    most: watch::Receiver<Option<Wish>>,
+    /// What the link wants, now.
+    guide: Guide,
     /// The receiver unpacks.
     taken: AtomicBool,
     /// Bytes per second that the push sends.
     rate: AtomicU64,
     /// Bytes that did not have to be sent.
     saved: AtomicU64,
+    /// Level of the last segment; 0: it went as it was.
+    level: AtomicI32,
     gains: Mutex<Gains>,
 }
 
 impl Packer {
-    /// `most`: level of zstd at most, as it is now; none: nothing is compressed.
-    pub(crate) fn new(most: watch::Receiver<Option<Wish>>) -> Self {
+    /// `guide`: what the link wants of segments.
+    pub(crate) fn new(guide: Guide) -> Self {
         Self {
-            most,
+            guide,
             taken: AtomicBool::new(false),
             rate: AtomicU64::new(0),
             saved: AtomicU64::new(0),
+            level: AtomicI32::new(0),
             gains: Mutex::default(),
         }
     }
@@ -129,18 +132,37 @@ impl Packer {
         self.saved.load(Ordering::Relaxed)
     }
 
+    /// What the link wants now.
+    pub(super) fn fit(&self) -> Fit {
+        self.guide.fit()
+    }
+
+    /// The level of zstd at which the last segment went; none: as it was.
+    pub(super) fn level(&self) -> Option<i32> {
+        Some(self.level.load(Ordering::Relaxed)).filter(|level| *level != 0)
+    }
+
     /// A segment compressed, if that is of use. Blocks.
     pub(super) fn pack(&self, plain: &[u8]) -> Option<Vec<u8>> {
-        let most = if self.taken.load(Ordering::Relaxed) { *self.most.borrow() } else { None };
+        let packed = self.packed(plain);
+        self.level.store(packed.as_ref().map_or(0, |(level, _)| *level), Ordering::Relaxed);
+        packed.map(|(_, packed)| packed)
+    }
+
+    fn packed(&self, plain: &[u8]) -> Option<(i32, Vec<u8>)> {
+        let fit = self.fit();
+        let most = if self.taken.load(Ordering::Relaxed) { fit.pack } else { None };
         let level = self.gains.lock().unwrap_or_else(PoisonError::into_inner).next(most)?;
         let begun = Instant::now();
         // Without a level or memory for it, it goes as it is.
         let packed = zstd::bulk::compress(plain, level).ok()?;
-        let rate = Some(self.rate.load(Ordering::Relaxed) as f64);
+        // What was sent of late says little of a link that has just become another one.
+        let rate = self.rate.load(Ordering::Relaxed).min(fit.rate.unwrap_or(u64::MAX));
+        let rate = Some(rate as f64);
         let sizes = (plain.len() as u64, packed.len() as u64);
         let mut gains = self.gains.lock().unwrap_or_else(PoisonError::into_inner);
         gains.on_packed(most?, sizes, begun.elapsed(), rate);
-        (packed.len() as f64 <= plain.len() as f64 * WORTH).then_some(packed)
+        (packed.len() as f64 <= plain.len() as f64 * WORTH).then_some((level, packed))
     }
 
     /// A compressed segment is there.
@@ -206,12 +228,12 @@ mod tests {
 
     #[test]
     fn a_receiver_that_does_not_unpack_gets_bytes_as_they_are() {
-        let (_link, most) = watch::channel(Some(THREE));
-        let packer = Packer::new(most);
-        assert_eq!(packer.pack(&[7; 10_000]), None);
+        let packer = Packer::new(Guide::new(|| Fit { pack: Some(THREE), ..Fit::default() }));
+        assert_eq!((packer.pack(&[7; 10_000]), packer.level()), (None, None));
         packer.on_opened(&["zstd".into()]);
         let packed = packer.pack(&[7; 10_000]).unwrap();
         assert_eq!(zstd::bulk::decompress(&packed, 10_000).unwrap(), [7; 10_000]);
+        assert_eq!(packer.level(), Some(3));
         packer.on_held(10_000, packed.len() as u64);
         assert_eq!(packer.saved(), 10_000 - packed.len() as u64);
     }

@@ -14,6 +14,8 @@ const SHARE: u32 = 9;
 pub struct Debounce {
     changed: Option<(Instant, Instant)>,
     not_before: Option<Instant>,
+    /// When the last pass began.
+    looked: Option<Instant>,
 }
 
 impl Debounce {
@@ -24,8 +26,8 @@ impl Debounce {
     }
 
     /// A pass begins: it sees everything that changed so far.
-    pub fn on_look(&mut self) {
-        self.changed = None;
+    pub fn on_look(&mut self, now: Instant) {
+        (self.changed, self.looked) = (None, Some(now));
     }
 
     /// A pass has ended that took so long.
@@ -33,11 +35,12 @@ impl Debounce {
         self.not_before = Some(now + took * SHARE);
     }
 
-    /// When to look; none: nothing has changed.
-    pub fn due(&self) -> Option<Instant> {
+    /// When to look, where two looks are at least `interval` apart; none: nothing has changed.
+    pub fn due(&self, interval: Duration) -> Option<Instant> {
         let (first, last) = self.changed?;
         let due = (last + QUIET).min(first + MOST);
-        Some(self.not_before.map_or(due, |earliest| due.max(earliest)))
+        let next = self.looked.map(|looked| looked + interval);
+        [self.not_before, next].into_iter().flatten().max().map_or(Some(due), |earliest| Some(due.max(earliest)))
     }
 }
 
@@ -50,19 +53,21 @@ mod tests {
         let start = Instant::now();
         let at = |ms: u64| start + Duration::from_millis(ms);
         let mut changes = Debounce::default();
-        assert_eq!(changes.due(), None);
+        assert_eq!(changes.due(Duration::ZERO), None);
         changes.on_change(at(0));
         changes.on_change(at(100));
-        assert_eq!(changes.due(), Some(at(400)));
+        assert_eq!(changes.due(Duration::ZERO), Some(at(400)));
         (1..100).for_each(|n| changes.on_change(at(n * 200)));
-        assert_eq!(changes.due(), Some(at(5_000)));
-        changes.on_look();
-        assert_eq!(changes.due(), None);
+        assert_eq!(changes.due(Duration::ZERO), Some(at(5_000)));
+        changes.on_look(at(5_000));
+        assert_eq!(changes.due(Duration::ZERO), None);
         // A tenth of the time at most goes into looking.
         changes.on_looked(at(6_000), Duration::from_secs(1));
         changes.on_change(at(6_500));
-        assert_eq!(changes.due(), Some(at(15_000)));
+        assert_eq!(changes.due(Duration::ZERO), Some(at(15_000)));
         changes.on_change(at(20_000));
-        assert_eq!(changes.due(), Some(at(15_000)), "5 s after the first was long ago");
+        assert_eq!(changes.due(Duration::ZERO), Some(at(15_000)), "5 s after the first was long ago");
+        assert_eq!(changes.due(Duration::from_secs(5)), Some(at(15_000)));
+        assert_eq!(changes.due(Duration::from_secs(60)), Some(at(65_000)), "a slow link: a look a minute");
     }
 }

@@ -216,7 +216,7 @@ async fn more_than_fits_is_refused_before_a_byte_is_written_and_bombs_gain_nothi
     let tag = raw.tag().await;
     assert_eq!(raw.apply(&tag, 1 << 45, vec![]).await.0, 507);
     // A terabyte of zeros in some kilobytes: literals have no room for more than was announced.
-    let mut bomb = pack(Vec::new()).unwrap();
+    let mut bomb = pack(Vec::new(), None).unwrap();
     let mut head = Writer::new(Vec::new(), Header { block_length: 64, destination_size: 200_000, source_size: 100 });
     std::io::Write::write_all(&mut bomb, b"SKDI\x01\0\0\0\x40\0\0\0").unwrap();
     std::io::Write::write_all(&mut bomb, &200_000_u64.to_le_bytes()).unwrap();

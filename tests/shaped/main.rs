@@ -1,6 +1,7 @@
 //! Transfers and monitors over links as people have them, on loopback.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod adapting;
 #[path = "../common/mod.rs"]
 mod common;
 mod transfers;

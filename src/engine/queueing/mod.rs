@@ -16,6 +16,8 @@ mod reach;
 mod tell;
 mod wishes;
 
+pub(super) use self::tell::tell_behind;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};

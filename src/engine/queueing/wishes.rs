@@ -6,6 +6,7 @@ use super::Wish;
 use crate::content::name::printable;
 use crate::control::queue::{Operation, PurgeRequest, QueueId, QueueMove};
 use crate::control::{CommandError, CommandErrorKind, PriorityClass, Reply};
+use crate::engine::adapt::Adapt;
 use crate::engine::commands::Core;
 use crate::engine::{send, sync};
 use crate::queue::book::Wanted;
@@ -14,6 +15,29 @@ use crate::queue::book::Wanted;
 const MAX_LOOK: usize = 20_000;
 
 impl Core {
+    /// Starts a push or a sync at once; over a link that comes and goes it is kept in the queue until the link is there.
+    pub(in crate::engine) async fn start(&self, operation: Operation) -> Result<Reply, CommandError> {
+        let (dest, is_begun) = match &operation {
+            Operation::Send(send) => (&send.dest, self.find_send(&send.path, &send.dest).is_some()),
+            Operation::Sync(sync) => (&sync.dest, sync.watch),
+        };
+        if let Some(link) = Adapt::of(&self.services, dest).stores().filter(|_| !is_begun) {
+            let class = match &operation {
+                Operation::Send(send) => send.priority,
+                Operation::Sync(_) => None,
+            };
+            tracing::info!(
+                target: "queue", "{} comes and goes ({}): what is for it is kept in the queue until it is there",
+                link.endpoint, link.why
+            );
+            return self.enqueue(operation, class).await;
+        }
+        match operation {
+            Operation::Send(request) => self.send(request, None).await,
+            Operation::Sync(request) => self.sync(request, None).await,
+        }
+    }
+
     /// Puts an operation into the queue.
     pub(in crate::engine) async fn enqueue(
         &self,

@@ -110,7 +110,7 @@ fn document(answer: &impl Serialize, packs: bool) -> io::Result<Response> {
     if !packs || json.len() < WORTH_PACKING {
         return Ok(([kind], json).into_response());
     }
-    let mut packed = pack(Vec::new())?;
+    let mut packed = pack(Vec::new(), None)?;
     packed.write_all(&json)?;
     Ok(([kind, (CONTENT_ENCODING, "zstd")], packed.finish()?).into_response())
 }

@@ -59,6 +59,8 @@ pub(crate) struct Options {
     pub asked_for: bool,
     /// Whether literals are compressed; none: as the link says.
     pub compress: Option<bool>,
+    /// How hard; none: zstd's own default.
+    pub level: Option<i32>,
     /// A round trip.
     pub round_trip: Duration,
     /// What the link takes in bytes per second, if that was measured or limited.
@@ -197,6 +199,7 @@ struct Work {
     target: String,
     old: Old,
     compress: bool,
+    level: Option<i32>,
     /// What a round trip is worth, in bytes.
     round: u64,
     handle: Handle,
@@ -229,6 +232,7 @@ impl Work {
             target: target.into(),
             old,
             compress: options.compress.unwrap_or(far),
+            level: options.level,
             round: (trip as u64).max(Prices::default().round),
             handle: Handle::current(),
             token,
@@ -281,7 +285,7 @@ impl Work {
             source.is_unchanged()
         };
         let done = if packed {
-            let out = pack(writer).map(|to| Counted { to, cost: cost.clone() }).map_err(FlowError::Io);
+            let out = pack(writer, self.level).map(|to| Counted { to, cost: cost.clone() }).map_err(FlowError::Io);
             let done = out.and_then(|out| flow::run(&delta, first, further, out, whole, &told));
             done.and_then(|counted| Ok(counted.to.finish()?))
         } else {

@@ -26,6 +26,7 @@ mod deal;
 mod death;
 mod hedge;
 mod line;
+mod narrow;
 mod path;
 mod steer;
 #[cfg(test)]
@@ -154,6 +155,8 @@ pub struct Plan {
     flights: BTreeMap<u32, Flight>,
     /// Requests whose bytes are in memory.
     loaded: u32,
+    /// Requests at once, over all paths.
+    most: u32,
     waiting: Vec<(Instant, u32)>,
     /// Queued while no path is usable.
     stranded: Runs,
@@ -173,6 +176,7 @@ impl Plan {
             held,
             flights: BTreeMap::new(),
             loaded: 0,
+            most: MOST,
             waiting: Vec::new(),
             stranded,
             failures: BTreeMap::new(),
@@ -239,7 +243,7 @@ impl Plan {
     /// What to send next; none: not now.
     pub fn next(&mut self, now: Instant) -> Option<Assignment> {
         self.wake(now);
-        if self.loaded >= self.config.in_flight || self.paths.iter().map(|path| path.active).sum::<u32>() >= MOST {
+        if self.loaded >= self.config.in_flight || self.paths.iter().map(|path| path.active).sum::<u32>() >= self.most {
             return None;
         }
         let segment = self.config.segment;

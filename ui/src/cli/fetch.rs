@@ -7,10 +7,13 @@
 use std::sync::Arc;
 
 use skep_engine::content::name::printable;
+use skep_engine::control::queue::Operation;
 use skep_engine::control::{AddTransfer, Command, Focus, Reply, TransferId, TransferRow, TransferState};
 
+use super::class::Queued;
 use super::context::Context;
 use super::follow::{End, Fate, Follow};
+use super::queue_follow;
 use crate::host::{self, Host, Start};
 use crate::logging;
 use crate::output::{Exit, Failure, human, result_event, result_line};
@@ -27,6 +30,8 @@ pub(super) struct Wanted {
     /// What a file holds is asked for: if it is wrong, the command line is not.
     from_file: bool,
     done: bool,
+    /// The node put it into its queue.
+    queued: bool,
 }
 
 impl Wanted {
@@ -39,7 +44,7 @@ impl Wanted {
 
     /// What a command that adds transfers asks for, not begun.
     pub(super) fn of(command: Command, label: String) -> Self {
-        Self { command, label: printable(&label), from_file: false, done: false }
+        Self { command, label: printable(&label), from_file: false, done: false, queued: false }
     }
 }
 
@@ -48,12 +53,30 @@ impl Wanted {
 /// # Errors
 /// No node could be started or reached.
 pub(super) async fn run(cx: &Context, mut wanted: Vec<Wanted>, seed: bool) -> Result<Exit, Failure> {
+    run_all(cx, &mut wanted, seed).await
+}
+
+/// Pushes or syncs; what the node keeps in its queue, since the link comes and goes, is followed there.
+///
+/// # Errors
+/// No node could be started or reached.
+pub(super) async fn push(cx: &Context, operation: Operation, how: &Queued) -> Result<Exit, Failure> {
+    let (command, label) = match operation.clone() {
+        Operation::Send(request) => (Command::Send(request.clone()), request.dest),
+        Operation::Sync(request) => (Command::Sync(request.clone()), request.dest),
+    };
+    let mut wanted = [Wanted::of(command, label)];
+    let exit = run_all(cx, &mut wanted, false).await?;
+    if wanted.iter().any(|want| want.queued) { queue_follow::run(cx, operation, how).await } else { Ok(exit) }
+}
+
+async fn run_all(cx: &Context, wanted: &mut [Wanted], seed: bool) -> Result<Exit, Failure> {
     let mut stop = Stop::listen()?;
     let logging = logging::start(cx.settings(), false)?;
     let mut exit = Exit::Done;
     for _ in 0..TAKEOVERS {
         let host = host::open(cx, Start { listen: cx.settings().get.listen, resume: false, logging: &logging }).await?;
-        let end = fetch_all(cx, &host, &mut wanted, &mut exit, &mut stop).await;
+        let end = fetch_all(cx, &host, wanted, &mut exit, &mut stop).await;
         match end {
             End::Finished => {
                 if let (true, Exit::Done, Host::Embedded(engine)) = (seed, exit, &host) {
@@ -106,9 +129,9 @@ async fn fetch_all(cx: &Context, host: &Host, wanted: &mut [Wanted], exit: &mut 
                 | Reply::Interfaces { .. }
                 | Reply::Probed(_)
                 | Reply::LinkHistory(_)
-                | Reply::Enqueued { .. }
                 | Reply::Purged { .. },
             ) => want.done = true,
+            Ok(Reply::Enqueued { .. }) => (want.done, want.queued) = (true, true),
             // The node ended between being found and being asked.
             Err(error) if host.is_gone() => return End::Lost(error.message),
             Err(error) => {

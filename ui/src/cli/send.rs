@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use skep_engine::content::name::printable;
 use skep_engine::control::queue::Operation;
-use skep_engine::control::{Command, OnTaken, SendRequest, SendStrategy};
+use skep_engine::control::{OnTaken, SendRequest, SendStrategy};
 
 use super::class::Queued;
 use super::context::{Context, absolute};
-use super::fetch::{self, Wanted};
+use super::fetch;
 use super::queue_follow;
 use crate::config::units;
 use crate::host::with_scheme;
@@ -135,6 +135,5 @@ pub(super) fn run(cx: &Context, args: &Args) -> Result<Exit, Failure> {
     if args.queued.queue {
         return cx.engine(queue_follow::run(cx, Operation::Send(request), &args.queued));
     }
-    let label = request.dest.clone();
-    cx.engine(fetch::run(cx, vec![Wanted::of(Command::Send(request), label)], false))
+    cx.engine(fetch::push(cx, Operation::Send(request), &args.queued))
 }

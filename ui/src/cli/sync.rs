@@ -11,8 +11,7 @@ use skep_engine::control::{Command, Reply, SyncPlan, SyncRequest};
 
 use super::class::Queued;
 use super::context::{Context, absolute};
-use super::fetch::{self, Wanted};
-use super::{queue_follow, sync_watch};
+use super::{fetch, queue_follow, sync_watch};
 use crate::config::units;
 use crate::host::{self, Start, with_scheme};
 use crate::logging;
@@ -98,8 +97,7 @@ pub(super) fn run(cx: &Context, args: &Args, matches: &ArgMatches) -> Result<Exi
     if args.queued.priority.is_some() {
         return Err(Failure::usage("--priority: a sync has a class only in the queue: add --queue"));
     }
-    let label = request.dest.clone();
-    cx.engine(fetch::run(cx, vec![Wanted::of(Command::Sync(request), label)], false))
+    cx.engine(fetch::push(cx, Operation::Sync(request), &args.queued))
 }
 
 /// The lines of `--exclude` and `--include`, in the order of the command line.

@@ -5,6 +5,7 @@ pub mod delta;
 pub mod files;
 pub mod link;
 pub mod map;
+pub mod over;
 pub mod phases;
 pub mod queue;
 pub mod status;

@@ -12,6 +12,7 @@ use ratatui::layout::Rect;
 use skep_engine::control::{Direction, TransferKind, TransferRow, TransferState};
 
 use super::{Context, Pane, PaneId};
+use crate::console::derive::over::over;
 use crate::console::derive::phases::Phases;
 use crate::console::derive::status;
 use crate::console::derive::totals::Totals;
@@ -207,6 +208,9 @@ fn about(canvas: &mut Canvas<'_>, inner: Rect, row: &TransferRow, page: usize, r
     } else if !row.reason.is_empty() {
         let used = canvas.text(x, y, room, "why: ", Token::Muted);
         canvas.text(x + used, y, room - used, &row.reason, Token::Text);
+    } else if let Some(over) = over(row, canvas.glyphs.dot) {
+        let used = canvas.text(x, y, room, "over: ", Token::Muted);
+        canvas.left(x + used, y, room - used, format_args!("{over}"), Token::Text);
     } else if !row.path.is_empty() {
         let used = canvas.text(x, y, room, "at: ", Token::Muted);
         canvas.text(x + used, y, room - used, &row.path, Token::Text);
@@ -298,6 +302,8 @@ fn cell(canvas: &mut Canvas<'_>, x: u16, y: u16, place: &Placed<Cell>, row: &Tra
             } else if row.reason.is_empty() && limit.is_some() && !matches!(row.state, TransferState::Done) {
                 let limit = Limit(limit, canvas.glyphs.unlimited);
                 canvas.left(x, y, width, format_args!("limited to {limit}"), Token::Muted);
+            } else if let (true, true, Some(over)) = (row.reason.is_empty(), moving, over(row, canvas.glyphs.dot)) {
+                canvas.left(x, y, width, format_args!("over {over}"), Token::Muted);
             } else if let (true, Some((word, who))) = (row.reason.is_empty(), other_side(row)) {
                 canvas.left(x, y, width, format_args!("{word} {who}"), Token::Muted);
             } else {

@@ -20,6 +20,7 @@ use ratatui::layout::Rect;
 use skep_engine::control::{PathState, TransferRow};
 
 use super::{Context, Pane, PaneId};
+use crate::console::derive::over::over;
 use crate::console::model::paths::short_names;
 use crate::console::widgets::{Canvas, frame};
 
@@ -77,8 +78,12 @@ impl fmt::Display for Facts<'_> {
             _ => write!(f, "{working} of {all} work"),
         }?;
         match count(PathState::Disabled) {
-            0 => Ok(()),
-            off => write!(f, " {dot} {off} disabled"),
+            0 => {}
+            off => write!(f, " {dot} {off} disabled")?,
+        }
+        match over(row, dot) {
+            Some(over) => write!(f, " {dot} over {over}"),
+            None => Ok(()),
         }
     }
 }
