@@ -252,6 +252,7 @@ mod tests {
             ("POST", "/assemble/x"),
             ("HEAD", "/tus/x"),
             ("GET", "/delta/signatures/x"),
+            ("GET", "/delta/apply/x"),
         ];
         let expect = |gate: &Gate, (method, path): (&str, &str), codes: [u16; 4]| {
             let got = [None, Some(key.as_str()), Some(control.as_str()), Some("Bearer wrong-wrong-wrong-wrong")]

@@ -117,6 +117,14 @@ impl Uploads {
         }
     }
 
+    /// Bytes that came and that were made so far of the delta that is applied to the file at this path; none: none is.
+    ///
+    /// # Errors
+    /// A path that cannot be.
+    pub fn applying(&self, path: &str) -> Result<Option<u64>, UploadError> {
+        Ok(self.patches.shown.at_work(&description(path, 0).check()?.path))
+    }
+
     /// Where a path is below the root, and the file that stands there.
     fn taken_by(&self, path: &str) -> Result<(PathBuf, Option<Version>), UploadError> {
         let target = description(path, 0).check()?;

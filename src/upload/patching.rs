@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -202,6 +202,16 @@ impl Patchings {
         all.insert(new.number, new.clone());
         drop(all);
         new.tell();
+    }
+
+    /// Bytes that came and that were made of the file at this path, while a delta of it is at work.
+    pub(super) fn at_work(&self, path: &Path) -> Option<u64> {
+        let all = self.lock();
+        all.values().filter(|patching| patching.path == path).find_map(|patching| {
+            let inner = patching.lock();
+            let made = inner.coverage.bytes(What::Matched) + inner.coverage.bytes(What::Sent);
+            (inner.stage == Stage::Open).then_some(inner.came + made)
+        })
     }
 
     pub(super) fn get(&self, id: TransferId) -> Option<Arc<Patching>> {

@@ -135,6 +135,38 @@ async fn the_fast_hash_is_there_for_who_asks_for_it_with_one_seed_as_long_as_the
 }
 
 #[tokio::test]
+async fn who_waits_for_an_answer_is_told_whether_a_delta_is_at_work() {
+    let raw = Raw::new().await;
+    let at_work = || async {
+        let response = sent(raw.client.get(raw.at("apply", "f"))).await;
+        let came = response.headers().get("skep-came").map(|came| came.to_str().unwrap().parse::<u64>().unwrap());
+        assert_eq!(response.status().as_u16(), if came.is_some() { 200 } else { 404 });
+        came
+    };
+    assert_eq!(at_work().await, None);
+    let (instructions, new) = raw.swapped();
+    let (rest, body) = tokio::sync::mpsc::channel(1);
+    let body = futures_util::stream::unfold(body, async |mut body| Some((body.recv().await?, body)));
+    let body = reqwest::Body::wrap_stream(body);
+    let url = format!("{}?size={}", raw.at("apply", "f"), new.len());
+    let request = raw.client.post(url).header("if-match", raw.tag().await).body(body);
+    let (half, other) = instructions.split_at(40);
+    rest.send(Ok::<_, std::io::Error>(half.to_vec())).await.unwrap();
+    let applying = tokio::spawn(answer(request));
+    let begun = async {
+        while at_work().await != Some(40) {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, begun).await.expect("it does not begin");
+    rest.send(Ok(other.to_vec())).await.unwrap();
+    drop(rest);
+    assert_eq!(applying.await.unwrap().0, 201);
+    assert_eq!(at_work().await, None, "it is over");
+    assert!(fs::read(raw.node.root().join("f")).unwrap() == new);
+}
+
+#[tokio::test]
 async fn what_is_no_file_below_the_root_has_no_signature() {
     let raw = Raw::new().await;
     let outside = tempfile::tempdir().unwrap();

@@ -16,7 +16,7 @@ use futures_util::{Stream, StreamExt as _};
 use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::upload::{Incoming, problem, sender};
+use super::upload::{CAME, Incoming, problem, sender};
 use crate::chunks::{ChunkWriter, Chunks};
 use crate::delta::asks::{self, MAX_BYTES};
 use crate::delta::hashes::{BlockHashes, StrongHash};
@@ -139,6 +139,14 @@ pub async fn signatures(
         writer.finish(result);
     });
     Ok(answer(&version, shared.paced(body)))
+}
+
+/// Whether a delta of that file is at work: for who waits for the answer to one, and wonders whether it got lost.
+pub async fn applying(State(shared): State<Arc<Shared>>, Path(path): Path<String>) -> Result<Response, Problem> {
+    let Some(came) = shared.uploads()?.applying(&path).map_err(problem)? else {
+        return Err(Problem::not_found("no delta of that file is at work"));
+    };
+    Ok([(header::CACHE_CONTROL, "no-store".to_owned()), (CAME, came.to_string())].into_response())
 }
 
 /// Makes the new file of the old one and what comes.

@@ -61,7 +61,7 @@ pub fn router(shared: Arc<Shared>, rpc: Option<Router>) -> Router {
         .route("/sync/apply", post(sync::apply))
         .route("/sync/behind", post(sync::behind))
         .route("/delta/signatures/{*path}", get(delta::signature).post(delta::signatures))
-        .route("/delta/apply/{*path}", post(delta::apply))
+        .route("/delta/apply/{*path}", get(delta::applying).post(delta::apply))
         .route("/tus", any(tus::creation))
         .route("/tus/", any(tus::creation))
         .route("/tus/{id}", any(tus::upload))

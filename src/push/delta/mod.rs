@@ -4,6 +4,7 @@
 //! see [`crate::delta::flow`], which runs on a thread that may block, between two bodies.
 
 mod requests;
+mod silence;
 mod source;
 
 use std::io::{self, Read as _};

@@ -14,14 +14,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::answer::{checked, parse, read_capped, read_up_to};
 use super::super::wire::{Wire, WireError};
+use super::silence::{Heard, QUIET, Silence};
 use crate::delta::flow::STOPPED;
 use crate::throttle::{self, Throttle};
 use crate::upload::PatchedFile;
 
 /// A signature comes in pieces while it is made: a receiver that gives no sign for so long is gone.
 const SILENCE: Duration = Duration::from_secs(60);
-/// Behind the last instruction the receiver has its disk to sync, no more.
-const ANSWER: Duration = Duration::from_secs(600);
+/// Nor is one that takes so long to say whether it is at work.
+const ASKED: Duration = Duration::from_secs(10);
 /// What people hear of it.
 const SILENT: &str = "no answer in time";
 /// Bytes by which a way's rate is measured: first few, and where they were gone at once, more.
@@ -169,6 +170,22 @@ impl Wire {
         soon(checked(response)).await
     }
 
+    /// Whether a delta of `target` is at work at the receiver.
+    async fn applying(&self, target: &str) -> Heard {
+        let asked = async {
+            let request = self.client().get(self.delta_url("apply", target)?);
+            let response = self.client().execute(request.headers(self.headers().clone()).build()?).await?;
+            Ok::<Response, WireError>(response)
+        };
+        let Ok(Ok(response)) = tokio::time::timeout(ASKED, asked).await else { return Heard::Mute };
+        let came = response.headers().get("skep-came").and_then(|came| came.to_str().ok()?.parse().ok());
+        match (response.status().as_u16(), came) {
+            (200, Some(came)) => Heard::AtWork(came),
+            (404, _) => Heard::Absent,
+            _ => Heard::Other,
+        }
+    }
+
     /// Sends instructions. `moved` counts the bytes that went.
     ///
     /// # Errors
@@ -212,14 +229,28 @@ impl Wire {
         let (sent, url) = (request.headers().clone(), request.url().clone());
         let answer = self.client().execute(request);
         tokio::pin!(answer);
-        // A receiver may take long to read; as long as it reads, it lives.
-        let mut before = cost.sent.load(Ordering::Relaxed);
+        // A receiver may take long to read, and to write; as long as it does, it lives.
+        let mut silence = Silence::new(Instant::now());
         let response = loop {
-            match tokio::time::timeout(ANSWER, &mut answer).await {
-                Ok(Ok(response)) => break response,
-                Ok(Err(error)) => return Err(self.broke(&error).await),
-                Err(_) if cost.sent.load(Ordering::Relaxed) != before => before = cost.sent.load(Ordering::Relaxed),
-                Err(_) => return Err(WireError::Broken(SILENT.into())),
+            let before = cost.sent.load(Ordering::Relaxed);
+            let quiet = async {
+                tokio::time::sleep(QUIET).await;
+                if cost.sent.load(Ordering::Relaxed) == before { Some(self.applying(target).await) } else { None }
+            };
+            let heard = tokio::select! {
+                biased;
+                response = &mut answer => match response {
+                    Ok(response) => break response,
+                    Err(error) => return Err(self.broke(&error).await),
+                },
+                heard = quiet => heard,
+            };
+            match heard {
+                None => silence.moved(Instant::now()),
+                Some(heard) if silence.on_answer(heard, Instant::now()) => {
+                    return Err(WireError::Broken(SILENT.into()));
+                }
+                Some(_) => {}
             }
         };
         cost.head(&sent, &url, response.headers());
@@ -325,6 +356,58 @@ mod tests {
         let good =
             wire(Router::new().route("/probe", post(async |_: Bytes| ())).layer(DefaultBodyLimit::disable())).await;
         assert!(good.rate(&cost).await.is_some());
+    }
+
+    /// What comes of a delta of a few bytes that is sent to somebody who answers as told: to the delta itself (never, if nobody tells it to),
+    /// and to each question after it.
+    async fn applied(
+        come: Arc<tokio::sync::Notify>,
+        asked: impl Fn(u32) -> axum::response::Response + Clone + Send + Sync + 'static,
+    ) -> Result<PatchedFile, WireError> {
+        let times = Arc::new(std::sync::atomic::AtomicU32::new(0));
+        let answer = async move |_: Bytes| {
+            come.notified().await;
+            let sha256 = crate::content::Digest([0; 32]);
+            axum::Json(PatchedFile { path: "f".into(), bytes: 4, matched_bytes: 4, literal_bytes: 0, sha256 })
+        };
+        let app = Router::new()
+            .route("/delta/apply/f", post(answer).get(async move || asked(times.fetch_add(1, Ordering::Relaxed))));
+        let making = Making {
+            tag: "\"1\"".into(),
+            basis: None,
+            size: 4,
+            policy: "overwrite",
+            mode: 0o644,
+            mtime: None,
+            packed: false,
+        };
+        let body = futures_util::stream::iter([Ok(Bytes::from_static(b"some"))]);
+        let (wire, cost) = (wire(app).await, Arc::new(Cost::default()));
+        let sent = wire.apply("f", &making, body, Arc::new([]), &cost);
+        tokio::time::timeout(Duration::from_secs(60), sent).await.expect("it waits for ever")
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_got_lost_is_not_waited_for() {
+        use axum::response::IntoResponse as _;
+        let (here, gone) =
+            (|| [("skep-came", "4")].into_response(), || axum::http::StatusCode::NOT_FOUND.into_response());
+        // At work, then not any more, and no answer: it has got lost.
+        let sent = applied(Arc::default(), move |times| if times < 3 { here() } else { gone() }).await;
+        assert!(matches!(&sent, Err(WireError::Broken(why)) if why == SILENT), "{sent:?}");
+        // Never there.
+        let sent = applied(Arc::default(), move |_| gone()).await;
+        assert!(matches!(&sent, Err(WireError::Broken(why)) if why == SILENT), "{sent:?}");
+        // It takes its time: far longer than one that is gone is waited for.
+        let come = Arc::new(tokio::sync::Notify::new());
+        let tell = come.clone();
+        let sent = applied(come, move |times| {
+            if times == 20 {
+                tell.notify_one();
+            }
+            here()
+        });
+        assert_eq!(sent.await.unwrap().bytes, 4);
     }
 
     #[tokio::test]
