@@ -99,6 +99,14 @@ impl<'a, H: Hashes> Matcher<'a, H> {
     /// # Errors
     /// Whatever the window says.
     pub fn search(&self, search: &Search, window: &mut Window<'_>) -> io::Result<Vec<Run>> {
+        self.reached(search, window).map(|(runs, _)| runs)
+    }
+
+    /// The same, and where its patience, or the stretch, ended. Only the block at the end of the file may be found behind that.
+    ///
+    /// # Errors
+    /// Whatever the window says.
+    pub fn reached(&self, search: &Search, window: &mut Window<'_>) -> io::Result<(Vec<Run>, u64)> {
         let length = u64::from(self.signature.blocks.length());
         let next = search.expected.and_then(|at| self.signature.blocks.at(at));
         let credit = GRANT * length as i64;
@@ -123,8 +131,9 @@ impl<'a, H: Hashes> Matcher<'a, H> {
                 break;
             }
         }
+        let reached = scan.at;
         self.tail(&mut scan, search, window)?;
-        Ok(scan.runs)
+        Ok((scan.runs, reached))
     }
 
     /// Tries the block that should come next.

@@ -4,8 +4,10 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::sync::mpsc::{SyncSender, TrySendError};
 
+use super::look::{LONG, Looker};
 use super::skim::Seen;
 use super::{Batch, Delta, FlowError, check, gone, search};
+use crate::delta::digest::Feed;
 use crate::delta::matched::Matched;
 use crate::delta::matcher::Search;
 use crate::delta::refine::Ask;
@@ -18,8 +20,6 @@ const FIRST: u64 = 2 << 20;
 const LONGEST: u64 = 32 << 20;
 /// How much further than where a window's data should end the signature has to be: so much may have been taken out before it.
 const SLACK: u64 = 1 << 20;
-/// A stretch of so many blocks that is not found is looked for everywhere.
-const LONG: u64 = 8;
 /// At a window's end, a stretch of so many blocks may be the beginning of one that is found with what follows.
 const OPEN_END: u64 = 4;
 /// What goes on its way when nothing is found at the very beginning: the link is idle until the signature has come.
@@ -27,9 +27,6 @@ const HEAD: u64 = 64 << 10;
 /// Where nothing was found: how many probes are taken of what follows, and of how many blocks each.
 const PROBES: u64 = 64;
 const PROBE_BLOCKS: u64 = 2;
-/// Where most is left to the next stage: after how many blocks a place to hold on to is looked for, and how many are rolled over for it.
-const APART: u64 = 32;
-const HOLDS: u64 = 2;
 
 /// A signature as far as it has come, and its index.
 struct Growing<R> {
@@ -71,6 +68,10 @@ impl<R: Read> Growing<R> {
         batches.send(batch).map_err(gone)
     }
 
+    fn index(&self) -> (&Signature, &Table) {
+        (&self.signature, &self.table)
+    }
+
     fn search(&self, delta: &Delta<'_>, searches: &[Search]) -> io::Result<Matched> {
         let mut found = Matched::nothing(delta.source_size, delta.destination_size);
         found.add(search(delta, &self.signature, &self.table, searches)?, self.signature.blocks.length());
@@ -84,27 +85,31 @@ pub(super) fn run(
     first: impl Read,
     batches: &SyncSender<Batch>,
     seen: &Seen,
+    feed: Feed,
 ) -> Result<(), FlowError> {
     let reader = Reader::new(first, ask).map_err(FlowError::Signature)?;
     let signature = reader.empty(ask);
     let mut growing = Growing { signature, table: Table::with_room(ask.blocks.count()), reader };
     let block = u64::from(ask.blocks.length());
     let size = delta.source_size;
+    let mut looker = Looker::new(delta, &feed);
     let (mut at, mut expected, mut window, mut probe_from) = (0, 0, FIRST, 0);
     while at < size {
         let end = (at + window).min(size);
         window = (window * 2).min(LONGEST);
         growing.upto(delta, (expected + (end - at)).saturating_add(SLACK + 2 * block))?;
         let skims = growing.is_complete() && seen.may_skim();
-        let mut found = look(delta, &growing, at..end, expected, skims)?;
+        let mut found = looker.look(delta, growing.index(), at..end, expected, skims)?;
         if !growing.is_complete() && found.gaps().any(|gap| gap.source.end - gap.source.start >= LONG * block) {
             if at == 0 && found.runs().is_empty() && end > HEAD {
                 let head = Batch { source: 0..HEAD, expected: 0, runs: Vec::new(), rest: false, decided: true };
                 growing.hand_on(delta, batches, head)?;
                 (at, expected) = (HEAD, HEAD);
             }
+            // Nothing of this stretch is followed: the digest may go on.
+            feed.upto(end);
             growing.upto(delta, u64::MAX)?;
-            found = look(delta, &growing, at..end, expected, false)?;
+            found = looker.look(delta, growing.index(), at..end, expected, false)?;
         }
         let mut rest = false;
         // Where it skims, the next stage finds what is there.
@@ -130,6 +135,8 @@ pub(super) fn run(
         let runs = found.into_runs();
         growing.hand_on(delta, batches, Batch { source, expected: was_expected, runs, rest, decided: false })?;
     }
+    looker.finish();
+    drop(feed);
     // It is read to its end in any case: who sends it knows then that all is well, and keeps the connection.
     growing.upto(delta, u64::MAX)?;
     let end = "the signature does not end where it should";
@@ -138,40 +145,6 @@ pub(super) fn run(
         Ok(_) => Err(FlowError::Signature(io::Error::new(io::ErrorKind::InvalidData, end))),
         Err(error) => Err(FlowError::Signature(error)),
     }
-}
-
-/// What is found in a stretch of the new file. Blocks begin in it; the last one may end behind it, and the stretch with it.
-fn look<R: Read>(
-    delta: &Delta<'_>,
-    growing: &Growing<R>,
-    source: Range<u64>,
-    expected: u64,
-    skims: bool,
-) -> Result<Matched, FlowError> {
-    let block = growing.signature.blocks.length();
-    let limit = (source.end + u64::from(block)).min(delta.source_size);
-    let part = |end| Matched::part(source.start..end, expected, delta.destination_size, Vec::new());
-    let mut searches = part(source.end).searches();
-    searches.iter_mut().for_each(|search| search.limit = limit);
-    if skims {
-        searches = searches.iter().flat_map(|search| skimmed(search, u64::from(block))).collect();
-    }
-    let runs = search(delta, &growing.signature, &growing.table, &searches)?;
-    let mut found = part(limit);
-    found.add(runs, block);
-    found.cut(source.end);
-    Ok(found)
-}
-
-/// A search of which only a part is rolled over: its beginning, and a little every [`APART`] blocks.
-fn skimmed(search: &Search, block: u64) -> impl Iterator<Item = Search> + use<> {
-    let (whole, expected, limit) = (search.starts.clone(), search.expected, search.limit);
-    (whole.start..whole.end).step_by((APART * block) as usize).map(move |start| Search {
-        starts: start..(start + APART * block).min(whole.end),
-        limit,
-        expected: expected.map(|at| at + (start - whole.start)),
-        patience: if start == whole.start { u64::MAX } else { HOLDS * block },
-    })
 }
 
 /// Whether any of the blocks is found in a few places of this stretch.

@@ -4,7 +4,7 @@
 //!  first signature ──▶ coarse ──batches──▶ fine ──decided──▶ emit ──instructions──▶
 //!  (as it is made)     windows of the      what is open,     in order of
 //!                      new file            asked for again   the new file
-//!  digest: SHA-256 of the whole new file, beside them
+//!  digest: SHA-256 of the whole new file, beside them, of what coarse has read
 //! ```
 //!
 //! `coarse` searches the new file window by window, each as soon as the signature has come as far as where its data should be. At the
@@ -19,6 +19,7 @@
 mod coarse;
 mod emit;
 mod fine;
+mod look;
 mod skim;
 #[cfg(test)]
 mod tests;
@@ -31,7 +32,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
 use super::blocks::BlocksError;
-use super::digest::with_digest;
+use super::digest::{Feed, with_digest};
 use super::matcher::{Matcher, Run, Search};
 use super::refine::{Ask, Prices, Refiner, first_block_length};
 use super::search::search_until;
@@ -149,8 +150,8 @@ pub fn run<W: Write>(
 ) -> Result<W, FlowError> {
     let hashing = AtomicBool::new(false);
     let (running, hashed) = sync_channel(0);
-    with_digest(delta.source, delta.source_size, &hashing, running, |digest| {
-        let done = stages(delta, first, further, out, whole, tell, (digest, &hashed));
+    with_digest(delta.source, delta.source_size, &hashing, running, |digest, feed| {
+        let done = stages(delta, first, further, out, whole, tell, (digest, feed, &hashed));
         delta.stop.store(true, Ordering::Relaxed);
         done
     })
@@ -163,7 +164,7 @@ fn stages<W: Write>(
     out: W,
     whole: impl FnOnce() -> bool,
     tell: &(dyn Fn(Told<'_>) + Sync),
-    (digest, hashed): (&mut dyn FnMut() -> io::Result<Digest>, &Receiver<()>),
+    (digest, feed, hashed): (&mut dyn FnMut() -> io::Result<Digest>, Feed, &Receiver<()>),
 ) -> Result<W, FlowError> {
     let ask = first_ask(delta)?;
     let grain = ask.blocks.length();
@@ -183,7 +184,7 @@ fn stages<W: Write>(
             let (ask, seen) = (ask.clone(), &seen);
             move || {
                 let _running = running;
-                stop_on_error(coarse::run(delta, &ask, first, &found, seen))
+                stop_on_error(coarse::run(delta, &ask, first, &found, seen, feed))
             }
         })?;
         let fine = spawn("fine").spawn_scoped(scope, {
