@@ -24,7 +24,7 @@ const ADD: &[&str] =
 const SHARE: &[&str] = &["path", "piece_length", "trackers", "ratio", "seconds", "up", "down"];
 const SEND: &[&str] =
     &["path", "dest", "paths", "via", "strategy", "on_taken", "segment_length", "compress", "priority", "up", "down"];
-const SYNC: &[&str] = &["path", "dest", "delete", "checksum", "force", "max_delete", "rules", "up", "down"];
+const SYNC: &[&str] = &["path", "dest", "delete", "checksum", "force", "max_delete", "rules", "watch", "up", "down"];
 const PURGE: &[&str] = &["ids", "id", "class", "max_age_s", "target", "all"];
 
 /// All of them.
@@ -103,7 +103,7 @@ impl CommandMethod {
         }
         if let Some(Value::Object(operation)) = params.get("operation") {
             let known = if operation.get("what") == Some(&json!("sync")) { SYNC } else { SEND };
-            let known: Vec<&str> = known.iter().copied().chain(["what", "watch"]).collect();
+            let known: Vec<&str> = known.iter().copied().chain(["what"]).collect();
             known_only(operation, &known).map_err(|error| format!("`operation`: {error}"))?;
         }
         params.insert("command".into(), json!(self.tag));
@@ -212,6 +212,13 @@ mod tests {
             Command::Share(ShareRequest { path: "/p".into(), ratio: Some(1.5), ..ShareRequest::default() }),
             Command::Send(SendRequest { path: "/p".into(), dest: "http://h/".into(), ..SendRequest::default() }),
             Command::PreviewSend(SendRequest { path: "/p".into(), dest: "http://h/".into(), ..SendRequest::default() }),
+            Command::Sync(SyncRequest {
+                path: "/p".into(),
+                dest: "http://h/".into(),
+                watch: true,
+                ..Default::default()
+            }),
+            Command::PreviewSync(SyncRequest { path: "/p".into(), dest: "http://h/".into(), ..Default::default() }),
             Command::Interfaces,
             Command::SetPath {
                 id: TransferId(3),
@@ -278,6 +285,9 @@ mod tests {
             let (name, params) = from_command(&command).unwrap();
             assert_eq!(method(name).command(params).unwrap(), command);
         }
+        let tried: Vec<&str> = commands().iter().map(|command| from_command(command).unwrap().0).collect();
+        let left: Vec<&str> = COMMANDS.iter().map(|method| method.name).filter(|name| !tried.contains(name)).collect();
+        assert!(left.is_empty(), "not tried: {left:?}");
     }
 
     #[test]

@@ -76,9 +76,6 @@ mod tests {
         assert_eq!(plan.next(at(101)).map(|next| next.segment), Some(2), "before what was never sent");
         // Better again: what the paths take.
         plan.narrow(None);
-        assert_eq!(
-            (0..7).filter_map(|n| Some(plan.next(at(102 + n))?.segment)).collect::<Vec<_>>(),
-            [3, 4, 5, 6]
-        );
+        assert_eq!((0..7).filter_map(|n| Some(plan.next(at(102 + n))?.segment)).collect::<Vec<_>>(), [3, 4, 5, 6]);
     }
 }
