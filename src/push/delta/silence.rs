@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 pub(super) const QUIET: Duration = if cfg!(test) { Duration::from_millis(20) } else { Duration::from_secs(5) };
 /// Behind the last instruction the receiver has its disk to sync: nothing may move for so long there.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// How often it may say that it knows of none, or not say anything: if it was seen, its answer may be on its way yet; if not, the request may be.
+/// A link may be gone for so long: what was sent is on its way then, and would have to be sent again.
+const GONE: Duration = Duration::from_secs(60);
+/// How often it may say that it knows of none: if it was seen, its answer may be on its way yet; if not, the request may be.
 const ABSENT: u32 = 2;
 const NEVER_SEEN: u32 = 6;
-const MUTE: u32 = 4;
 
 /// What the receiver said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +22,7 @@ pub(super) enum Heard {
     AtWork(u64),
     /// No delta of that file is at work.
     Absent,
-    /// Nothing, for some time.
+    /// Nothing: it cannot be asked.
     Mute,
     /// Something else: it does not know the question.
     Other,
@@ -33,17 +34,18 @@ pub(super) struct Silence {
     moved: Instant,
     came: Option<u64>,
     absent: u32,
-    mute: u32,
+    /// Since when it cannot be asked.
+    mute: Option<Instant>,
 }
 
 impl Silence {
     pub(super) fn new(now: Instant) -> Self {
-        Self { moved: now, came: None, absent: 0, mute: 0 }
+        Self { moved: now, came: None, absent: 0, mute: None }
     }
 
     /// Bytes left.
     pub(super) fn moved(&mut self, now: Instant) {
-        (self.moved, self.absent, self.mute) = (now, 0, 0);
+        (self.moved, self.absent, self.mute) = (now, 0, None);
     }
 
     /// It was asked. True: no answer will come any more.
@@ -53,14 +55,15 @@ impl Silence {
                 if self.came.replace(came) != Some(came) {
                     self.moved = now;
                 }
-                (self.absent, self.mute) = (0, 0);
+                (self.absent, self.mute) = (0, None);
             }
-            Heard::Absent => (self.absent, self.mute) = (self.absent + 1, 0),
-            Heard::Mute => self.mute += 1,
-            Heard::Other => {}
+            Heard::Absent => (self.absent, self.mute) = (self.absent + 1, None),
+            Heard::Mute => self.mute = self.mute.or(Some(now)),
+            Heard::Other => self.mute = None,
         }
+        let since = |then: Instant| now.saturating_duration_since(then);
         let absent = if self.came.is_some() { ABSENT } else { NEVER_SEEN };
-        self.absent >= absent || self.mute >= MUTE || now.saturating_duration_since(self.moved) >= PATIENCE
+        self.absent >= absent || self.mute.is_some_and(|then| since(then) >= GONE) || since(self.moved) >= PATIENCE
     }
 }
 
@@ -89,11 +92,12 @@ mod tests {
         assert!(
             (1..NEVER_SEEN).all(|_| !silence.on_answer(Heard::Absent, now)) && silence.on_answer(Heard::Absent, now)
         );
-        // A link that is gone.
+        // A link that is gone, however often it is asked.
         let mut silence = Silence::new(now);
-        assert!((1..MUTE).all(|_| !silence.on_answer(Heard::Mute, now)));
-        assert!(!silence.on_answer(Heard::AtWork(1), now), "it is back");
-        assert!((1..MUTE).all(|_| !silence.on_answer(Heard::Mute, now)) && silence.on_answer(Heard::Mute, now));
+        assert!((0..60).all(|n| !silence.on_answer(Heard::Mute, after(n))));
+        assert!(!silence.on_answer(Heard::AtWork(1), after(60)), "it is back");
+        assert!((61..121).all(|n| !silence.on_answer(Heard::Mute, after(n))));
+        assert!(silence.on_answer(Heard::Mute, after(121)));
         // Who does not know the question is waited for as long as ever.
         let mut silence = Silence::new(now);
         assert!((0..100).all(|n| !silence.on_answer(Heard::Other, after(5 * n))));
