@@ -18,7 +18,7 @@ use super::hostile;
 use super::program::Content;
 use super::ship::{self, Ship};
 use super::warehouse::Warehouse;
-use super::weather::{Event, Weather};
+use super::weather::{Event, Journey, Weather};
 use super::work::{Fetching, Pushing, Receiving, Tally, UPLINKS, Worker};
 
 /// Sites besides the origin, and their links.
@@ -117,12 +117,13 @@ impl Fleet {
             uplinks.push(Shaper::start(address(self.vault.url())?, profile, seed + 20 + at as u64).await?);
         }
         let link = Shaper::start(address(self.local.url())?, Profile::MOBILE, seed + 30).await?;
-        let thin = Shaper::start(address(self.vault.url())?, Profile::MOBILE, seed + 40).await?;
+        let first = Profile::MOBILE;
+        let thin = Arc::new(Shaper::start(address(self.vault.url())?, first, seed + 40).await?);
         let warehouse = Warehouse {
             source: source.join("warehouse"),
             local: local.clone(),
             vault: worker(&self.vault, "vault"),
-            link: thin,
+            link: Arc::clone(&thin),
             tally: tally.clone(),
         };
         let ship = Ship {
@@ -158,6 +159,7 @@ impl Fleet {
         self.tasks.spawn(stop.clone().run_until_cancelled_owned(pushing.run(seed)).map(drop));
         self.tasks.spawn(stop.clone().run_until_cancelled_owned(receiving.run(seed)).map(drop));
         self.tasks.spawn(stop.clone().run_until_cancelled_owned(warehouse.run(seed)).map(drop));
+        self.tasks.spawn(stop.clone().run_until_cancelled_owned(travel(thin, Journey::new(first, seed))).map(drop));
         Ok(())
     }
 
@@ -221,6 +223,16 @@ impl Fleet {
             ending.spawn(site.engine.shutdown());
         }
         while ending.join_next().await.is_some() {}
+    }
+}
+
+/// Lets a link become another one, again and again.
+async fn travel(link: Arc<Shaper>, mut journey: Journey) {
+    loop {
+        let (pause, profile) = journey.next();
+        tokio::time::sleep(pause).await;
+        link.set(profile);
+        tracing::info!("the link to the warehouse becomes {}", profile.name);
     }
 }
 

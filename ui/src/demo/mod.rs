@@ -9,7 +9,8 @@
 //!   site-3 ─ mobile ───────┤     ▲
 //!   mallory ─ flips bytes ─┘     │  weather: links change, stall and break, by the seed
 //!                                ├── three uplinks ─▶ vault    pushes; one uplink collapses, one dies, both return
-//!                                ├── mobile ────────▶ vault    a large file of which a few places change: deltas
+//!                                ├── any kind ──────▶ vault    a large file of which a few places change: deltas; the link
+//!                                │                             becomes every kind there is
 //!   site-3 ─ mobile ─────────────┤                             pushes, received here
 //!                                └── from fiber to nothing ─▶ ship     what is for it waits in the queue; its link is watched
 //! ```

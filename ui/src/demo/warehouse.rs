@@ -1,4 +1,5 @@
-//! A large file of which little changes, kept equal at the vault over a slow link: only what changed goes.
+//! A large file of which little changes, kept equal at the vault over a link that is never the same for long: only what
+//! changed goes.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,7 +19,7 @@ pub(super) struct Warehouse {
     pub local: Worker,
     pub vault: Worker,
     /// The vault, as it is reached.
-    pub link: Shaper,
+    pub link: Arc<Shaper>,
     pub tally: Arc<Tally>,
 }
 

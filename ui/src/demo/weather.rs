@@ -53,9 +53,46 @@ impl Weather {
     }
 }
 
+/// What somebody on the way takes along: a link that turns into every kind there is, never the same twice in a row.
+pub(super) struct Journey {
+    rng: fastrand::Rng,
+    now: Profile,
+}
+
+impl Journey {
+    /// Kinds of links on the way.
+    const STAGES: [Profile; 5] =
+        [Profile::FIBER, Profile::BROADBAND, Profile::MOBILE, Profile::SATELLITE, Profile::INTERMITTENT];
+
+    /// Begins on `first`.
+    pub(super) fn new(first: Profile, seed: u64) -> Self {
+        Self { rng: fastrand::Rng::with_seed(seed ^ 0x10e7_1e55), now: first }
+    }
+
+    /// The next stage, and after how long: long enough to see what a change of link changes.
+    pub(super) fn next(&mut self) -> (Duration, Profile) {
+        let others: Vec<_> = Self::STAGES.into_iter().filter(|stage| *stage != self.now).collect();
+        self.now = others[self.rng.usize(..others.len())];
+        (Duration::from_millis(self.rng.u64(25_000..45_000)), self.now)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_journey_comes_by_every_kind_of_link() {
+        let journey = |seed| {
+            let mut journey = Journey::new(Profile::MOBILE, seed);
+            (0..40).map(|_| journey.next()).collect::<Vec<_>>()
+        };
+        assert_eq!(journey(7), journey(7));
+        assert_ne!(journey(7), journey(8));
+        let seen = journey(7);
+        assert!(Journey::STAGES.iter().all(|stage| seen.iter().any(|(_, profile)| profile == stage)));
+        assert!(seen[0].1 != Profile::MOBILE && seen.windows(2).all(|pair| pair[0].1 != pair[1].1));
+    }
 
     #[test]
     fn the_same_seed_gives_the_same_weather() {
