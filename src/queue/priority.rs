@@ -14,6 +14,7 @@
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -115,6 +116,25 @@ pub enum Added<T> {
     Rejected,
 }
 
+/// Spreads numbers that we give ourselves, one after another: nobody can choose them so that they meet.
+#[derive(Debug, Clone, Copy, Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // Knuth's multiplicative hashing, with the golden ratio of 2^64.
+        self.0 = (self.0.rotate_left(5) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
 /// Those of one endpoint.
 #[derive(Debug, Default)]
 struct Lane {
@@ -128,7 +148,7 @@ struct Lane {
 #[derive(Debug)]
 pub struct Queue<T> {
     limits: Limits,
-    entries: HashMap<QueueId, Entry<T>>,
+    entries: HashMap<QueueId, Entry<T>, BuildHasherDefault<IdHasher>>,
     classes: [BTreeSet<Place>; CLASSES],
     totals: [ClassTotals; CLASSES],
     lanes: HashMap<Arc<str>, Lane>,
@@ -141,7 +161,7 @@ impl<T> Queue<T> {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits: Limits { capacity: limits.capacity.max(1), age_ms: limits.age_ms.max(1) },
-            entries: HashMap::new(),
+            entries: HashMap::default(),
             classes: Default::default(),
             totals: Default::default(),
             lanes: HashMap::new(),
@@ -324,10 +344,15 @@ impl<T> Queue<T> {
     }
 
     fn set_place(&mut self, id: QueueId, place: Place) {
-        if let Some(mut entry) = self.remove(id) {
-            entry.place = place;
-            self.put(id, entry);
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let (class, place) = (entry.class.index(), Place { id, ..place });
+        self.classes[class].remove(&entry.place);
+        self.classes[class].insert(place);
+        if let Some(lane) = self.lanes.get_mut(&entry.target) {
+            leave(lane, &mut self.running, class, entry.place, entry.standing);
+            stand(lane, &mut self.running, class, place, entry.standing);
         }
+        entry.place = place;
     }
 
     /// The operation whose turn it is at an endpoint that answers: none if `limit` of it run already, or none could start.
