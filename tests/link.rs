@@ -10,6 +10,8 @@ use reqwest::header::HeaderMap;
 use skep_engine::control::link::{ClassChoice, LinkChangeRequest, LinkClass, ProbeRequest};
 use skep_engine::control::{Command, CommandErrorKind, Focus, Reply, Snapshot};
 use skep_engine::link::probe::{ProbeError, Prober};
+use skep_engine::link::{Figures, Thresholds, classify};
+use skep_shaper::{Profile, Shaper};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UdpSocket};
 
@@ -89,6 +91,40 @@ async fn an_endpoint_that_says_nothing_costs_no_more_than_the_time_there_is() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     let error = Prober::new(&url, HeaderMap::new(), 7).unwrap().probe(Duration::from_millis(300)).await.unwrap_err();
     assert!(matches!(error, ProbeError::Silent(_)), "{error}");
+}
+
+/// Small exchanges are at once, as of a fiber; what takes more than a moment is slow.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_answers_fast_and_carries_little_is_known_by_what_it_carries() {
+    let node = TestNode::start().await;
+    let address = node.url().trim_start_matches("http://").trim_end_matches('/').parse().unwrap();
+    let narrow = Profile { name: "narrow", up: 60_000, down: 60_000, burst: 16_000, ..Profile::IDEAL };
+    let link = Shaper::start(address, narrow, 7).await.unwrap();
+    let probed = probe(&link.url()).await.unwrap();
+    let found = probed.sample.measurement();
+    assert!(found.latency_ms.unwrap() < 100.0, "{found:?}");
+    assert!(found.bandwidth_mbps.unwrap() < 0.8, "{found:?}");
+    let figures = Figures {
+        bandwidth_mbps: found.bandwidth_mbps,
+        latency_ms: found.latency_ms,
+        loss_percent: found.loss_percent,
+    };
+    assert_eq!(classify(&figures, &Thresholds::default()).class, LinkClass::Satellite, "{found:?}");
+}
+
+/// Nobody is on the way there (RFC 6666): refused at once, or nothing comes back.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_route_there_is_an_error_in_time_and_a_monitor_calls_it_intermittent() {
+    let nowhere = "http://[100::1]:7070";
+    let error = Prober::new(nowhere, HeaderMap::new(), 7).unwrap().probe(Duration::from_millis(500)).await.unwrap_err();
+    assert!(
+        matches!(error, ProbeError::Silent(_) | ProbeError::Network(_)) && !error.to_string().is_empty(),
+        "{error:?}"
+    );
+    let node = TestNode::start().await;
+    node.control.command(Command::StartMonitor { endpoint: nowhere.into() }).await.unwrap();
+    monitored(&node, |snapshot| snapshot.links.iter().any(|link| link.class == LinkClass::Intermittent && link.stale))
+        .await;
 }
 
 /// The port is another's for datagrams, which answers nothing.

@@ -2,6 +2,8 @@
 //!
 //! Bandwidth is in Mbit/s, latency and jitter are in milliseconds (latency is the round trip), loss is in percent.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// Links that a node watches at most.
@@ -62,6 +64,10 @@ pub enum SyncMode {
 }
 
 impl SyncMode {
+    /// All of them, the one for the best links first.
+    pub const ALL: [Self; 5] =
+        [Self::Full, Self::FullCompressed, Self::DeltaOnly, Self::DeltaCompressed, Self::StoreAndForward];
+
     /// Its name, as on the wire.
     pub const fn name(self) -> &'static str {
         match self {
@@ -70,6 +76,43 @@ impl SyncMode {
             Self::DeltaOnly => "delta_only",
             Self::DeltaCompressed => "delta_compressed",
             Self::StoreAndForward => "store_and_forward",
+        }
+    }
+}
+
+/// Where one class ends and another begins.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Thresholds {
+    /// Intermittent above this loss, percent.
+    pub intermittent_loss: f64,
+    /// Intermittent after more than so many intervals in a row without a measurement.
+    pub intermittent_missed: u32,
+    /// Satellite below this bandwidth, Mbit/s.
+    pub satellite_bandwidth: f64,
+    /// Satellite above this latency, ms.
+    pub satellite_latency: f64,
+    /// Fiber above this bandwidth, Mbit/s …
+    pub fiber_bandwidth: f64,
+    /// … and below this latency, ms.
+    pub fiber_latency: f64,
+    /// Broadband from this bandwidth on, Mbit/s …
+    pub broadband_bandwidth: f64,
+    /// … and below this latency, ms.
+    pub broadband_latency: f64,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self {
+            intermittent_loss: 20.0,
+            intermittent_missed: 2,
+            satellite_bandwidth: 1.0,
+            satellite_latency: 500.0,
+            fiber_bandwidth: 100.0,
+            fiber_latency: 10.0,
+            broadband_bandwidth: 10.0,
+            broadband_latency: 50.0,
         }
     }
 }
@@ -184,6 +227,10 @@ pub struct LinkRow {
     pub params: SyncParams,
     /// Bytes that probing cost since the monitor's start.
     pub probe_bytes: u64,
+    /// Looks since then: signs of life, and measurements of the bandwidth.
+    pub probes: u64,
+    /// How often the class changed since then.
+    pub changes: u64,
     /// Bytes that probing may cost per second, of late.
     pub probe_budget: u64,
     /// Time between two measurements, of late, ms.
@@ -192,6 +239,36 @@ pub struct LinkRow {
     pub limit_up: Option<u64>,
     /// Limits by the operator, bytes per second: up and down.
     pub limit_down: Option<u64>,
+}
+
+/// How links are measured and judged: what `transport.config` tells.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LinkSettings {
+    /// Where one class ends and another begins.
+    pub thresholds: Thresholds,
+    /// Percent of a link that probing may cost over any minute.
+    pub budget_percent: f64,
+    /// Time between two signs of life, ms.
+    pub heartbeat_ms: u64,
+    /// Time between two measurements of the bandwidth where the budget allows, ms.
+    pub interval_ms: u64,
+    /// Time that one measurement may take, ms.
+    pub probe_limit_ms: u64,
+    /// Samples older than this count no more, ms.
+    pub window_ms: u64,
+    /// Samples below which a link is unknown.
+    pub samples: u32,
+    /// Samples in a row that a change of class takes.
+    pub confirmations: u32,
+    /// Percent by which the deciding figure has to be past its threshold.
+    pub margin_percent: f64,
+    /// Links of sends and syncs are monitored by themselves …
+    pub automatic: bool,
+    /// … and for so long after the last of them, ms.
+    pub linger_ms: u64,
+    /// Per class what syncs do at the upper end of its range of bandwidth, profiles of the configuration included.
+    pub classes: BTreeMap<LinkClass, SyncParams>,
 }
 
 /// A link became another one.
@@ -245,6 +322,8 @@ pub struct ProbeReport {
     pub samples: u32,
     /// What could not be measured, and why.
     pub notes: Vec<String>,
+    /// Time after which another one keeps to what probing may cost of the link, ms.
+    pub again_ms: u64,
 }
 
 /// What to change of a monitored link; what is left out stays.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::link::LinkRow;
+use super::link::{LinkRow, Thresholds};
 use super::queue::{QueueId, QueueView};
 use super::{DeltaRow, PathChange, PathRow, PhaseRow, PieceOrder, Rate, TransferDetail, TransferId};
 use crate::content::ContentId;
@@ -364,6 +364,9 @@ pub struct Snapshot {
     pub bans: Arc<Vec<BanRow>>,
     /// Links that are watched, by endpoint.
     pub links: Vec<Arc<LinkRow>>,
+    /// Where one class of links ends and another begins.
+    #[serde(default)]
+    pub thresholds: Thresholds,
     /// What waits for its turn or its link.
     pub queue: Arc<QueueView>,
     /// The end of the log. Viewers merge by `seq`: over the wire only new lines come.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::control::Rate;
-use crate::link::LinkConfig;
+use crate::link::{LinkConfig, Misplaced};
 use crate::log::Logs;
 use crate::node::NodeError;
 use crate::push::retry::Pace;
@@ -162,6 +162,9 @@ pub enum StartError {
          the same), or use 127.0.0.1"
     )]
     NoToken(SocketAddr),
+    /// Links cannot be measured or judged as configured.
+    #[error("link.{0}")]
+    Link(#[from] Misplaced),
     /// The token cannot be used.
     #[error("the token cannot be used: {0}")]
     Token(String),

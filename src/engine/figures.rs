@@ -9,7 +9,7 @@ use super::commands::Core;
 use super::links::Links;
 use super::publisher::NodeFigures;
 use super::turns::Gate;
-use crate::control::link::LinkRow;
+use crate::control::link::{LinkRow, Thresholds};
 use crate::control::queue::QueueView;
 use crate::control::{BanRow, NodeRow, TransferKind, TransferRow};
 use crate::node::{self, EngineFigures};
@@ -53,6 +53,10 @@ impl NodeFigures for Figures {
 
     fn links(&self) -> Vec<Arc<LinkRow>> {
         self.links.rows()
+    }
+
+    fn thresholds(&self) -> Thresholds {
+        self.links.settings().thresholds
     }
 
     fn bans(&self) -> Arc<Vec<BanRow>> {

@@ -14,9 +14,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, Span};
 
+use super::scheduled::LinkLimits;
 use super::shared::Bell;
 use crate::control::link::{
-    ClassChoice, LinkChange, LinkChangeRequest, LinkClass, LinkHistory, LinkRow, MAX_LINKS, ProbeReport,
+    ClassChoice, LinkChange, LinkChangeRequest, LinkClass, LinkHistory, LinkRow, LinkSettings, MAX_LINKS, Measurement,
+    ProbeReport,
 };
 use crate::control::{CommandError, CommandErrorKind, TransferKind, TransferRow, TransferState};
 use crate::link::monitor::Looker;
@@ -29,9 +31,16 @@ use crate::store::{LinkRecord, State};
 /// Orders that may wait for a monitor.
 const ORDERS: usize = 8;
 
+/// Soonest and latest that an endpoint which nobody monitors should be measured again, ms.
+const SOONEST_MS: u64 = 2_000;
+const LATEST_MS: u64 = 60_000;
+
 /// All monitors.
 pub(crate) struct Links {
     config: Arc<LinkConfig>,
+    settings: Arc<LinkSettings>,
+    /// What the schedule allows each link.
+    limits: Arc<LinkLimits>,
     /// Go along with every probe.
     headers: HeaderMap,
     state: Arc<State>,
@@ -65,19 +74,25 @@ fn error(kind: CommandErrorKind, message: impl Into<String>) -> CommandError {
 impl Links {
     pub(super) fn new(
         config: LinkConfig,
+        limits: Arc<LinkLimits>,
         headers: HeaderMap,
         state: Arc<State>,
         bell: Arc<Bell>,
         span: Span,
-        stop: CancellationToken,
-        tasks: TaskTracker,
+        (stop, tasks): (CancellationToken, TaskTracker),
     ) -> Arc<Self> {
-        let (config, passive, all) = (Arc::new(config), Passive::start(), Mutex::default());
-        Arc::new(Self { config, headers, state, bell, passive, span, stop, tasks, all })
+        let (settings, config) = (Arc::new(config.settings()), Arc::new(config));
+        let (passive, all) = (Passive::start(), Mutex::default());
+        Arc::new(Self { config, settings, limits, headers, state, bell, passive, span, stop, tasks, all })
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How links are measured and judged.
+    pub(super) fn settings(&self) -> &Arc<LinkSettings> {
+        &self.settings
     }
 
     /// The rows now, by endpoint.
@@ -204,7 +219,8 @@ impl Links {
         let patch = self.config.profiles.get(&verdict.class);
         let params = params::params(verdict.class, figures.bandwidth_mbps, thresholds, patch, false);
         let (class, why, samples, notes) = (verdict.class, verdict.why, probed.exchanges, probed.notes);
-        Ok(ProbeReport { endpoint, measurement, class, why, params, samples, notes })
+        let again_ms = again_ms(&measurement, self.config.budget);
+        Ok(ProbeReport { endpoint, measurement, class, why, params, samples, notes, again_ms })
     }
 
     async fn record(&self, endpoint: &str) -> Result<(), CommandError> {
@@ -281,7 +297,10 @@ impl Links {
         }
     }
 
-    fn show(&self, row: LinkRow, change: Option<LinkChange>) {
+    fn show(&self, mut row: LinkRow, change: Option<LinkChange>) {
+        if let Some(limit) = self.limits.towards(&row.endpoint) {
+            (row.limit_up, row.limit_down) = (limit.up.rate(), limit.down.rate());
+        }
         let mut all = self.lock();
         let Some(entry) = all.get_mut(&row.endpoint) else { return };
         if let Some(change) = &change {
@@ -315,6 +334,13 @@ pub(super) fn mode_of(rows: &[Arc<LinkRow>]) -> &'static str {
     known.max_by_key(|row| row.params.mode as u8).map_or("unknown", |row| row.params.mode.name())
 }
 
+/// How long a measurement is to be followed by none so that it costs no more than `budget` of the link, ms.
+fn again_ms(measured: &Measurement, budget: f64) -> u64 {
+    let per_second = measured.bandwidth_mbps.unwrap_or_default() * 1e6 / 8.0 * budget;
+    let seconds = measured.probe_bytes as f64 / per_second;
+    if seconds.is_finite() { (seconds * 1e3) as u64 } else { u64::MAX }.clamp(SOONEST_MS, LATEST_MS)
+}
+
 fn named(url: &str) -> Result<String, CommandError> {
     endpoint(url).map_err(|e| error(CommandErrorKind::Invalid, e.to_string()))
 }
@@ -325,3 +351,18 @@ fn not_monitored(endpoint: &str) -> CommandError {
 
 /// How often transfers are looked at for the links that they need.
 pub(super) const TEND: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_looks_again_and_again_keeps_to_the_budget() {
+        let after = |mbps, probe_bytes| {
+            again_ms(&Measurement { bandwidth_mbps: mbps, probe_bytes, ..Measurement::default() }, 0.05)
+        };
+        assert_eq!(after(Some(8.0), 500_000), 10_000);
+        assert_eq!((after(Some(1_000.0), 500_000), after(Some(0.01), 500_000)), (SOONEST_MS, LATEST_MS));
+        assert_eq!((after(None, 500_000), after(Some(0.0), 0)), (LATEST_MS, LATEST_MS));
+    }
+}

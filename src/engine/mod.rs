@@ -66,6 +66,7 @@ use self::commands::Core;
 pub use self::config::{EngineConfig, EngineLimits, StartError};
 use self::services::Services;
 use crate::content::{Bitmap, ContentId, Manifest};
+use crate::control::link::LinkSettings;
 use crate::control::{BoxFuture, Command, CommandError, Control, Focus, NodeInfo, Reply, View};
 use crate::store::instance::{self, Instance};
 use crate::store::{State, StateError};
@@ -190,6 +191,10 @@ impl crate::rpc::NodeInfoSource for EngineControl {
             current_sync_mode: links::mode_of(&links).into(),
             strategies: self.core.strategies.rows(),
         }
+    }
+
+    fn links(&self) -> Arc<LinkSettings> {
+        self.core.services.links.settings().clone()
     }
 }
 

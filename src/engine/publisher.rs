@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::shared::{Bell, Shared};
 use crate::clock::unix_ms;
-use crate::control::link::LinkRow;
+use crate::control::link::{LinkRow, Thresholds};
 use crate::control::queue::QueueView;
 use crate::control::{BanRow, Connection, Focus, NodeRow, Snapshot, TransferDetail, TransferId, TransferRow, View};
 use crate::log::LogRing;
@@ -23,6 +23,7 @@ pub(super) trait NodeFigures: Send + Sync {
     fn node(&self, rows: &[Arc<TransferRow>]) -> NodeRow;
     fn bans(&self) -> Arc<Vec<BanRow>>;
     fn links(&self) -> Vec<Arc<LinkRow>>;
+    fn thresholds(&self) -> Thresholds;
     fn queue(&self) -> Arc<QueueView>;
 }
 
@@ -177,13 +178,15 @@ impl Publisher {
         let details: BTreeMap<TransferId, Arc<TransferDetail>> =
             looked_at.iter().filter_map(|id| Some((*id, inner.items.get(id)?.detail()?))).collect();
         let node = Arc::new(self.figures.node(&transfers));
-        let links = self.figures.links();
+        let (links, thresholds) = (self.figures.links(), self.figures.thresholds());
         let (bans, queue) = (self.figures.bans(), self.figures.queue());
         let log = self.log.tail();
         self.snapshots.send_modify(|last| {
             let generation = last.generation + 1;
             let time_ms = unix_ms();
-            *last = Arc::new(Snapshot { generation, time_ms, node, transfers, details, bans, links, queue, log });
+            let rows =
+                Snapshot { node, transfers, details, bans, links, thresholds, queue, log, ..Snapshot::default() };
+            *last = Arc::new(Snapshot { generation, time_ms, ..rows });
         });
     }
 }

@@ -35,7 +35,7 @@ pub(crate) struct Services {
     pub throttle_up: Arc<Throttle>,
     pub throttle_down: Arc<Throttle>,
     /// Links with limits of their own.
-    pub links_limited: LinkLimits,
+    pub links_limited: Arc<LinkLimits>,
     /// The node's limits up and down as the configuration has them.
     pub configured: (Rate, Rate),
     pub bell: Arc<Bell>,

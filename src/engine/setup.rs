@@ -41,6 +41,7 @@ const PURGED: usize = 1_000;
 
 /// Starts everything on an open state.
 pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: String) -> Result<Engine, StartError> {
+    config.link.check()?;
     let token = config.token.clone().unwrap_or(own_token);
     let catalog = Arc::new(Catalog::default());
     let chosen = state.limits()?;
@@ -94,14 +95,15 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
     let span = ring.span();
     let (stop, background) = (CancellationToken::new(), TaskTracker::new());
     let headers = swarm.client.node_headers().clone();
+    let links_limited = Arc::new(LinkLimits::of(&config.limits.schedule));
     let links = Links::new(
         config.link.clone(),
+        links_limited.clone(),
         headers,
         state.clone(),
         bell.clone(),
         span.clone(),
-        stop.child_token(),
-        background.clone(),
+        (stop.child_token(), background.clone()),
     );
     let services = Arc::new(Services {
         state: state.clone(),
@@ -115,7 +117,7 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
         places: Gate::new(config.limits.max_transfers),
         throttle_up: throttle_up.clone(),
         throttle_down: throttle_down.clone(),
-        links_limited: LinkLimits::of(&config.limits.schedule),
+        links_limited,
         configured: (config.limits.up, config.limits.down),
         bell: bell.clone(),
         links: links.clone(),

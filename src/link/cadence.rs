@@ -39,7 +39,14 @@ const LONG_TRAIN: u64 = 256 << 10;
 const FIRST: u64 = 2 << 20;
 /// A full probe is this long at least, and at most.
 const SHORT: u64 = 24 << 10;
-const LONG: u64 = 16 << 20;
+const LONG: u64 = 4 << 20;
+/// In between, so many seconds of the link. What a latency that wavers does to a measurement is in proportion to its
+/// shortness: few long ones tell more than many short ones of the same cost.
+const FULL_SECONDS: f64 = 0.2;
+/// After a first figure, which is rough, a good one follows this soon.
+const SOON: Duration = Duration::from_secs(2);
+/// Bytes of a first figure that are enough for a good one.
+const FIRST_IS_GOOD: u64 = 64 << 10;
 /// One that has to be, whatever was spent.
 const LAST: u64 = 12 << 10;
 /// Pause between confirmations.
@@ -77,6 +84,8 @@ pub struct Cadence {
     next_train: Duration,
     next_head: Duration,
     quick: u32,
+    /// The full probe that was asked for begins small, and tells a rough figure.
+    rough: bool,
     /// Mbit/s.
     capacity: Option<f64>,
 }
@@ -106,6 +115,7 @@ impl Cadence {
             next_train: Duration::ZERO,
             next_head: Duration::ZERO,
             quick: 0,
+            rough: false,
             capacity: None,
         }
     }
@@ -126,12 +136,10 @@ impl Cadence {
         self.interval.max(Duration::try_from_secs_f64(costs).unwrap_or(MINUTE)).min(MINUTE)
     }
 
-    /// Bytes of a full probe: some tenths of a second of the link, as far as the budget goes.
+    /// Bytes of a full probe.
     fn full_bytes(&self) -> u64 {
         let Some(capacity) = self.capacity else { return FIRST };
-        let second = capacity * 1e6 / 8.0;
-        let in_budget = self.per_second() as f64 * FULL * self.interval.as_secs_f64();
-        ((second * 0.4).min(in_budget.max(SHORT as f64)) as u64).clamp(SHORT, LONG)
+        ((capacity * 1e6 / 8.0 * FULL_SECONDS) as u64).clamp(SHORT, LONG)
     }
 
     /// Bytes that the last minute leaves of what is planned with.
@@ -233,6 +241,7 @@ impl Cadence {
             let known = self.capacity.is_some();
             self.next_full = now + if known { self.full_interval() } else { self.heartbeat };
             self.next_train = now + self.heartbeat;
+            self.rough = then.grow;
         }
         then
     }
@@ -240,6 +249,9 @@ impl Cadence {
     /// A look is over: what it cost, and what the link carries by now.
     pub fn done(&mut self, now: Duration, bytes: u64, capacity: Option<f64>) {
         self.capacity = capacity.or(self.capacity);
+        if std::mem::take(&mut self.rough) && self.capacity.is_some() && self.full_bytes() > FIRST_IS_GOOD {
+            self.next_full = self.next_full.min(now + SOON);
+        }
         let per_second = self.capacity.unwrap_or(FLOOR).max(FLOOR) * 1e6 / 8.0;
         self.spent.push_back((now, bytes, bytes as f64 / per_second));
     }
@@ -310,9 +322,9 @@ mod tests {
     #[test]
     fn full_probes_stretch_on_slow_links() {
         let fulls = |mbps| run(mbps, 120, |_| Confirm::No).iter().filter(|(_, ask)| ask.full > 0).count();
-        assert!(fulls(500.0) >= 24, "every five seconds: {}", fulls(500.0));
-        assert!(fulls(5.0) >= 15, "{}", fulls(5.0));
-        assert!((2..24).contains(&fulls(0.3)), "{}", fulls(0.3));
+        assert!(fulls(500.0) >= 20, "every five or six seconds: {}", fulls(500.0));
+        assert!((7..12).contains(&fulls(5.0)), "{}", fulls(5.0));
+        assert!((2..7).contains(&fulls(0.3)), "{}", fulls(0.3));
     }
 
     #[test]

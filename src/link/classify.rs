@@ -6,63 +6,35 @@
 
 use std::fmt::Write as _;
 
+use super::config::Misplaced;
 use crate::control::link::LinkClass;
-
-/// Where one class ends and another begins.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Thresholds {
-    /// Intermittent above this loss, percent.
-    pub intermittent_loss: f64,
-    /// Intermittent after more than so many intervals in a row without a measurement.
-    pub intermittent_missed: u32,
-    /// Satellite below this bandwidth, Mbit/s.
-    pub satellite_bandwidth: f64,
-    /// Satellite above this latency, ms.
-    pub satellite_latency: f64,
-    /// Fiber above this bandwidth, Mbit/s …
-    pub fiber_bandwidth: f64,
-    /// … and below this latency, ms.
-    pub fiber_latency: f64,
-    /// Broadband from this bandwidth on, Mbit/s …
-    pub broadband_bandwidth: f64,
-    /// … and below this latency, ms.
-    pub broadband_latency: f64,
-}
-
-impl Default for Thresholds {
-    fn default() -> Self {
-        Self {
-            intermittent_loss: 20.0,
-            intermittent_missed: 2,
-            satellite_bandwidth: 1.0,
-            satellite_latency: 500.0,
-            fiber_bandwidth: 100.0,
-            fiber_latency: 10.0,
-            broadband_bandwidth: 10.0,
-            broadband_latency: 50.0,
-        }
-    }
-}
+pub use crate::control::link::Thresholds;
 
 impl Thresholds {
     /// Is every one of them a number that a class can begin at?
     ///
     /// # Errors
-    /// Which one is not, in words.
-    pub fn check(&self) -> Result<(), String> {
-        let above = |what: &str, value: f64, low: f64, why: &str| match value.is_finite() && value > low {
-            true => Ok(()),
-            false => Err(format!("{what} is {value}: it must be above {low}{why}")),
-        };
+    /// Which one is not, and what it should be.
+    pub fn check(&self) -> Result<(), Misplaced> {
         if !(self.intermittent_loss > 0.0 && self.intermittent_loss < 100.0) {
-            return Err(format!("intermittent_loss is {}: a percentage above 0 and below 100", self.intermittent_loss));
+            let problem = format!("is {}: a percentage above 0 and below 100", self.intermittent_loss);
+            return Err(Misplaced { name: "intermittent_loss", other: None, problem });
         }
-        above("satellite_bandwidth", self.satellite_bandwidth, 0.0, "")?;
-        above("broadband_bandwidth", self.broadband_bandwidth, self.satellite_bandwidth, " (satellite_bandwidth)")?;
-        above("fiber_bandwidth", self.fiber_bandwidth, self.broadband_bandwidth, " (broadband_bandwidth)")?;
-        above("fiber_latency", self.fiber_latency, 0.0, "")?;
-        above("broadband_latency", self.broadband_latency, self.fiber_latency, " (fiber_latency)")?;
-        above("satellite_latency", self.satellite_latency, self.broadband_latency, " (broadband_latency)")
+        let above = |name, value: f64, other: Option<(&'static str, f64)>| {
+            let low = other.map_or(0.0, |(_, low)| low);
+            let than = other.map_or(String::new(), |(other, _)| format!(" ({other})"));
+            let problem = format!("is {value}: it must be above {low}{than}");
+            let fits = value.is_finite() && value > low;
+            if fits { Ok(()) } else { Err(Misplaced { name, other: other.map(|(other, _)| other), problem }) }
+        };
+        let Self { satellite_bandwidth, broadband_bandwidth, fiber_bandwidth, .. } = *self;
+        above("satellite_bandwidth", satellite_bandwidth, None)?;
+        above("broadband_bandwidth", broadband_bandwidth, Some(("satellite_bandwidth", satellite_bandwidth)))?;
+        above("fiber_bandwidth", fiber_bandwidth, Some(("broadband_bandwidth", broadband_bandwidth)))?;
+        let Self { fiber_latency, broadband_latency, satellite_latency, .. } = *self;
+        above("fiber_latency", fiber_latency, None)?;
+        above("broadband_latency", broadband_latency, Some(("fiber_latency", fiber_latency)))?;
+        above("satellite_latency", satellite_latency, Some(("broadband_latency", broadband_latency)))
     }
 }
 
@@ -324,9 +296,9 @@ mod tests {
     fn thresholds_that_cross_are_refused() {
         assert!(Thresholds::default().check().is_ok());
         let crossed = Thresholds { fiber_bandwidth: 5.0, ..Thresholds::default() };
-        assert!(crossed.check().unwrap_err().contains("fiber_bandwidth"));
+        assert!(crossed.check().unwrap_err().to_string().contains("fiber_bandwidth"));
         let none = Thresholds { broadband_latency: f64::NAN, ..Thresholds::default() };
-        assert!(none.check().unwrap_err().contains("broadband_latency"));
+        assert!(none.check().unwrap_err().to_string().contains("broadband_latency"));
     }
 
     proptest! {

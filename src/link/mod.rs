@@ -28,6 +28,6 @@ pub mod sample;
 
 pub use cadence::{Ask, Cadence};
 pub use classify::{Figures, Thresholds, Verdict, classify};
-pub use config::LinkConfig;
+pub use config::{LinkConfig, Misplaced};
 pub use judge::{Judge, Outcome};
 pub use sample::{PassiveSample, Sample};

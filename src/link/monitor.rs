@@ -49,6 +49,8 @@ pub struct Looker {
     metered: bool,
     since_ms: u64,
     cost: u64,
+    looks: u64,
+    changed: u64,
     samples: VecDeque<Sample>,
     changes: VecDeque<LinkChange>,
 }
@@ -70,6 +72,8 @@ impl Looker {
             metered: false,
             since_ms: unix_ms(),
             cost: 0,
+            looks: 0,
+            changed: 0,
             samples: VecDeque::new(),
             changes: VecDeque::new(),
         })
@@ -106,11 +110,13 @@ impl Looker {
             if why_or_figure(&found) {
                 outcome = self.judge.on_bandwidth(now, found);
             }
-            (sample.bandwidth_mbps, sample.hint_mbps) = (found.bandwidth_mbps, found.hint_mbps);
+            (sample.bandwidth_mbps, sample.over, sample.hint_mbps) =
+                (found.bandwidth_mbps, found.over, found.hint_mbps);
             sample.probe_bytes += found.probe_bytes;
         }
         let now = self.now();
         self.cost += sample.probe_bytes;
+        self.looks += 1;
         self.cadence.done(now, sample.probe_bytes, self.judge.median().bandwidth_mbps);
         self.heed(outcome, now);
         if self.samples.len() >= MOST_SAMPLES {
@@ -157,6 +163,7 @@ impl Looker {
             return None;
         }
         self.since_ms = unix_ms();
+        self.changed += 1;
         let what = difference(before, &self.params());
         let change = LinkChange { time_ms: self.since_ms, endpoint: self.endpoint.clone(), from, to, what };
         if self.changes.len() >= MOST_CHANGES {
@@ -195,6 +202,8 @@ impl Looker {
             stale: self.judge.is_stale(now),
             params: self.params(),
             probe_bytes: self.cost,
+            probes: self.looks,
+            changes: self.changed,
             probe_budget: self.cadence.per_second(),
             probe_interval_ms: u64::try_from(self.cadence.full_interval().as_millis()).unwrap_or(u64::MAX),
             limit_up: None,

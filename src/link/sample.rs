@@ -13,6 +13,8 @@ pub struct Sample {
     pub wall_ms: u64,
     /// Mbit/s.
     pub bandwidth_mbps: Option<f64>,
+    /// The time that the bandwidth was counted over: what is short is rough.
+    pub over: Duration,
     /// Mbit/s as a short train of packets has it: too rough for a figure, good enough to see that a link is another one.
     pub hint_mbps: Option<f64>,
     /// Round trip, ms.

@@ -119,7 +119,7 @@ pub(super) fn calls(context: &Arc<Context>) -> Result<RpcModule<Context>, Regist
     })?;
     module.register_async_method("transport.config", |params, context, _| async move {
         nothing(&params)?;
-        Answer::Ok(json!({"strategies": context.info.info().strategies}))
+        Answer::Ok(json!({"strategies": context.info.info().strategies, "link": context.info.links()}))
     })?;
     Ok(module)
 }
@@ -244,6 +244,14 @@ fn stats(snapshot: &Snapshot) -> Value {
             "duration_s": row.duration_s,
         })
     };
+    let counters = |row: &Arc<LinkRow>| {
+        json!({
+            "endpoint": row.endpoint, "class": row.class, "class_since_ms": row.class_since_ms, "changes": row.changes,
+            "probes": row.probes, "probe_bytes": row.probe_bytes, "probe_budget": row.probe_budget,
+            "probe_interval_ms": row.probe_interval_ms, "samples": row.samples, "stale": row.stale,
+            "limit_up": row.limit_up, "limit_down": row.limit_down,
+        })
+    };
     let node = &snapshot.node;
     json!({
         "time_ms": snapshot.time_ms,
@@ -253,6 +261,7 @@ fn stats(snapshot: &Snapshot) -> Value {
             "limit_down": node.limit_down, "limit_up": node.limit_up, "connections": node.connections,
         },
         "transfers": snapshot.transfers.iter().map(figures).collect::<Vec<_>>(),
+        "links": snapshot.links.iter().map(counters).collect::<Vec<_>>(),
     })
 }
 

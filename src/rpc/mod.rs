@@ -43,8 +43,8 @@
 //! | `transport.bandwidth.sync.purge` | `ids?` or `id?`, `class?`, `max_age_s?`, `target?`, `all?`: all given conditions hold | `{"reply":"purged","count":N}` |
 //! | `transport.bandwidth.status` | `endpoint?` (none: all) | `{"links":[…]}`: [`LinkRow`](crate::control::link::LinkRow)s |
 //! | `transport.quality` | `endpoint?` | `{"links":[{"endpoint","class","why","mode",…medians}]}` |
-//! | `transport.stats` | | `{"node":…,"transfers":[…]}`: rates, bytes |
-//! | `transport.config` | | `{"strategies":[…]}` |
+//! | `transport.stats` | | `{"node":…,"transfers":[…],"links":[…]}`: rates, bytes, what probing cost, changes of class |
+//! | `transport.config` | | `{"strategies":[…],"link":…}`: the latter [`LinkSettings`](crate::control::link::LinkSettings) |
 //! | `node.subscribe` (WebSocket) | `focus?` | subscription id; then `node.snapshot` notifications |
 //! | `node.focus` (WebSocket) | `subscription`, `focus` | `true` |
 //! | `node.unsubscribe` (WebSocket) | `[subscription]` | `true` |

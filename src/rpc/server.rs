@@ -29,6 +29,7 @@ use tower::layer::util::Identity;
 use super::methods::{Context, calls, no_subscriptions, subscriptions};
 use super::subscription::Registry;
 use super::{MAX_DOCUMENT_REQUEST, MAX_REQUEST, MAX_RESPONSE, PATH};
+use crate::control::link::LinkSettings;
 use crate::control::{Control, NodeInfo};
 
 /// WebSockets, and POSTs under way.
@@ -47,6 +48,9 @@ const MAX_QUEUED: u32 = 8;
 pub trait NodeInfoSource: Send + Sync + 'static {
     /// What the node is and can do, now.
     fn info(&self) -> NodeInfo;
+
+    /// How links are measured and judged.
+    fn links(&self) -> Arc<LinkSettings>;
 }
 
 type Service = TowerServiceBuilder<Identity, Identity>;

@@ -10,6 +10,7 @@ use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn};
 use axum::response::IntoResponse;
 use serde_json::Value;
+use skep_engine::control::link::LinkSettings;
 use skep_engine::control::{
     BoxFuture, Command, CommandError, Connection, Control, Focus, NodeInfo, NodeRow, Reply, Snapshot, StrategyRow,
     TransferId, TransferRow, View,
@@ -91,6 +92,10 @@ impl Control for Fake {
 struct Info;
 
 impl NodeInfoSource for Info {
+    fn links(&self) -> Arc<LinkSettings> {
+        Arc::default()
+    }
+
     fn info(&self) -> NodeInfo {
         NodeInfo {
             name: "fake".into(),

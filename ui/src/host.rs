@@ -269,6 +269,7 @@ fn engine_config(cx: &Context, with: Start<'_>) -> Result<EngineConfig, Failure>
         join: settings.join.iter().map(|j| with_scheme(j)).collect(),
         limits: limits(settings),
         trusted: settings.trusted,
+        link: settings.link.clone(),
         ..config
     })
 }

@@ -47,7 +47,9 @@ impl Window {
     pub(super) fn amend(&mut self, now: Duration, found: &Sample) -> Option<Sample> {
         let sample = self.samples.back_mut()?;
         sample.at = now;
-        sample.bandwidth_mbps = found.bandwidth_mbps.or(sample.bandwidth_mbps);
+        if let Some(bandwidth) = found.bandwidth_mbps {
+            (sample.bandwidth_mbps, sample.over) = (Some(bandwidth), found.over);
+        }
         sample.hint_mbps = found.hint_mbps.or(sample.hint_mbps);
         sample.probe_bytes += found.probe_bytes;
         sample.busy |= found.busy;
@@ -98,7 +100,7 @@ impl Window {
     fn over(samples: &[&Sample], bandwidth: Option<f64>, latency: Option<f64>) -> Figures {
         let (sent, back) = samples.iter().fold((0, 0), |(sent, back), s| (sent + s.echoes, back + s.echoed));
         Figures {
-            bandwidth_mbps: median(samples.iter().filter_map(|s| s.bandwidth_mbps)).or(bandwidth),
+            bandwidth_mbps: weighed(samples.iter().filter_map(|s| Some((s.bandwidth_mbps?, s.over)))).or(bandwidth),
             latency_ms: median(samples.iter().filter_map(|s| s.latency_ms)).or(latency),
             loss_percent: loss_percent(sent, back),
         }
@@ -133,6 +135,26 @@ impl Window {
             failed: false,
         }
     }
+}
+
+/// The one in the middle of the time that they were counted over, so that a first rough figure gives way to a good one; between
+/// two the mean of them.
+fn weighed(figures: impl Iterator<Item = (f64, Duration)>) -> Option<f64> {
+    let weight = |over: Duration| u64::try_from(over.as_micros()).unwrap_or(u64::MAX).clamp(1_000, 1_000_000);
+    let mut figures: Vec<(f64, u64)> = figures.map(|(figure, over)| (figure, weight(over))).collect();
+    figures.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let all: u64 = figures.iter().map(|(_, weight)| weight).sum();
+    let mut below = 0;
+    for (at, (figure, weight)) in figures.iter().enumerate() {
+        below += weight;
+        if below * 2 > all {
+            return Some(*figure);
+        }
+        if below * 2 == all {
+            return Some(f64::midpoint(*figure, figures.get(at + 1).map_or(*figure, |next| next.0)));
+        }
+    }
+    None
 }
 
 /// The middle one; of an even number the mean of the two.

@@ -1,8 +1,11 @@
 //! Arrivals of a body → the rate of the link's narrowest place. Pure.
 //!
 //! The whole body over the whole time would count the wait for the first byte, the sender's slow start and the rounds in which
-//! it waited for acknowledgements. What the narrowest place carries shows in how fast packets follow one another
-//! while they come without a break: in the later part, where the sender has got going.
+//! it waited for acknowledgements or sent again what was lost. What the narrowest place carries shows in how fast packets
+//! follow one another while they come without a break. So the arrivals are taken apart where the sender paused; within
+//! the stretches that are left some milliseconds at a time tell a rate, and of these rates, weighed by their bytes, the one
+//! counts that lies a little above the middle: more of them are low, because the sender did not keep up, than high, because
+//! packets were pressed together on their way (measured over emulated links that lose packets or whose latency wavers).
 
 use std::time::Duration;
 
@@ -25,49 +28,88 @@ pub struct Rate {
 }
 
 /// A pause is a break if it is this part of a round trip at least …
-const OF_ROUND_TRIP: f64 = 0.3;
+const OF_ROUND_TRIP: f64 = 0.25;
 /// … this many times as long as pauses are there …
 const OF_PAUSES: f64 = 5.0;
-/// … and this long.
-const SHORTEST_BREAK: Duration = Duration::from_millis(4);
+/// … and this long: …
+const SHORTEST_BREAK: Duration = Duration::from_millis(2);
+/// … or this, where a round trip is shorter: no sender waits that long for an acknowledgement then, but this machine's other
+/// work may well have kept us from looking.
+const NEAR_BREAK: Duration = Duration::from_millis(4);
 /// A stretch with less than this tells nothing.
 const LEAST_BYTES: u64 = 4 << 10;
 const LEAST_ARRIVALS: usize = 3;
+/// Stretches that are over before this part of the body has come are those of a sender that gets going.
+const BEGINNING: f64 = 0.3;
+/// A rate is taken over so many arrivals and so long, or it tells more of the machine's clocks than of the link.
+const STEP_ARRIVALS: usize = 6;
+const STEP: Duration = Duration::from_millis(4);
+/// The part of the bytes that came more slowly than what is taken for the link's rate.
+const SLOWER: f64 = 0.6;
 
-/// The rate of the later part; none if there is too little to tell.
+/// The rate while the sender kept up; none if there is too little to tell.
 pub fn rate(arrivals: &[Arrival], round_trip: Option<Duration>) -> Option<Rate> {
     let last = arrivals.last()?;
     let mut pauses: Vec<Duration> = arrivals.windows(2).map(|pair| pair[1].at.saturating_sub(pair[0].at)).collect();
     pauses.sort_unstable();
     let usual = *pauses.get(pauses.len() / 2)?;
     let trip = round_trip.unwrap_or_default();
-    let limit = trip.mul_f64(OF_ROUND_TRIP).max(usual.mul_f64(OF_PAUSES)).max(SHORTEST_BREAK);
-    let mut stretches: Vec<(u64, Duration, u64)> = Vec::new();
-    let mut begin = 0;
-    for end in 1..=arrivals.len() {
-        let breaks = end == arrivals.len() || arrivals[end].at.saturating_sub(arrivals[end - 1].at) > limit;
-        if !breaks {
-            continue;
-        }
-        // When the first one's bytes began to arrive is not known: time counts from its end.
-        let (first, until) = (arrivals[begin], arrivals[end - 1]);
-        let half = last.bytes / 2;
-        let from = arrivals[begin..end].iter().find(|arrival| arrival.bytes >= half).filter(|_| until.bytes > half);
-        // The later half of a body without a break; of one with breaks whole stretches.
-        let from = if stretches.is_empty() && end == arrivals.len() { *from.unwrap_or(&first) } else { first };
-        let (bytes, time) = (until.bytes - from.bytes, until.at.saturating_sub(from.at));
-        let count = arrivals[begin..end].iter().filter(|arrival| arrival.at >= from.at).count();
-        if bytes >= LEAST_BYTES && count >= LEAST_ARRIVALS && !time.is_zero() {
-            stretches.push((bytes, time, until.bytes));
-        }
-        begin = end;
+    let shortest = if trip < NEAR_BREAK { NEAR_BREAK } else { SHORTEST_BREAK };
+    let limit = trip.mul_f64(OF_ROUND_TRIP).max(usual.mul_f64(OF_PAUSES)).max(shortest);
+    // When the first one's bytes of a stretch began to arrive is not known: time counts from its end.
+    let stretches: Vec<&[Arrival]> = arrivals
+        .chunk_by(|one, next| next.at.saturating_sub(one.at) <= limit)
+        .filter(|stretch| {
+            let (bytes, time) = between(stretch, 0, stretch.len() - 1);
+            bytes >= LEAST_BYTES && stretch.len() >= LEAST_ARRIVALS && !time.is_zero()
+        })
+        .collect();
+    let begun = (last.bytes as f64 * BEGINNING) as u64;
+    let later = |stretch: &&[Arrival]| stretch.last().is_some_and(|arrival| arrival.bytes > begun);
+    let some_late = stretches.iter().any(later);
+    let (mut rates, mut over) = (Vec::new(), Duration::ZERO);
+    for stretch in stretches.into_iter().filter(|stretch| !some_late || later(stretch)) {
+        over += between(stretch, 0, stretch.len() - 1).1;
+        steps(stretch, &mut rates);
     }
-    // Of several the later ones: those that reach into the second half.
-    let half = last.bytes / 2;
-    let later: Vec<_> = stretches.iter().filter(|(_, _, until)| *until > half).collect();
-    let counted = if later.is_empty() { stretches.iter().collect() } else { later };
-    let (bytes, over) = counted.iter().fold((0, Duration::ZERO), |(bytes, time), (b, t, _)| (bytes + b, time + *t));
-    (bytes > 0).then(|| Rate { mbps: bytes as f64 * 8.0 / 1e6 / over.as_secs_f64(), over })
+    weighed(rates, SLOWER).map(|mbps| Rate { mbps, over })
+}
+
+/// Bytes and time from the end of one arrival of a stretch to that of another.
+fn between(stretch: &[Arrival], from: usize, to: usize) -> (u64, Duration) {
+    let (from, to) = (stretch[from], stretch[to]);
+    (to.bytes.saturating_sub(from.bytes), to.at.saturating_sub(from.at))
+}
+
+/// The rates within a stretch, Mbit/s, each with the bytes that it stands for.
+fn steps(stretch: &[Arrival], rates: &mut Vec<(f64, u64)>) {
+    let mbps = |(bytes, time): (u64, Duration)| bytes as f64 * 8.0 / 1e6 / time.as_secs_f64();
+    let (before, mut end) = (rates.len(), 0);
+    for begin in 0..stretch.len() - 1 {
+        end = end.max(begin + STEP_ARRIVALS);
+        while end < stretch.len() && between(stretch, begin, end).1 < STEP {
+            end += 1;
+        }
+        if end >= stretch.len() {
+            break;
+        }
+        rates.push((mbps(between(stretch, begin, end)), between(stretch, begin, begin + 1).0));
+    }
+    if rates.len() == before {
+        let whole = between(stretch, 0, stretch.len() - 1);
+        rates.push((mbps(whole), whole.0));
+    }
+}
+
+/// The figure below which lie those with `part` of the weight.
+fn weighed(mut figures: Vec<(f64, u64)>, part: f64) -> Option<f64> {
+    figures.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let all: u64 = figures.iter().map(|(_, weight)| weight).sum();
+    let mut below = 0;
+    figures.into_iter().find_map(|(figure, weight)| {
+        below += weight;
+        (weight > 0 && below as f64 >= all as f64 * part).then_some(figure)
+    })
 }
 
 /// How a payload grows until what it tells is stable. Pure.
@@ -99,6 +141,11 @@ impl Growth {
     /// so many of those are `needed`, two to be sure.
     pub fn new(first: u64, most: u64, enough: Duration, needed: usize) -> Self {
         Self { next: first.min(most), left: most, rates: Vec::new(), largest: 0, enough, needed }
+    }
+
+    /// So many bytes more may be used.
+    pub fn allow(&mut self, bytes: u64) {
+        self.left = self.left.saturating_add(bytes);
     }
 
     /// Bytes to ask for next, with `time` left for it; none: what there is has to do, or does.
@@ -249,7 +296,7 @@ mod tests {
         assert_eq!(asked.len(), 2, "{asked:?}");
         assert!((figure.unwrap().mbps - 0.8).abs() < 0.05);
         let (asked, figure) = grown(500.0, 16 << 20);
-        assert!(asked.last().unwrap() > &(2 << 20) && asked.iter().sum::<u64>() <= 16 << 20, "{asked:?}");
+        assert!(asked.last().unwrap() > &(1 << 20) && asked.iter().sum::<u64>() <= 16 << 20, "{asked:?}");
         assert!((figure.unwrap().mbps - 500.0).abs() < 10.0);
     }
 

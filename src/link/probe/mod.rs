@@ -28,11 +28,16 @@ use crate::control::link::Method;
 const FIRST: u64 = 64 << 10;
 /// The same where a byte is dear.
 const SMALL: u64 = 32 << 10;
+/// Bytes more where those that there were to be told nothing.
+const MORE: u64 = 2 << 20;
 /// Bytes that one measurement by itself may use.
 const MOST: u64 = 24 << 20;
 /// A rate counts when the later part took this long …
 const ENOUGH: Duration = Duration::from_millis(25);
-/// … and is a hint if it took less than this.
+/// … or this long in a measurement by itself, which has the time: a latency that wavers by some 20 ms between the first and the
+/// last byte is then a tenth of it.
+const ENOUGH_ALONE: Duration = Duration::from_millis(200);
+/// What took less than this is a hint.
 const ROUGH: Duration = Duration::from_millis(3);
 /// Datagrams of one measurement by itself.
 const ECHOES: u32 = 10;
@@ -126,7 +131,7 @@ impl Prober {
             );
         }
         self.latency(&trips, &mut probed.sample);
-        let mut growth = Growth::new(FIRST, MOST, ENOUGH, 2);
+        let mut growth = Growth::new(FIRST, MOST, ENOUGH_ALONE, 2);
         let measured = self.grow(&mut growth, &left, &mut probed.sample, &mut probed.exchanges).await;
         match growth.figure() {
             Some(figure) => {
@@ -204,10 +209,16 @@ impl Prober {
             let mut growth = Growth::new(first, ask.full, ENOUGH, 1);
             let mut exchanges = 0;
             error = self.grow(&mut growth, &left, &mut sample, &mut exchanges).await.err();
+            // Bytes that were over before they could be timed cost such a link next to nothing: what was known of it is far
+            // too little (a machine that was busy at the first look), and would stay so.
+            if error.is_none() && growth.reliable(ROUGH).is_none() && growth.figure().is_some() {
+                growth.allow(MORE);
+                error = self.grow(&mut growth, &left, &mut sample, &mut exchanges).await.err();
+            }
             match growth.reliable(ROUGH) {
                 Some(figure) => {
                     self.measured = true;
-                    sample.bandwidth_mbps = Some(figure.mbps);
+                    (sample.bandwidth_mbps, sample.over) = (Some(figure.mbps), figure.over);
                 }
                 None => sample.hint_mbps = growth.figure().map(|figure| figure.mbps),
             }
@@ -251,7 +262,7 @@ impl Prober {
         self.warm = pulled.as_ref().is_ok_and(|pulled| !pulled.cut);
         let pulled = pulled.inspect_err(|_| sample.probe_bytes += HEAD_BYTES)?;
         let came = pulled.arrivals.last().map_or(0, |arrival| arrival.bytes);
-        sample.probe_bytes += HEAD_BYTES + (came as f64 * OVERHEAD) as u64;
+        sample.probe_bytes += HEAD_BYTES * pulled.requests + (came as f64 * OVERHEAD) as u64;
         Ok((rate(&pulled.arrivals, self.trip), pulled.cut))
     }
 

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use futures_util::future::try_join_all;
 use reqwest::header::{HeaderMap, SERVER};
 use reqwest::{Response, StatusCode, Url};
 
@@ -13,6 +14,11 @@ use crate::swarm::base_client;
 
 /// Arrivals that are kept of one body: neighbours are merged beyond.
 const MOST_ARRIVALS: usize = 8_192;
+/// A body comes in parts over so many connections at most: one by itself begins with ten packets and does with few of them
+/// whenever one is lost, so that it would rarely fill a link that is long, loses packets, or whose latency wavers. …
+const STREAMS: u64 = 4;
+/// … Each part has this many bytes at least.
+const PART: u64 = 16 << 10;
 
 /// Why an endpoint could not be probed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,6 +55,8 @@ pub(super) struct Wire {
 #[derive(Debug, Default)]
 pub(super) struct Pulled {
     pub arrivals: Vec<Arrival>,
+    /// Requests that it took.
+    pub requests: u64,
     /// The time was over before its end.
     pub cut: bool,
 }
@@ -73,8 +81,8 @@ impl Wire {
         let url = url.map_err(|_| ProbeError::Url(excerpt(endpoint)))?;
         let mut client = base_client()
             .redirect(reqwest::redirect::Policy::none())
-            // One connection, so that what an earlier request warmed the next one uses.
-            .pool_max_idle_per_host(1);
+            // So that what an earlier request warmed the next one uses.
+            .pool_max_idle_per_host(STREAMS as usize);
         if url.scheme() == "http" {
             client = client.tls_certs_only([]);
         }
@@ -95,21 +103,33 @@ impl Wire {
 
     /// A body of `bytes`, and when which of them arrived; what came before `limit` counts.
     pub(super) async fn pull(&self, bytes: u64, limit: Duration) -> Result<Pulled, ProbeError> {
-        let mut pulled = Pulled::default();
-        let pulling = self.pull_into(bytes, limit, &mut pulled.arrivals);
-        match tokio::time::timeout(limit, pulling).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) if pulled.arrivals.is_empty() => return Err(error),
-            Err(_) if pulled.arrivals.is_empty() => return Err(ProbeError::Silent(limit.as_secs().max(1))),
-            Ok(Err(_)) | Err(_) => pulled.cut = true,
-        }
-        Ok(pulled)
+        let requests = (bytes / PART).clamp(1, STREAMS);
+        let mut parts: Vec<Vec<Arrival>> = vec![Vec::new(); requests as usize];
+        let (start, first) = (Instant::now(), bytes - bytes / requests * (requests - 1));
+        let pulls = parts.iter_mut().enumerate().map(|(number, part)| {
+            let bytes = if number == 0 { first } else { bytes / requests };
+            self.pull_part(bytes, start, limit, part)
+        });
+        let ended = tokio::time::timeout(limit, try_join_all(pulls)).await;
+        let arrivals = merged(&parts);
+        let cut = match ended {
+            Ok(Ok(_)) => false,
+            Ok(Err(error)) if arrivals.is_empty() => return Err(error),
+            Err(_) if arrivals.is_empty() => return Err(ProbeError::Silent(limit.as_secs().max(1))),
+            Ok(Err(_)) | Err(_) => true,
+        };
+        Ok(Pulled { arrivals, requests, cut })
     }
 
-    async fn pull_into(&self, bytes: u64, limit: Duration, arrivals: &mut Vec<Arrival>) -> Result<(), ProbeError> {
+    async fn pull_part(
+        &self,
+        bytes: u64,
+        start: Instant,
+        limit: Duration,
+        arrivals: &mut Vec<Arrival>,
+    ) -> Result<(), ProbeError> {
         let mut url = self.url.clone();
         url.set_query(Some(&format!("bytes={bytes}")));
-        let start = Instant::now();
         let request = self.client.get(url).headers(self.headers.clone());
         let mut response = request.send().await.map_err(|error| self.failed(&error, limit))?;
         checked(&response)?;
@@ -136,6 +156,23 @@ impl Wire {
     }
 }
 
+/// The arrivals of all parts, in order of time.
+fn merged(parts: &[Vec<Arrival>]) -> Vec<Arrival> {
+    let before = |part: &[Arrival], at: usize| at.checked_sub(1).map_or(0, |at| part[at].bytes);
+    let each = |part: &Vec<Arrival>| -> Vec<Arrival> {
+        let came = |(at, arrival): (usize, &Arrival)| Arrival { bytes: arrival.bytes - before(part, at), ..*arrival };
+        part.iter().enumerate().map(came).collect()
+    };
+    let mut all: Vec<Arrival> = parts.iter().flat_map(each).collect();
+    all.sort_by_key(|arrival| arrival.at);
+    let mut sum = 0;
+    for arrival in &mut all {
+        sum += arrival.bytes;
+        arrival.bytes = sum;
+    }
+    all
+}
+
 /// Lets through what only a node's probe answers.
 fn checked(response: &Response) -> Result<(), ProbeError> {
     let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -160,5 +197,19 @@ fn checked(response: &Response) -> Result<(), ProbeError> {
         _ => Err(ProbeError::Stranger(format!(
             "no skep node answers there, but a server{who} that says {status}; check the port"
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_one_body() {
+        let part = |arrivals: &[(u64, u64)]| -> Vec<Arrival> {
+            arrivals.iter().map(|(at, bytes)| Arrival { at: Duration::from_millis(*at), bytes: *bytes }).collect()
+        };
+        let parts = [part(&[(1, 10), (4, 30)]), part(&[]), part(&[(2, 5), (3, 6)])];
+        assert_eq!(merged(&parts), part(&[(1, 10), (2, 15), (3, 16), (4, 36)]));
     }
 }

@@ -41,6 +41,10 @@ pub fn apply(snapshot: &mut Snapshot, delta: SnapshotDelta) -> Result<(), ApplyE
         }
         snapshot.links = links;
     }
+    if let Some(thresholds) = delta.thresholds {
+        thresholds.check().map_err(|_| ApplyError("thresholds that cannot be"))?;
+        snapshot.thresholds = thresholds;
+    }
     if let Some(queue) = delta.queue {
         snapshot.queue = super::queue::apply(&snapshot.queue, queue)?;
     }

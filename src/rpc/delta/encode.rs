@@ -66,6 +66,11 @@ impl Encoder {
             delta.links = Some(target.links.clone());
             changed = true;
         }
+        if self.sent.thresholds != target.thresholds {
+            self.sent.thresholds = target.thresholds;
+            delta.thresholds = Some(target.thresholds);
+            changed = true;
+        }
         if !same(&self.sent.queue, &target.queue) {
             delta.queue = Some(super::queue::change(&self.sent.queue, &target.queue));
             self.sent.queue = Arc::clone(&target.queue);

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::control::link::LinkRow;
+use crate::control::link::{LinkRow, Thresholds};
 use crate::control::queue::{QueueRow, QueueView};
 use crate::control::{BanRow, DeltaMap, LogLine, NodeRow, PeerRow, TrackerRow, TransferId, TransferRow};
 
@@ -68,6 +68,9 @@ pub struct SnapshotDelta {
     /// All links that are watched, if one of them changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub links: Option<Vec<Arc<LinkRow>>>,
+    /// Where one class of links ends and another begins, if that is not as it was or as it is by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thresholds: Option<Thresholds>,
     /// The queue.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<QueueDelta>,

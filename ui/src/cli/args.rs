@@ -35,7 +35,7 @@ fn argument(setting: &'static Setting) -> Option<Arg> {
             .default_missing_value("true")
             .hide_possible_values(true),
         Kind::Choice(words) => arg.value_parser(PossibleValuesParser::new(words).map(Value::Text)),
-        Kind::List | Kind::Schedule => arg.value_parser(parse).action(ArgAction::Append),
+        Kind::List | Kind::Schedule | Kind::Profiles => arg.value_parser(parse).action(ArgAction::Append),
         Kind::Path => arg.value_parser(parse).value_hint(clap::ValueHint::AnyPath),
         _ => arg.value_parser(parse),
     })

@@ -10,7 +10,7 @@ use skep_engine::link::monitor::Looker;
 use skep_engine::link::params::{meaning, params};
 use skep_engine::link::probe::{ProbeError, Probed, Prober, endpoint};
 use skep_engine::link::sample::loss_percent;
-use skep_engine::link::{Figures, LinkConfig, classify};
+use skep_engine::link::{Figures, classify};
 use skep_engine::swarm::Client;
 
 use super::context::Context;
@@ -62,7 +62,7 @@ pub(super) fn run(cx: &Context, args: &Args) -> Result<Exit, Failure> {
         let headers = client.node_headers().clone();
         let work = async {
             if args.watch {
-                let looker = Looker::new(&url, headers, fastrand::u64(..), Arc::new(LinkConfig::default()));
+                let looker = Looker::new(&url, headers, fastrand::u64(..), Arc::new(cx.settings().link.clone()));
                 let looker = looker.map_err(|error| failed(&url, &error))?;
                 watch(cx, looker, args.interval).await
             } else {
@@ -119,9 +119,10 @@ async fn measure(cx: &Context, url: &str, mut prober: Prober, args: &Args) -> Re
         latency_ms: measurement.latency_ms,
         loss_percent: measurement.loss_percent,
     };
-    let config = LinkConfig::default();
+    let config = &cx.settings().link;
     let verdict = classify(&figures, &config.thresholds);
-    let params = params(verdict.class, figures.bandwidth_mbps, &config.thresholds, None, false);
+    let patch = config.profiles.get(&verdict.class);
+    let params = params(verdict.class, figures.bandwidth_mbps, &config.thresholds, patch, false);
     let samples: u32 = all.iter().map(|probed| probed.exchanges).sum();
     let mut notes: Vec<String> = all.into_iter().flat_map(|probed| probed.notes).collect();
     notes.dedup();

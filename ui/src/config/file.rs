@@ -5,11 +5,14 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use skep_engine::content::name::printable;
+use skep_engine::link::params::Patch;
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::ConfigError;
+use super::profiles;
 use super::table::{self, SETTINGS};
-use super::value::Value;
+use super::value::{Kind, Value};
 
 /// Largest file that is read.
 const MAX_BYTES: u64 = 1 << 20;
@@ -54,6 +57,11 @@ pub fn parse(text: &str, path: &Path) -> Result<FileValues, ConfigError> {
                     return Err(unknown(name.get_ref(), line, path));
                 }
                 for (inner, value) in section {
+                    if let (Kind::Profiles, DeValue::Table(classes)) =
+                        (kind(name.get_ref(), inner.get_ref()), value.get_ref())
+                    {
+                        check_profiles(classes, &line_of, path)?;
+                    }
                     let key = format!("{}.{}", name.get_ref(), inner.get_ref());
                     take(&key, value.get_ref(), line_of(inner.span().start), path, &mut values)?;
                 }
@@ -62,6 +70,35 @@ pub fn parse(text: &str, path: &Path) -> Result<FileValues, ConfigError> {
         }
     }
     Ok(values)
+}
+
+fn kind(section: &str, name: &str) -> Kind {
+    table::find(&format!("{section}.{name}")).map_or(Kind::Text, |setting| setting.kind)
+}
+
+/// Profiles are tables in a table: what is wrong stands in a line of its own.
+fn check_profiles(classes: &DeTable<'_>, line_of: &dyn Fn(usize) -> usize, path: &Path) -> Result<(), ConfigError> {
+    let wrong = |key: &str, offset: usize, problem: String| {
+        let key = printable(key);
+        ConfigError::Value {
+            origin: format!("link.profiles.{key} in {} line {}", path.display(), line_of(offset)),
+            problem,
+        }
+    };
+    for (class, fields) in classes {
+        profiles::class(class.get_ref()).map_err(|problem| wrong(class.get_ref(), class.span().start, problem))?;
+        let DeValue::Table(fields) = fields.get_ref() else {
+            return Err(wrong(class.get_ref(), class.span().start, "it takes a section of its own".into()));
+        };
+        for (name, value) in fields {
+            let set = plain(value.get_ref()).and_then(|value| profiles::word(&value));
+            let set = set.and_then(|value| profiles::set(&mut Patch::default(), name.get_ref(), &value));
+            set.map_err(|problem| {
+                wrong(&format!("{}.{}", class.get_ref(), name.get_ref()), name.span().start, problem)
+            })?;
+        }
+    }
+    Ok(())
 }
 
 fn unknown(key: &str, line: usize, path: &Path) -> ConfigError {
@@ -90,7 +127,11 @@ fn plain(value: &DeValue<'_>) -> Result<toml::Value, String> {
         DeValue::Array(items) => {
             toml::Value::Array(items.iter().map(|item| plain(item.get_ref())).collect::<Result<_, _>>()?)
         }
-        DeValue::Table(_) => return Err("it does not take a table".into()),
+        DeValue::Table(fields) => {
+            let field = |(name, value): (_, &Spanned<DeValue<'_>>)| Ok((name, plain(value.get_ref())?));
+            let named = fields.iter().map(|(name, value)| field((name.get_ref().to_string(), value)));
+            toml::Value::Table(named.collect::<Result<_, String>>()?)
+        }
         DeValue::Datetime(_) => return Err("it does not take a date".into()),
     })
 }
@@ -189,6 +230,30 @@ mod tests {
         ] {
             let error = parse(text, Path::new("c.toml")).unwrap_err().to_string();
             assert!(error.contains(words) && error.contains("c.toml"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn profiles_are_sections_and_what_is_wrong_in_them_has_its_line() {
+        let text =
+            "[link]\nbudget = 2.5\n[link.profiles.satellite]\nchunk = \"32KiB\"\ncompression = 12\nqueued = false\n";
+        let values = parse(text, Path::new("c.toml")).unwrap();
+        assert_eq!(values["link.budget"].0, Value::Number(2.5));
+        let read = profiles::parse("satellite chunk=32KiB compression=12 queued=false").unwrap();
+        assert_eq!(values["link.profiles"].0, Value::Profiles(read));
+        for (text, words) in [
+            (
+                "[link.profiles.satellite]\nchunk = \"32KiB\"\ncompression = 99\n",
+                "link.profiles.satellite.compression in c.toml line 3",
+            ),
+            ("[link.profiles.dsl]\nchunk = \"32KiB\"\n", "link.profiles.dsl in c.toml line 1"),
+            ("[link]\n\nprofiles.mobile.color = 5\n", "line 3: \"color\" is nothing that a profile has"),
+            ("[link.profiles]\nfiber = 5\n", "line 2"),
+            ("[link]\nprofiles = \"x\"\n", "it takes sections"),
+            ("[link]\nbudget = 90\n", "from 0.1 to 50"),
+        ] {
+            let error = parse(text, Path::new("c.toml")).unwrap_err().to_string();
+            assert!(error.contains(words), "{text}: {error}");
         }
     }
 

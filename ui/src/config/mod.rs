@@ -6,6 +6,7 @@
 
 mod file;
 mod folders;
+mod profiles;
 mod schedule;
 mod settings;
 pub mod table;
@@ -24,6 +25,7 @@ pub use folders::Folders;
 pub use settings::Settings;
 pub use value::{Kind, Value};
 
+use skep_engine::link::Misplaced;
 use table::{SETTINGS, Setting};
 
 /// Where a value came from.
@@ -167,8 +169,27 @@ pub fn load(matches: &ArgMatches, env: Environment<'_>, read_file: bool) -> Resu
         entries.push(Entry { setting, value, source });
     }
     let settings = Settings::new(&entries, folders.as_ref());
+    settings.link.check().map_err(|misplaced| out_of_place(&entries, file.as_deref(), &misplaced))?;
     let file_found = file.as_deref().is_some_and(Path::is_file);
     Ok(Config { entries, file_found, file, folders, settings })
+}
+
+/// A setting that does not fit to another one: which, and where it was given. Of two the one that somebody gave.
+fn out_of_place(entries: &[Entry], file: Option<&Path>, misplaced: &Misplaced) -> ConfigError {
+    let entry = |name: &str| entries.iter().find(|entry| entry.setting.key == format!("link.{name}"));
+    let given = |entry: &&Entry| entry.source != Source::Default;
+    let own = entry(misplaced.name);
+    let other = misplaced.other.and_then(entry).filter(given);
+    let at = own.filter(given).or(other).or(own);
+    let origin = match at.map(|entry| (&entry.source, entry.setting.key)) {
+        Some((Source::File(line), key)) => {
+            let path = file.unwrap_or_else(|| Path::new("the configuration"));
+            format!("{key} in {} line {line}", path.display())
+        }
+        Some((source, key)) => format!("{key} ({source})"),
+        None => format!("link.{}", misplaced.name),
+    };
+    ConfigError::Value { origin, problem: misplaced.to_string() }
 }
 
 /// A variable's value.

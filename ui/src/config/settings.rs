@@ -1,10 +1,12 @@
 //! The settings as the program reads them: typed, with the automatic ones decided.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use skep_engine::control::{PieceOrder, Rate};
+use skep_engine::link::{LinkConfig, Thresholds};
 use skep_engine::schedule::Schedule;
 
 use super::{Entry, Folders, Value, schedule};
@@ -37,6 +39,7 @@ pub struct Settings {
     pub workers: usize,
     pub limits: Limits,
     pub share: Share,
+    pub link: LinkConfig,
     pub get: Get,
     pub console: Console,
 }
@@ -165,6 +168,13 @@ impl Values<'_> {
         }
     }
 
+    fn number(&self, key: &str) -> f64 {
+        match self.get(key) {
+            Some(Value::Number(number)) => *number,
+            _ => 0.0,
+        }
+    }
+
     fn address(&self, key: &str) -> SocketAddr {
         match self.get(key) {
             Some(Value::Address(address)) => *address,
@@ -226,6 +236,7 @@ impl Settings {
                 },
                 seed_time: of.span("share.seed_time"),
             },
+            link: link(&of),
             get: Get {
                 dir: of.path("get.dir"),
                 order: match of.text("get.order").as_str() {
@@ -246,5 +257,36 @@ impl Settings {
                 targets: of.list("console.targets"),
             },
         }
+    }
+}
+
+/// `[link]`.
+fn link(of: &Values<'_>) -> LinkConfig {
+    let span = |key| of.span(key).unwrap_or_default();
+    LinkConfig {
+        thresholds: Thresholds {
+            intermittent_loss: of.number("link.intermittent_loss"),
+            intermittent_missed: u32::try_from(of.count("link.intermittent_missed")).unwrap_or(u32::MAX),
+            satellite_bandwidth: of.number("link.satellite_bandwidth"),
+            satellite_latency: of.number("link.satellite_latency"),
+            fiber_bandwidth: of.number("link.fiber_bandwidth"),
+            fiber_latency: of.number("link.fiber_latency"),
+            broadband_bandwidth: of.number("link.broadband_bandwidth"),
+            broadband_latency: of.number("link.broadband_latency"),
+        },
+        window: span("link.window"),
+        min_samples: of.count("link.samples"),
+        confirmations: of.count("link.confirmations"),
+        margin: of.number("link.margin") / 100.0,
+        interval: span("link.interval"),
+        budget: of.number("link.budget") / 100.0,
+        probe_limit: span("link.probe_limit"),
+        profiles: match of.get("link.profiles") {
+            Some(Value::Profiles(profiles)) => profiles.clone(),
+            _ => BTreeMap::new(),
+        },
+        automatic: of.yes("link.automatic"),
+        linger: span("link.linger"),
+        ..LinkConfig::default()
     }
 }

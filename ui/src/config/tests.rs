@@ -69,6 +69,20 @@ fn paths_in_the_file_start_at_the_file() {
     assert_eq!(config.settings.log_dir, Some(PathBuf::from("/s")), "a state folder brings its logs along");
 }
 
+#[test]
+fn what_does_not_fit_to_another_setting_is_named_where_it_was_given() {
+    let error = |env: &[(&str, &str)], file| load_with(&["serve"], env, file).unwrap_err().to_string();
+    let text = error(&[], Some("[link]\nwindow = \"1m\"\nsatellite_bandwidth = 20\n"));
+    for words in ["link.satellite_bandwidth in ", "config.toml line 3", "broadband_bandwidth is 10", "above 20"] {
+        assert!(text.contains(words), "{text}");
+    }
+    let text = error(&[("SKEP_LINK_FIBER_LATENCY", "60")], None);
+    for words in ["link.fiber_latency (environment, SKEP_LINK_FIBER_LATENCY)", "broadband_latency is 50", "above 60"] {
+        assert!(text.contains(words), "{text}");
+    }
+    assert!(error(&[], Some("[link]\nwindow = \"1s\"\n")).contains("from 5s to 3600s"));
+}
+
 /// Every setting, changed in the file, changes [`Settings`]: none is listed and then ignored.
 #[test]
 fn every_setting_arrives() {
@@ -76,7 +90,11 @@ fn every_setting_arrives() {
     for setting in SETTINGS {
         let other = match setting.kind {
             Kind::Bool => (!matches!(setting.default_value(), Value::Bool(true))).to_string(),
-            Kind::Count(..) | Kind::AutoCount(..) => "3".into(),
+            Kind::Count(..) | Kind::AutoCount(..) if setting.default != "3" => "3".into(),
+            Kind::Count(..) | Kind::AutoCount(..) => "4".into(),
+            // Not so different that it does not fit to others.
+            Kind::Number(..) => format!("{}", setting.default.parse::<f64>().unwrap() * 1.1),
+            Kind::Profiles => "{ satellite = { chunk = \"32KiB\" } }".into(),
             Kind::Size | Kind::AutoSize => "\"5MiB\"".into(),
             Kind::Rate => "\"5M\"".into(),
             Kind::Duration | Kind::MaybeDuration => "\"7s\"".into(),

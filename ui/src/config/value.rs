@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::profiles::{self, Profiles};
 use super::{schedule, units};
 
 /// What a setting takes.
@@ -27,6 +28,8 @@ pub enum Kind {
     MaybeDuration,
     /// A number above 0, or `none`.
     MaybeRatio,
+    /// A number in a range.
+    Number(f64, f64),
     /// Any text.
     Text,
     /// One of these words.
@@ -39,6 +42,8 @@ pub enum Kind {
     List,
     /// Rules for limits, given as a list.
     Schedule,
+    /// What is different about classes of links.
+    Profiles,
 }
 
 /// A setting's value.
@@ -60,6 +65,10 @@ pub enum Value {
     Duration(Option<Duration>),
     /// Of [`Kind::MaybeRatio`]; none is `none`.
     Ratio(Option<f64>),
+    /// Of [`Kind::Number`].
+    Number(f64),
+    /// Of [`Kind::Profiles`].
+    Profiles(Profiles),
     /// Of [`Kind::Text`] and [`Kind::Choice`].
     Text(String),
     /// Of [`Kind::Path`].
@@ -100,6 +109,11 @@ impl Kind {
                 Ok(ratio) if ratio.is_finite() && ratio > 0.0 => Value::Ratio(Some(ratio)),
                 _ => return Err(format!("{text:?} is neither a ratio such as 1.5 nor `none`")),
             },
+            Self::Number(least, most) => match text.trim().parse::<f64>() {
+                Ok(number) if (least..=most).contains(&number) => Value::Number(number),
+                _ => return Err(format!("{text:?} is not a number from {least} to {most}")),
+            },
+            Self::Profiles => Value::Profiles(profiles::parse(text)?),
             Self::Text => Value::Text(text.into()),
             Self::Choice(words) if words.contains(&text) => Value::Text(text.into()),
             Self::Choice(words) => return Err(format!("{text:?} is none of: {}", words.join(", "))),
@@ -127,12 +141,15 @@ impl Kind {
                 .collect::<Result<_, _>>()
                 .and_then(|items| self.checked(Value::List(items))),
             (Self::List | Self::Schedule, _) => Err("it takes a list: [\"…\", \"…\"]".into()),
+            (Self::Profiles, toml::Value::Table(classes)) => profiles::from_toml(classes).map(Value::Profiles),
+            (Self::Profiles, _) => Err("it takes sections: [link.profiles.satellite]".into()),
+            (_, toml::Value::Table(_)) => Err("it does not take a table".into()),
             (Self::Bool, toml::Value::Boolean(yes)) => Ok(Value::Bool(*yes)),
             (Self::Bool, _) => Err("it takes true or false, without quotes".into()),
             (_, toml::Value::String(text)) => self.parse(text),
             (Self::Text | Self::Choice(_) | Self::Path | Self::Address, _) => Err("it takes a text in quotes".into()),
             (_, toml::Value::Integer(number)) => self.parse(&number.to_string()),
-            (Self::MaybeRatio, toml::Value::Float(number)) => self.parse(&number.to_string()),
+            (Self::MaybeRatio | Self::Number(..), toml::Value::Float(number)) => self.parse(&number.to_string()),
             (_, other) => Err(format!("it does not take {other}")),
         }
     }
@@ -168,6 +185,9 @@ impl Value {
             Self::Duration(None) | Self::Ratio(None) => text("none".into()),
             Self::Duration(Some(span)) => text(units::show_duration(*span)),
             Self::Ratio(Some(ratio)) => toml::Value::Float(*ratio),
+            Self::Number(number) if number.fract() == 0.0 => toml::Value::Integer(*number as i64),
+            Self::Number(number) => toml::Value::Float(*number),
+            Self::Profiles(profiles) => profiles::to_toml(profiles),
             Self::Text(t) => text(t.clone()),
             Self::Path(path) => text(path.as_deref().map(|p| p.to_string_lossy().into_owned()).unwrap_or_default()),
             Self::Address(address) => text(address.to_string()),

@@ -162,6 +162,7 @@ pub fn busy() -> Snapshot {
         transfers: rows.into_iter().map(Arc::new).collect(),
         details: [(TransferId(1), Arc::new(detail))].into(),
         links: Vec::new(),
+        thresholds: Default::default(),
         queue: Arc::default(),
         bans: Arc::new(vec![BanRow {
             peer: "10.0.0.66:7070".into(),

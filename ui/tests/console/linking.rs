@@ -411,6 +411,7 @@ fn report(class: LinkClass) -> Box<ProbeReport> {
         params: link.params,
         samples: 24,
         notes: vec!["the loss is not known: UDP does not come back".into()],
+        again_ms: 0,
     })
 }
 
@@ -453,6 +454,37 @@ fn a_probe_is_typed_measured_and_watched() {
         reduce(&mut model, Event::Snapshot(Arc::new(next)), at(3_000));
         assert_eq!(model.link().unwrap().endpoint, "http://new:7070/");
     }
+}
+
+#[test]
+fn while_the_verdict_is_looked_at_it_is_measured_again_unless_a_monitor_does() {
+    let mut model = console(120, 40, linked());
+    press(&mut model, "g");
+    reduce(&mut model, Event::Tick, at(400));
+    press(&mut model, "ctrl-u");
+    type_text(&mut model, "new:7070");
+    let (number, _) = probe_of(&press(&mut model, "enter"));
+    let told = |class, s: u64| {
+        let mut report = report(class);
+        (report.again_ms, report.measurement.measured_at) = (10_000, WALL_MS + s * 1_000);
+        Ok(report)
+    };
+    reduce(&mut model, Event::Probed { number, result: told(LinkClass::Mobile, 2) }, at(2_000));
+    assert!(text(&model).contains("again in 10s"), "{}", text(&model));
+    assert_eq!(reduce(&mut model, Event::Tick, at(11_900)), [], "that would cost the link too much");
+    let (again, url) = probe_of(&reduce(&mut model, Event::Tick, at(12_000)));
+    assert_eq!(url, "http://new:7070");
+    assert_eq!(reduce(&mut model, Event::Tick, at(13_000)), [], "one at a time");
+    reduce(&mut model, Event::Probed { number: again, result: told(LinkClass::Satellite, 13) }, at(13_000));
+    assert!(text(&model).contains("satellite") && text(&model).contains("again in 10s"), "{}", text(&model));
+    let (third, _) = probe_of(&reduce(&mut model, Event::Tick, at(23_000)));
+    let error = CommandError::new(CommandErrorKind::Unavailable, "no answer");
+    reduce(&mut model, Event::Probed { number: third, result: Err(error) }, at(24_000));
+    assert!(text(&model).contains("satellite") && text(&model).contains("no answer"), "{}", text(&model));
+    let mut next = linked();
+    next.links.push(Arc::new(link("http://new:7070", LinkClass::Mobile, None, "")));
+    reduce(&mut model, Event::Snapshot(Arc::new(next)), at(25_000));
+    assert_eq!(reduce(&mut model, Event::Tick, at(90_000)), [], "its monitor measures");
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::fmt;
 
-use skep_engine::control::link::{LinkClass, LinkRow, SyncMode, SyncParams};
+use skep_engine::control::link::{LinkClass, LinkRow, SyncMode, SyncParams, Thresholds};
+use skep_engine::link::classify::digits;
 use skep_engine::link::params::difference;
 
 use crate::console::glyphs::Glyphs;
@@ -86,7 +87,70 @@ pub struct Charts {
     pub top_latency: f32,
     /// The largest loss, percent.
     pub top_loss: f32,
+    /// Where the class changes.
+    pub edges: Edges,
     key: Option<Key>,
+}
+
+/// A figure at which a link is of another class.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Edge {
+    /// Mbit/s, ms or percent.
+    pub value: f32,
+    /// The class on the side that the name tells.
+    pub class: LinkClass,
+    /// `>100 fiber`.
+    pub long: String,
+    /// The same where there is less room.
+    pub short: String,
+}
+
+/// Where the class of links changes on the node that is shown.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Edges {
+    of: Thresholds,
+    /// Mbit/s.
+    pub bandwidth: [Edge; 3],
+    /// ms.
+    pub latency: [Edge; 3],
+    /// Percent.
+    pub loss: [Edge; 1],
+}
+
+impl Edges {
+    fn new(of: Thresholds) -> Self {
+        let edge = |value: f64, side: &str, class: LinkClass, short: &str| {
+            let figure = digits(value);
+            let (long, short) = (format!("{side}{figure} {}", class.name()), format!("{side}{figure} {short}"));
+            Edge { value: value as f32, class, long, short }
+        };
+        let lost = digits(of.intermittent_loss);
+        Self {
+            bandwidth: [
+                edge(of.fiber_bandwidth, ">", LinkClass::Fiber, "fiber"),
+                edge(of.broadband_bandwidth, ">", LinkClass::Broadband, "broad"),
+                edge(of.satellite_bandwidth, "<", LinkClass::Satellite, "sat"),
+            ],
+            latency: [
+                edge(of.satellite_latency, ">", LinkClass::Satellite, "sat"),
+                edge(of.broadband_latency, "<", LinkClass::Broadband, "broad"),
+                edge(of.fiber_latency, "<", LinkClass::Fiber, "fiber"),
+            ],
+            loss: [Edge {
+                value: of.intermittent_loss as f32,
+                class: LinkClass::Intermittent,
+                long: format!(">{lost}% intermit."),
+                short: format!(">{lost}% gone"),
+            }],
+            of,
+        }
+    }
+}
+
+impl Default for Edges {
+    fn default() -> Self {
+        Self::new(Thresholds::default())
+    }
 }
 
 #[derive(Debug, PartialEq)]
@@ -107,9 +171,12 @@ const LATENCY_HOLDS_MS: u64 = 4_000;
 impl Charts {
     /// Brings them up to date: `width` columns that end now, or at the moment on screen.
     pub fn update(&mut self, model: &Model, width: u16) {
+        if self.edges.of != model.snapshot.thresholds {
+            self.edges = Edges::new(model.snapshot.thresholds);
+        }
         let samples = model.link().and_then(|link| Some((link, model.links.samples(&link.endpoint)?)));
         let (Some((link, samples)), 1..) = (samples, width) else {
-            *self = Self::default();
+            *self = Self { edges: std::mem::take(&mut self.edges), ..Self::default() };
             return;
         };
         let step = (model.links.span_ms() / u64::from(width)).max(1);

@@ -63,6 +63,10 @@ pub struct ProbeView {
     pub started_ms: u64,
     /// What was measured, newest last.
     pub samples: Vec<Measurement>,
+    /// When it is measured again while the dialog stays open, ms since the console started; none: not at all.
+    pub again_ms: Option<u64>,
+    /// The number of a measurement that goes on behind the verdict.
+    pub repeated: Option<u64>,
 }
 
 impl ProbeView {
@@ -86,6 +90,8 @@ impl ProbeView {
             stage: Stage::Choosing,
             started_ms: 0,
             samples: Vec::new(),
+            again_ms: None,
+            repeated: None,
         };
         view.narrow();
         view

@@ -20,7 +20,7 @@ use crate::console::model::probe::{LIMIT_MS, ProbeView, Stage};
 use crate::console::panes::Context;
 use crate::console::theme::Token;
 use crate::console::widgets::clock::Clock;
-use crate::console::widgets::format::{Bandwidth, Bytes, Count, Millis};
+use crate::console::widgets::format::{Bandwidth, Bytes, Count, Millis, Seconds};
 use crate::console::widgets::{Canvas, bar, text};
 
 /// Columns of the label before the field.
@@ -102,7 +102,14 @@ fn measured(canvas: &mut Canvas<'_>, view: &ProbeView, stage: &Stage, inner: Rec
             running(canvas, (x, y, width), context.model.now.mono_ms.saturating_sub(*since_ms));
             y += 2;
         }
-        Stage::Verdict(report) => y = verdict(canvas, Rect { y, height: inner.bottom() - y, ..inner }, report),
+        Stage::Verdict(report) => {
+            let now_ms = context.model.now.mono_ms;
+            let again = match view.repeated {
+                Some(_) => Some(0),
+                None => view.again_ms.map(|at| at.saturating_sub(now_ms).div_ceil(1_000)),
+            };
+            y = verdict(canvas, Rect { y, height: inner.bottom() - y, ..inner }, report, again);
+        }
         Stage::Failed(why) => {
             canvas.glyph(x, y, canvas.glyphs.error, Token::Error);
             for line in text::wrap(why, usize::from(width.saturating_sub(2))).take(3) {
@@ -136,8 +143,9 @@ fn running(canvas: &mut Canvas<'_>, (x, y, width): (u16, u16, u16), for_ms: u64)
     bar::draw(canvas, x + used + 1, y, room, for_ms.min(LIMIT_MS), LIMIT_MS, Token::BarFill);
 }
 
-/// The class and why, what was measured, what syncs would do; gives the line below.
-fn verdict(canvas: &mut Canvas<'_>, area: Rect, report: &ProbeReport) -> u16 {
+/// The class and why, what was measured, what syncs would do; gives the line below. `again`: seconds until it is measured once
+/// more.
+fn verdict(canvas: &mut Canvas<'_>, area: Rect, report: &ProbeReport, again: Option<u64>) -> u16 {
     let (x, width) = (area.x, area.width);
     let mut y = area.y;
     let end = area.bottom().saturating_sub(1);
@@ -150,9 +158,14 @@ fn verdict(canvas: &mut Canvas<'_>, area: Rect, report: &ProbeReport) -> u16 {
     let said = [
         format!("so a sync: {behaviour}"),
         format!(
-            "{} exchanges, {} put on the link",
+            "{} exchanges, {} put on the link{}",
             Count(report.samples.into()),
-            Bytes(report.measurement.probe_bytes)
+            Bytes(report.measurement.probe_bytes),
+            match again {
+                None => String::new(),
+                Some(0) => "; measuring again".into(),
+                Some(s) => format!("; again in {}", Seconds(s)),
+            }
         ),
     ];
     let rest = Rect { y, height: end.saturating_sub(y), ..area };

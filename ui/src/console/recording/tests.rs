@@ -54,6 +54,7 @@ fn snapshot(number: u64, seed: u64) -> Snapshot {
         details: [(TransferId(1), Arc::new(detail))].into(),
         bans: Arc::default(),
         links: Vec::new(),
+        thresholds: Default::default(),
         queue: Arc::default(),
         log: Arc::new((0..=number).map(|seq| Arc::new(line(seq))).collect()),
     }

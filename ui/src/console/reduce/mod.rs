@@ -64,7 +64,10 @@ pub fn reduce(model: &mut Model, event: Event, at: Moment) -> Vec<Effect> {
         Event::Probed { number, result } => probe::probed(model, number, result),
         Event::LinkHistory { endpoint, history } => model.links.take_history(&endpoint, &history),
         Event::Cost(cost) => model.cost = cost,
-        Event::Tick => travel::tick(model, &mut effects),
+        Event::Tick => {
+            travel::tick(model, &mut effects);
+            probe::tick(model, &mut effects);
+        }
         Event::Trouble(text) => model.toasts.push(ToastLevel::Error, text, at.mono_ms),
     }
     undo::note(model, &effects);

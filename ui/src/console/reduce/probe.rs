@@ -1,7 +1,7 @@
 //! The probe dialog: which endpoint, what came of it, and whether it is watched from now on.
 
 use crossterm::event::KeyCode;
-use skep_engine::control::link::{ProbeReport, ProbeRequest};
+use skep_engine::control::link::{LinkRow, Measurement, ProbeReport, ProbeRequest};
 use skep_engine::control::{Command, CommandError};
 
 use super::actions::say;
@@ -15,6 +15,9 @@ use crate::console::model::overlay::Overlay;
 use crate::console::model::probe::{ProbeView, Stage};
 use crate::console::model::toast::ToastLevel;
 use crate::console::panes::PaneId;
+
+/// Pause after a repeated measurement that had no answer.
+const AFTER_FAILURE_MS: u64 = 5_000;
 
 /// Opens the dialog.
 pub fn open(model: &mut Model) {
@@ -81,6 +84,7 @@ fn start(model: &mut Model, view: &mut ProbeView, effects: &mut Vec<Effect>) {
     model.probes += 1;
     let (number, since_ms) = (model.probes, model.now.mono_ms);
     view.stage = Stage::Running { number, since_ms };
+    (view.again_ms, view.repeated) = (None, None);
     view.started_ms = model.now.wall_ms;
     effects.push(Effect::Probe { number, request: ProbeRequest { url: view.endpoint.clone() } });
 }
@@ -106,15 +110,39 @@ fn watch(model: &mut Model, endpoint: String, effects: &mut Vec<Effect>) {
 
 /// A probe is over.
 pub fn probed(model: &mut Model, number: u64, result: Result<Box<ProbeReport>, CommandError>) {
+    let now = model.now;
     let Some(Overlay::Probe(view)) = model.overlays.last_mut() else { return };
-    if !matches!(view.stage, Stage::Running { number: waited, .. } if waited == number) {
+    let first = matches!(view.stage, Stage::Running { number: waited, .. } if waited == number);
+    if !first && view.repeated != Some(number) {
         return;
     }
-    view.stage = match result {
+    view.repeated = None;
+    match result {
         Ok(report) => {
             view.note(&report.measurement);
-            Stage::Verdict(report)
+            view.again_ms = (report.again_ms > 0).then(|| now.mono_ms + report.again_ms);
+            view.stage = Stage::Verdict(report);
         }
-        Err(error) => Stage::Failed(error.message),
-    };
+        Err(error) if first => view.stage = Stage::Failed(error.message),
+        // The verdict stands; that there was no answer this time is a sample like others.
+        Err(_) => {
+            view.note(&Measurement { measured_at: now.wall_ms, failed: true, ..Measurement::default() });
+            view.again_ms = Some(now.mono_ms + AFTER_FAILURE_MS);
+        }
+    }
+}
+
+/// While the dialog shows a verdict it is measured again, as often as that may be. Where a monitor watches the endpoint, its samples
+/// are shown instead.
+pub fn tick(model: &mut Model, effects: &mut Vec<Effect>) {
+    let (number, now_ms) = (model.probes + 1, model.now.mono_ms);
+    let Some(Overlay::Probe(view)) = model.overlays.last_mut() else { return };
+    let is_due = matches!(view.stage, Stage::Verdict(_)) && view.again_ms.is_some_and(|at| at <= now_ms);
+    let watched = |link: &std::sync::Arc<LinkRow>| authority(&link.endpoint) == authority(&view.endpoint);
+    if !is_due || model.snapshot.links.iter().any(watched) {
+        return;
+    }
+    (view.again_ms, view.repeated) = (None, Some(number));
+    effects.push(Effect::Probe { number, request: ProbeRequest { url: view.endpoint.clone() } });
+    model.probes = number;
 }

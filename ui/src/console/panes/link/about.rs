@@ -33,8 +33,13 @@ fn why(canvas: &mut Canvas<'_>, x: u16, y: u16, width: u16, link: &LinkRow, cont
         let left = pending.needed.saturating_sub(pending.samples);
         let s = if left == 1 { "" } else { "s" };
         let (to, because) = (pending.class.name(), &pending.why);
-        let text = format_args!("{to} in {left} sample{s} ({class} now): {because}");
-        canvas.left(x, y, width, text, Token::Wish);
+        // Enough samples say so, and still it waits for something else.
+        match left {
+            0 => canvas.left(x, y, width, format_args!("{to} soon ({class} now): {because}"), Token::Wish),
+            _ => {
+                canvas.left(x, y, width, format_args!("{to} in {left} sample{s} ({class} now): {because}"), Token::Wish)
+            }
+        };
         return;
     }
     let since = Seconds(context.model.node_now().saturating_sub(link.class_since_ms) / 1_000);

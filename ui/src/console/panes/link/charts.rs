@@ -4,7 +4,7 @@
 use ratatui::layout::Rect;
 use skep_engine::control::link::{LinkClass, LinkRow};
 
-use crate::console::derive::link::{Column, class_look};
+use crate::console::derive::link::{Column, Edge, class_look};
 use crate::console::panes::Context;
 use crate::console::theme::Token;
 use crate::console::widgets::Canvas;
@@ -21,13 +21,6 @@ const BETWEEN: u16 = 2;
 const NARROW: u16 = 60;
 /// From this width of a chart on the lines have their whole names.
 const NAMED: u16 = 48;
-
-/// Mbit/s, ms and percent at which the class of a link changes, as the nodes have them unless they are configured otherwise.
-const BANDWIDTH: [(f32, &str, &str); 3] =
-    [(100.0, ">100 fiber", ">100 fiber"), (10.0, ">10 broadband", ">10 broad"), (1.0, "<1 satellite", "<1 sat")];
-const LATENCY: [(f32, &str, &str); 3] =
-    [(500.0, ">500 satellite", ">500 sat"), (50.0, "<50 broadband", "<50 broad"), (10.0, "<10 fiber", "<10 fiber")];
-const LOSS: [(f32, &str, &str); 1] = [(20.0, ">20% intermit.", ">20% gone")];
 
 /// Width of a chart, and of the names beside it.
 fn widths(width: u16) -> (u16, u16) {
@@ -62,12 +55,12 @@ pub fn draw(canvas: &mut Canvas<'_>, area: Rect, link: &LinkRow, context: Contex
 }
 
 /// The lines of a scale; the ones that a change of class on its way is about stand out.
-fn lines<'a, const N: usize>(values: &'a [(f32, &'a str, &'a str); N], gutter: u16, link: &LinkRow) -> [Line<'a>; N] {
-    let pending = link.pending.as_ref().map(|pending| pending.class.name());
-    values.map(|(value, long, short)| {
-        let name = if gutter >= 15 { long } else { short };
-        let about = pending.is_some_and(|class| long.ends_with(class));
-        Line { value, name, token: if about { Token::Wish } else { Token::Faint } }
+fn lines<'a, const N: usize>(edges: &'a [Edge; N], gutter: u16, link: &LinkRow) -> [Line<'a>; N] {
+    let pending = link.pending.as_ref().map(|pending| pending.class);
+    edges.each_ref().map(|edge| {
+        let name = if gutter >= 15 { &edge.long } else { &edge.short };
+        let token = if pending == Some(edge.class) { Token::Wish } else { Token::Faint };
+        Line { value: edge.value, name, token }
     })
 }
 
@@ -77,7 +70,7 @@ fn bandwidth(canvas: &mut Canvas<'_>, area: Rect, chart: Rect, gutter: u16, link
     let figure = link.newest.bandwidth_mbps.or(link.median.bandwidth_mbps);
     value(canvas, (area.x + used, area.y, area.width - used), figure.map(Bandwidth));
     let high = if charts.top_bandwidth > 1_000.0 { 10_000.0 } else { 1_000.0 };
-    let lines = lines(&BANDWIDTH, gutter, link);
+    let lines = lines(&charts.edges.bandwidth, gutter, link);
     let tokens = (Token::Down, Token::ChartDown);
     let plot = Plot { scale: Scale::Log(0.1, high), lines: &lines, gutter, tokens };
     let point = |c: &Column| Point { value: c.bandwidth, band: 0.0, failed: c.failed };
@@ -94,7 +87,7 @@ fn latency(canvas: &mut Canvas<'_>, area: Rect, chart: Rect, gutter: u16, link: 
         canvas.left(area.x + used, area.y, area.width - used, text, Token::Muted);
     }
     let high = if charts.top_latency > 1_000.0 { 10_000.0 } else { 1_000.0 };
-    let lines = lines(&LATENCY, gutter, link);
+    let lines = lines(&charts.edges.latency, gutter, link);
     let tokens = (Token::Up, Token::ChartUp);
     let plot = Plot { scale: Scale::Log(1.0, high), lines: &lines, gutter, tokens };
     let point = |c: &Column| Point { value: c.latency, band: c.jitter, failed: c.failed };
@@ -113,7 +106,7 @@ fn loss(canvas: &mut Canvas<'_>, area: Rect, gutter: u16, link: &LinkRow, contex
     let charts = &context.derived.charts;
     let high = if charts.top_loss > 40.0 { 100.0 } else { 40.0 };
     let figure = link.newest.loss_percent.or(link.median.loss_percent);
-    let lines = lines(&LOSS, gutter, link);
+    let lines = lines(&charts.edges.loss, gutter, link);
     // On a single line there is no place for a line.
     let shown = if area.height > 1 { &lines[..] } else { &[] };
     let plot = Plot { scale: Scale::Linear(high), lines: shown, gutter, tokens: (Token::Warn, Token::ChartUp) };
