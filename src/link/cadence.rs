@@ -44,7 +44,7 @@ const LONG: u64 = 4 << 20;
 /// shortness: few long ones tell more than many short ones of the same cost.
 const FULL_SECONDS: f64 = 0.2;
 /// After a first figure, which is rough, a good one follows this soon.
-const SOON: Duration = Duration::from_secs(2);
+const SOON: Duration = Duration::from_secs(1);
 /// Bytes of a first figure that are enough for a good one.
 const FIRST_IS_GOOD: u64 = 64 << 10;
 /// One that has to be, whatever was spent.
@@ -86,6 +86,8 @@ pub struct Cadence {
     quick: u32,
     /// The full probe that was asked for begins small, and tells a rough figure.
     rough: bool,
+    /// A rough figure is all there is: a good one may use what the others leave alone.
+    wanting: bool,
     /// Mbit/s.
     capacity: Option<f64>,
 }
@@ -116,6 +118,7 @@ impl Cadence {
             next_head: Duration::ZERO,
             quick: 0,
             rough: false,
+            wanting: false,
             capacity: None,
         }
     }
@@ -202,8 +205,9 @@ impl Cadence {
         // What a suspicion needs is not given away.
         let spare = left.saturating_sub((per_second * MINUTE.as_secs_f64() * RESERVE) as u64 + self.owed(now));
         if now >= self.next_full {
+            let room = if self.wanting { left } else { spare };
             ask.full = self.full_bytes();
-            ask.full = if self.capacity.is_some() && ask.full > spare { 0 } else { ask.full };
+            ask.full = if self.capacity.is_some() && ask.full > room { 0 } else { ask.full };
         } else if self.capacity.is_some() && now >= self.next_train {
             let train = ((per_second * TRAINS * self.heartbeat.as_secs_f64()) as u64).clamp(SHORT_TRAIN, LONG_TRAIN);
             let every = Duration::try_from_secs_f64(train as f64 / (per_second * TRAINS).max(1.0)).unwrap_or(MINUTE);
@@ -241,18 +245,21 @@ impl Cadence {
             let known = self.capacity.is_some();
             self.next_full = now + if known { self.full_interval() } else { self.heartbeat };
             self.next_train = now + self.heartbeat;
-            self.rough = then.grow;
+            (self.rough, self.wanting) = (then.grow, false);
         }
         then
     }
 
-    /// A look is over: what it cost, and what the link carries by now.
-    pub fn done(&mut self, now: Duration, bytes: u64, capacity: Option<f64>) {
+    /// A look is over: what it cost, what the link carries by now, and what this look itself saw of that: a link that has just
+    /// become a fast one is not charged for its probes as a slow one.
+    pub fn done(&mut self, now: Duration, bytes: u64, capacity: Option<f64>, seen: Option<f64>) {
         self.capacity = capacity.or(self.capacity);
         if std::mem::take(&mut self.rough) && self.capacity.is_some() && self.full_bytes() > FIRST_IS_GOOD {
             self.next_full = self.next_full.min(now + SOON);
+            self.wanting = true;
         }
-        let per_second = self.capacity.unwrap_or(FLOOR).max(FLOOR) * 1e6 / 8.0;
+        let carries = self.capacity.unwrap_or(FLOOR).max(seen.unwrap_or(FLOOR)).max(FLOOR);
+        let per_second = carries * 1e6 / 8.0;
         self.spent.push_back((now, bytes, bytes as f64 / per_second));
     }
 
@@ -297,7 +304,7 @@ mod tests {
             }
             let ask = Ask { echoes: ask.echoes, head: ask.head, ..then };
             asks.push((now, ask));
-            cadence.done(now, cost(&ask), Some(mbps));
+            cadence.done(now, cost(&ask), Some(mbps), None);
             now = cadence.due();
         }
         asks

@@ -117,7 +117,8 @@ impl Looker {
         let now = self.now();
         self.cost += sample.probe_bytes;
         self.looks += 1;
-        self.cadence.done(now, sample.probe_bytes, self.judge.median().bandwidth_mbps);
+        let seen = sample.bandwidth_mbps.or(sample.hint_mbps);
+        self.cadence.done(now, sample.probe_bytes, self.judge.median().bandwidth_mbps, seen);
         self.heed(outcome, now);
         if self.samples.len() >= MOST_SAMPLES {
             self.samples.pop_front();

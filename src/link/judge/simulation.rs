@@ -119,7 +119,7 @@ impl World {
         let outcome = self.judge.on_sample(self.now, life);
         self.note(self.now, outcome);
         self.confirm = outcome.confirm;
-        let mut cost = life.probe_bytes;
+        let (mut cost, mut seen) = (life.probe_bytes, None);
         let then = self.cadence.then(self.now, ask, self.confirm, false);
         let bytes = then.full + then.train;
         if up && bytes > 0 {
@@ -129,6 +129,7 @@ impl World {
             let bytes = grown.min((second * 1.2) as u64);
             self.pass(latency * 3 / 2 + Duration::from_secs_f64(bytes as f64 / second));
             let measured = self.about(self.link.mbps);
+            seen = Some(measured);
             let probe_bytes = bytes * 107 / 100 + HEAD_BYTES;
             cost += probe_bytes;
             let mut found = Sample { probe_bytes, ..Sample::default() };
@@ -142,7 +143,7 @@ impl World {
             self.confirm = outcome.confirm;
         }
         self.spent.push((self.now, cost));
-        self.cadence.done(self.now, cost, self.judge.median().bandwidth_mbps);
+        self.cadence.done(self.now, cost, self.judge.median().bandwidth_mbps, seen);
         if self.confirm != Confirm::No {
             self.cadence.hurry(self.now);
         }

@@ -131,7 +131,7 @@ pub struct Growth {
 /// Two rates in a row that differ by less are stable.
 const STABLE: f64 = 0.1;
 /// Faster than this, in a request of so many bytes: a slower link would have taken long enough to be measured well.
-const FAST_MBPS: f64 = 1_000.0;
+pub const FAST_MBPS: f64 = 1_000.0;
 const FAST_BYTES: u64 = 1 << 20;
 /// Rates behind a figure.
 const MOST_RATES: usize = 3;

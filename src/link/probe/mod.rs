@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use reqwest::header::HeaderMap;
 
 use self::echo::{Asker, Echoed};
-use self::estimate::{Growth, Rate, rate};
+use self::estimate::{FAST_MBPS, Growth, Rate, rate};
 use self::wire::Wire;
 pub use self::wire::{ProbeError, endpoint};
 use super::cadence::{Ask, ECHO_BYTES, HEAD_BYTES};
@@ -30,6 +30,9 @@ const FIRST: u64 = 64 << 10;
 const SMALL: u64 = 32 << 10;
 /// Bytes more where those that there were to be told nothing.
 const MORE: u64 = 2 << 20;
+/// How often there are more of them, and of a link that told something so many seconds of it.
+const FURTHER: u32 = 3;
+const FURTHER_SECONDS: f64 = 0.1;
 /// Bytes that one measurement by itself may use.
 const MOST: u64 = 24 << 20;
 /// A rate counts when the later part took this long …
@@ -209,10 +212,15 @@ impl Prober {
             let mut growth = Growth::new(first, ask.full, ENOUGH, 1);
             let mut exchanges = 0;
             error = self.grow(&mut growth, &left, &mut sample, &mut exchanges).await.err();
-            // Bytes that were over before they could be timed cost such a link next to nothing: what was known of it is far
-            // too little (a machine that was busy at the first look), and would stay so.
-            if error.is_none() && growth.reliable(ROUGH).is_none() && growth.figure().is_some() {
-                growth.allow(MORE);
+            // What was over sooner than it could be timed, or than the sender got going, cost this link next to nothing: what
+            // was known of it is far too little (it is another one now, or the machine was busy at the first look).
+            for _ in 0..FURTHER {
+                let is_short = |figure: &Rate| figure.over < ENOUGH && figure.mbps < FAST_MBPS;
+                let Some(short) = growth.figure().filter(|figure| error.is_none() && is_short(figure)) else { break };
+                growth.allow(match growth.reliable(ROUGH) {
+                    Some(_) => ((short.mbps * 1e6 / 8.0 * FURTHER_SECONDS) as u64).clamp(FIRST, MORE),
+                    None => MORE,
+                });
                 error = self.grow(&mut growth, &left, &mut sample, &mut exchanges).await.err();
             }
             match growth.reliable(ROUGH) {
