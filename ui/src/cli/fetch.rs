@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use skep_engine::content::name::printable;
-use skep_engine::control::queue::Operation;
+use skep_engine::control::queue::{Operation, QueueId};
 use skep_engine::control::{AddTransfer, Command, Focus, Reply, TransferId, TransferRow, TransferState};
 
 use super::class::Queued;
@@ -30,8 +30,8 @@ pub(super) struct Wanted {
     /// What a file holds is asked for: if it is wrong, the command line is not.
     from_file: bool,
     done: bool,
-    /// The node put it into its queue.
-    queued: bool,
+    /// The node put it into its queue, as this; it was there already.
+    queued: Option<(QueueId, bool)>,
 }
 
 impl Wanted {
@@ -44,7 +44,7 @@ impl Wanted {
 
     /// What a command that adds transfers asks for, not begun.
     pub(super) fn of(command: Command, label: String) -> Self {
-        Self { command, label: printable(&label), from_file: false, done: false, queued: false }
+        Self { command, label: printable(&label), from_file: false, done: false, queued: None }
     }
 }
 
@@ -67,7 +67,8 @@ pub(super) async fn push(cx: &Context, operation: Operation, how: &Queued) -> Re
     };
     let mut wanted = [Wanted::of(command, label)];
     let exit = run_all(cx, &mut wanted, false).await?;
-    if wanted.iter().any(|want| want.queued) { queue_follow::run(cx, operation, how).await } else { Ok(exit) }
+    let [Wanted { queued: Some(known), .. }] = wanted else { return Ok(exit) };
+    queue_follow::run(cx, operation, how, Some(known)).await
 }
 
 async fn run_all(cx: &Context, wanted: &mut [Wanted], seed: bool) -> Result<Exit, Failure> {
@@ -131,7 +132,7 @@ async fn fetch_all(cx: &Context, host: &Host, wanted: &mut [Wanted], exit: &mut 
                 | Reply::LinkHistory(_)
                 | Reply::Purged { .. },
             ) => want.done = true,
-            Ok(Reply::Enqueued { .. }) => (want.done, want.queued) = (true, true),
+            Ok(Reply::Enqueued { id, again }) => (want.done, want.queued) = (true, Some((id, again))),
             // The node ended between being found and being asked.
             Err(error) if host.is_gone() => return End::Lost(error.message),
             Err(error) => {

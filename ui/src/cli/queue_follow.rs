@@ -31,17 +31,27 @@ enum End {
     Lost(String),
 }
 
-/// Puts it into the queue of the running node, or of one of our own, and follows it.
+/// Puts it into the queue of the running node, or of one of our own, and follows it. `known`: it is in the queue already,
+/// as this, and may be done by now; whether it was there before.
 ///
 /// # Errors
 /// It is not taken, or no node could be started or reached.
-pub(super) async fn run(cx: &Context, operation: Operation, how: &Queued) -> Result<Exit, Failure> {
+pub(super) async fn run(
+    cx: &Context,
+    operation: Operation,
+    how: &Queued,
+    mut known: Option<(QueueId, bool)>,
+) -> Result<Exit, Failure> {
     let mut stop = Stop::listen()?;
     let logging = logging::start(cx.settings(), false)?;
     for _ in 0..TAKEOVERS {
         let host = host::open(cx, Start { listen: cx.settings().get.listen, resume: false, logging: &logging }).await?;
         let command = Command::Enqueue { operation: operation.clone(), class: how.priority.map(Into::into) };
-        let (id, again) = match host.control().command(command).await {
+        let asked = match known.take() {
+            Some((id, again)) => Ok(Reply::Enqueued { id, again }),
+            None => host.control().command(command).await,
+        };
+        let (id, again) = match asked {
             Ok(Reply::Enqueued { id, again }) => (id, again),
             Ok(_) => return Err(Failure::failed("the node gave another answer")),
             Err(_) if host.is_gone() => continue,

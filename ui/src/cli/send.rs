@@ -133,7 +133,7 @@ pub(super) fn run(cx: &Context, args: &Args) -> Result<Exit, Failure> {
         ..SendRequest::default()
     };
     if args.queued.queue {
-        return cx.engine(queue_follow::run(cx, Operation::Send(request), &args.queued));
+        return cx.engine(queue_follow::run(cx, Operation::Send(request), &args.queued, None));
     }
     cx.engine(fetch::push(cx, Operation::Send(request), &args.queued))
 }

@@ -92,7 +92,7 @@ pub(super) fn run(cx: &Context, args: &Args, matches: &ArgMatches) -> Result<Exi
         return cx.engine(sync_watch::run(cx, request));
     }
     if args.queued.queue {
-        return cx.engine(queue_follow::run(cx, Operation::Sync(request), &args.queued));
+        return cx.engine(queue_follow::run(cx, Operation::Sync(request), &args.queued, None));
     }
     if args.queued.priority.is_some() {
         return Err(Failure::usage("--priority: a sync has a class only in the queue: add --queue"));
