@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::link::{LinkChangeRequest, LinkHistory, ProbeReport, ProbeRequest};
+use super::pool::{Balancer, Moves, Placement, PoolNode};
 use super::queue::{Operation, PurgeRequest, QueueId, QueueMove};
 use super::{
     AddTransfer, InterfaceRow, Preview, PriorityClass, Rate, SendRequest, ShareRequest, SyncPlan, SyncRequest,
@@ -117,6 +118,44 @@ pub enum Command {
     },
     /// Remove operations from the queue → [`Reply::Purged`].
     PurgeQueue(PurgeRequest),
+    /// Put a node on the pool's list, or change its weight; without a name it is asked for it → [`Reply::Listed`].
+    PoolAdd(PoolNode),
+    /// Take a node off the list.
+    PoolRemove {
+        /// Its name.
+        name: String,
+    },
+    /// Take a node of the pool out of use, or into it again. Kept, and told to the others by gossip.
+    PoolDrain {
+        /// Its name.
+        name: String,
+        /// Out of use.
+        on: bool,
+    },
+    /// Say where a key belongs, and why → [`Reply::Placed`].
+    Place {
+        /// The key.
+        key: String,
+        /// So many different nodes; 1 if none is given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        replicas: Option<u32>,
+        /// Who answers; none: the pool's own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        balancer: Option<Balancer>,
+    },
+    /// Let another balancer answer where nobody says which.
+    SetBalancer {
+        /// Which.
+        balancer: Balancer,
+    },
+    /// Say what would move if a node came with this weight, or without one: went → [`Reply::Moves`].
+    PreviewPool {
+        /// Its name.
+        name: String,
+        /// The weight that it would come with.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        weight: Option<f64>,
+    },
     /// Stop moving bytes, keep everything.
     Pause {
         /// Which.
@@ -230,6 +269,15 @@ pub enum Reply {
         /// It was there already.
         again: bool,
     },
+    /// On the pool's list.
+    Listed {
+        /// The node's name.
+        name: String,
+    },
+    /// Where a key belongs.
+    Placed(Box<Placement>),
+    /// What would move.
+    Moves(Moves),
     /// Removed from the queue.
     Purged {
         /// So many.

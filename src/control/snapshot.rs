@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::link::{LinkRow, Thresholds};
+use super::pool::PoolView;
 use super::queue::{QueueId, QueueView};
 use super::{DeltaRow, PathChange, PathRow, PhaseRow, PieceOrder, Rate, TransferDetail, TransferId};
 use crate::content::ContentId;
@@ -369,6 +370,8 @@ pub struct Snapshot {
     pub thresholds: Thresholds,
     /// What waits for its turn or its link.
     pub queue: Arc<QueueView>,
+    /// The pool that the node is in, or knows.
+    pub pool: Arc<PoolView>,
     /// The end of the log. Viewers merge by `seq`: over the wire only new lines come.
     pub log: Arc<Vec<Arc<LogLine>>>,
 }

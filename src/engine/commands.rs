@@ -157,6 +157,15 @@ impl Core {
                 let history = self.services.links.history(&endpoint, window_s).await?;
                 Ok(Reply::LinkHistory(history))
             }
+            Command::PoolAdd(node) => self.services.pool.add(node).await.map(|name| Reply::Listed { name }),
+            Command::PoolRemove { name } => self.services.pool.remove(&name).await.map(|()| Reply::Done),
+            Command::PoolDrain { name, on } => self.services.pool.drain(&name, on).await.map(|()| Reply::Done),
+            Command::SetBalancer { balancer } => self.services.pool.set_balancer(balancer).await.map(|()| Reply::Done),
+            Command::Place { key, replicas, balancer } => {
+                let placement = self.services.pool.place(&key, replicas.unwrap_or(1), balancer)?;
+                Ok(Reply::Placed(Box::new(placement)))
+            }
+            Command::PreviewPool { name, weight } => self.services.pool.preview(&name, weight).map(Reply::Moves),
             Command::SetLogLevel { filter } => {
                 self.logs.set_filter(&filter).map_err(|e| error(CommandErrorKind::Invalid, e.to_string()))?;
                 Ok(Reply::Done)

@@ -171,4 +171,7 @@ pub enum StartError {
     /// The client cannot be built.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// The pool cannot be taken up.
+    #[error("cannot take up the pool: {0}")]
+    Pool(String),
 }

@@ -7,9 +7,11 @@ use tokio::sync::watch;
 
 use super::commands::Core;
 use super::links::Links;
+use super::pooling::Pool;
 use super::publisher::NodeFigures;
 use super::turns::Gate;
 use crate::control::link::{LinkRow, Thresholds};
+use crate::control::pool::PoolView;
 use crate::control::queue::QueueView;
 use crate::control::{BanRow, NodeRow, TransferKind, TransferRow};
 use crate::node::{self, EngineFigures};
@@ -29,6 +31,7 @@ pub(super) struct Figures {
     pub places: Arc<Gate>,
     pub links: Arc<Links>,
     pub queue: watch::Receiver<Arc<QueueView>>,
+    pub pool: Arc<Pool>,
 }
 
 impl NodeFigures for Figures {
@@ -65,6 +68,10 @@ impl NodeFigures for Figures {
 
     fn queue(&self) -> Arc<QueueView> {
         self.queue.borrow().clone()
+    }
+
+    fn pool(&self) -> Arc<PoolView> {
+        self.pool.view()
     }
 }
 

@@ -20,10 +20,12 @@ mod delta_show;
 mod delta_strategy;
 mod fetch_job;
 mod figures;
+mod gossiping;
 mod interfaces;
 mod limits;
 mod links;
 mod order;
+mod pooling;
 mod preview;
 mod preview_send;
 mod publisher;
@@ -64,6 +66,7 @@ use tokio_util::task::TaskTracker;
 
 use self::commands::Core;
 pub use self::config::{EngineConfig, EngineLimits, StartError};
+pub use self::pooling::Pool;
 use self::services::Services;
 use crate::content::{Bitmap, ContentId, Manifest};
 use crate::control::link::LinkSettings;
@@ -151,6 +154,11 @@ impl Engine {
         &self.url
     }
 
+    /// The pool that this node is in, or knows.
+    pub fn pool(&self) -> Arc<Pool> {
+        self.core.services.pool.clone()
+    }
+
     /// Stops: transfers record where they stand, requests under way finish, the note goes.
     pub async fn shutdown(self) {
         self.core.shutdown.cancel();
@@ -186,7 +194,7 @@ impl crate::rpc::NodeInfoSource for EngineControl {
         NodeInfo {
             name: services.name.clone(),
             version: env!("CARGO_PKG_VERSION").into(),
-            capabilities: ["transfer", "swarm", "tracker", "transport.bandwidth"].map(String::from).to_vec(),
+            capabilities: ["transfer", "swarm", "tracker", "transport.bandwidth", "pool"].map(String::from).to_vec(),
             bandwidth_monitors: u32::try_from(links.len()).unwrap_or(u32::MAX),
             current_sync_mode: links::mode_of(&links).into(),
             strategies: self.core.strategies.rows(),

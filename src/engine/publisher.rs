@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::shared::{Bell, Shared};
 use crate::clock::unix_ms;
 use crate::control::link::{LinkRow, Thresholds};
+use crate::control::pool::PoolView;
 use crate::control::queue::QueueView;
 use crate::control::{BanRow, Connection, Focus, NodeRow, Snapshot, TransferDetail, TransferId, TransferRow, View};
 use crate::log::LogRing;
@@ -25,6 +26,7 @@ pub(super) trait NodeFigures: Send + Sync {
     fn links(&self) -> Vec<Arc<LinkRow>>;
     fn thresholds(&self) -> Thresholds;
     fn queue(&self) -> Arc<QueueView>;
+    fn pool(&self) -> Arc<PoolView>;
 }
 
 /// Publishes the node's snapshots.
@@ -180,12 +182,13 @@ impl Publisher {
         let node = Arc::new(self.figures.node(&transfers));
         let (links, thresholds) = (self.figures.links(), self.figures.thresholds());
         let (bans, queue) = (self.figures.bans(), self.figures.queue());
+        let pool = self.figures.pool();
         let log = self.log.tail();
         self.snapshots.send_modify(|last| {
             let generation = last.generation + 1;
             let time_ms = unix_ms();
             let rows =
-                Snapshot { node, transfers, details, bans, links, thresholds, queue, log, ..Snapshot::default() };
+                Snapshot { node, transfers, details, bans, links, thresholds, queue, pool, log, ..Snapshot::default() };
             *last = Arc::new(Snapshot { generation, time_ms, ..rows });
         });
     }

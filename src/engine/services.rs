@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::links::Links;
+use super::pooling::Pool;
 use super::scheduled::LinkLimits;
 use super::shared::Bell;
 use super::turns::Gate;
@@ -41,6 +42,8 @@ pub(crate) struct Services {
     pub bell: Arc<Bell>,
     /// Monitors of links.
     pub links: Arc<Links>,
+    /// The pool.
+    pub pool: Arc<Pool>,
     /// Of the waits between tries of a push.
     pub pace: Pace,
 }

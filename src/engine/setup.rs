@@ -12,7 +12,9 @@ use super::commands::Core;
 use super::config::{EngineConfig, StartError};
 use super::delta_strategy::DeltaStrategy;
 use super::figures::{Figures, Scraped};
+use super::gossiping::Gossiping;
 use super::links::Links;
+use super::pooling::Pool;
 use super::publisher::Publisher;
 use super::push_strategy::{ChunkedStrategy, MultipathStrategy};
 use super::queueing::{self, Queueing};
@@ -64,7 +66,7 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
         trees: Some(trees.clone()),
         behind: Some(behind.clone()),
     };
-    let node = bind(&config, &token, services).await?;
+    let mut node = bind(&config, &token, services).await?;
     let (listen, advertise) = (node.local_addr(), config.advertise.as_deref());
     let url = format!("http://{}", here::local(listen));
     let announced = here::announced(listen, advertise);
@@ -96,6 +98,7 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
     let (stop, background) = (CancellationToken::new(), TaskTracker::new());
     let headers = swarm.client.node_headers().clone();
     let links_limited = Arc::new(LinkLimits::of(&config.limits.schedule));
+    let pool = Pool::open(&config.name, swarm.client.node_headers().clone(), state.clone(), bell.clone())?;
     let links = Links::new(
         config.link.clone(),
         links_limited.clone(),
@@ -121,6 +124,7 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
         configured: (config.limits.up, config.limits.down),
         bell: bell.clone(),
         links: links.clone(),
+        pool: pool.clone(),
         pace: config.pace,
     });
     let fixed = NodeRow {
@@ -132,7 +136,7 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
         started_ms: unix_ms(),
         ..NodeRow::default()
     };
-    let connections = node.connections();
+    let (connections, datagrams, reporter) = (node.connections(), node.gossip(), node.reporter());
     let places = services.places.clone();
     let received = uploads.clone();
     let (queueing, ends) = Queueing::new();
@@ -146,6 +150,7 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
         places,
         links: links.clone(),
         queue: queueing.view.clone(),
+        pool: pool.clone(),
     };
     let ring = config.logs.ring(&config.name);
     let span = ring.span();
@@ -193,6 +198,15 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
     background.spawn(uploads.run(stop.clone()).instrument(span.clone()));
     background.spawn(keep_bans(swarm, state, bans_bell, stop.clone()).instrument(span.clone()));
     background.spawn(tend(links, Arc::downgrade(&core), stop.clone()));
+    if let Some(datagrams) = datagrams {
+        let gossiping =
+            Gossiping { pool: pool.clone(), reporter, catalog: core.services.swarm.catalog.clone(), listen, token };
+        let told = gossiping.run(datagrams, core.services.clone(), stop.clone());
+        background.spawn(told.instrument(span.clone()));
+    } else if !config.join.is_empty() {
+        tracing::error!(target: "pool", "no gossip without datagrams on {listen}: the pool is the list alone");
+    }
+    background.spawn(pool.run(stop.clone()).instrument(span.clone()));
     background.spawn(trees.keep_tidy(stop.clone()));
     let (schedule, services) = (config.limits.schedule.clone(), core.services.clone());
     background.spawn(scheduled::run(schedule, services, stop.clone()).instrument(span));

@@ -9,13 +9,21 @@
 //! The echo is the question with that one byte changed: never longer, so nothing is amplified, and never a question itself, so
 //! two nodes whose addresses somebody forged do not answer one another for ever. Each source may ask so often, all together
 //! so often; what is more is dropped without a word.
+//!
+//! Gossip shares the port: datagrams that begin as its do are handed on, unread (see [`pool::seal`](crate::pool::seal)).
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+
+use crate::pool::gossip::Datagrams;
+use crate::pool::seal;
 
 /// What a question begins with.
 pub const QUESTION: [u8; 5] = *b"SKPE?";
@@ -33,34 +41,53 @@ const BUCKETS: usize = 256;
 /// Pause after an error that is not about one datagram.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Datagrams of gossip that may wait; what is more is dropped, as any router on the way may.
+const GOSSIP_WAITS: usize = 1_024;
+
 /// The socket that echoes.
 #[derive(Debug)]
-pub(super) struct Echo(UdpSocket);
+pub(super) struct Echo {
+    socket: Arc<UdpSocket>,
+    gossip: mpsc::Sender<(SocketAddr, Bytes)>,
+    inbox: Option<mpsc::Receiver<(SocketAddr, Bytes)>>,
+}
 
 impl Echo {
     /// # Errors
     /// The port is taken for datagrams, or may not be had.
     pub(super) async fn bind(addr: SocketAddr) -> io::Result<Self> {
-        UdpSocket::bind(addr).await.map(Self)
+        let socket = Arc::new(UdpSocket::bind(addr).await?);
+        let (gossip, inbox) = mpsc::channel(GOSSIP_WAITS);
+        Ok(Self { socket, gossip, inbox: Some(inbox) })
+    }
+
+    /// Where gossip comes and goes; none if somebody has it already.
+    pub(super) fn gossip(&mut self) -> Option<Datagrams> {
+        Some(Datagrams { socket: self.socket.clone(), inbox: self.inbox.take()? })
     }
 
     /// Answers until `stop`.
     pub(super) async fn run(self, stop: CancellationToken) {
         let mut limits = Limits::new(Instant::now());
         // One byte more, to see which are too long.
-        let mut datagram = [0; MAX_DATAGRAM + 1];
+        let mut datagram = [0; seal::MAX_DATAGRAM + 1];
         loop {
             let came = tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                came = self.0.recv_from(&mut datagram) => came,
+                came = self.socket.recv_from(&mut datagram) => came,
             };
             match came {
+                Ok((length, from)) if datagram[..length].starts_with(&seal::MAGIC) => {
+                    if length <= seal::MAX_DATAGRAM {
+                        let _ = self.gossip.try_send((from, Bytes::copy_from_slice(&datagram[..length])));
+                    }
+                }
                 Ok((length, from)) => {
                     let Some(echo) = echo(&mut datagram[..length]) else { continue };
                     if limits.admit(from.ip(), Instant::now()) {
                         // A full queue drops it, as any router on the way may.
-                        let _ = self.0.try_send_to(echo, from);
+                        let _ = self.socket.try_send_to(echo, from);
                     }
                 }
                 // What an earlier echo met (nobody listens there any more) says nothing about this socket.

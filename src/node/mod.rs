@@ -52,5 +52,5 @@ pub use health::HealthReport;
 pub use metrics::Metrics;
 pub use peer::SKEP_PEER;
 pub use problem::Problem;
-pub use server::{Connections, Node};
+pub use server::{Connections, Node, Reporter};
 pub use services::{EngineFigures, Figures, NoFigures, Services};

@@ -17,7 +17,7 @@ use super::config::NodeConfig;
 use super::conn::Serving;
 use super::echo::Echo;
 use super::error::NodeError;
-use super::health::Health;
+use super::health::{Health, HealthReport};
 use super::metrics::Metrics;
 use super::peer::Ends;
 use super::pool::BufferPool;
@@ -25,6 +25,7 @@ use super::problem::Problem;
 use super::routes;
 use super::services::Services;
 use super::signatures::Signatures;
+use crate::pool::gossip::Datagrams;
 
 /// Pause after a failed accept that says the process is out of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -93,6 +94,22 @@ impl Connections {
     }
 }
 
+/// Tells how the node is, for as long as anybody wants it.
+#[derive(Debug, Clone)]
+pub struct Reporter(Arc<Shared>);
+
+impl Reporter {
+    /// Of this node.
+    pub fn of(shared: Arc<Shared>) -> Self {
+        Self(shared)
+    }
+
+    /// What `GET /health` answers.
+    pub async fn report(&self) -> HealthReport {
+        self.0.health.report(&self.0.config.name, self.0.metrics.connections.get()).await
+    }
+}
+
 impl Node {
     /// Binds the address. Nothing is answered before [`Self::run`].
     ///
@@ -142,6 +159,16 @@ impl Node {
     /// The server's counters, for as long as anybody wants them.
     pub fn metrics(&self) -> Arc<Metrics> {
         self.shared.metrics.clone()
+    }
+
+    /// Where gossip comes and goes, on the port number of the server; none where there are no datagrams, or somebody has it.
+    pub fn gossip(&mut self) -> Option<Datagrams> {
+        self.echo.as_mut().and_then(Echo::gossip)
+    }
+
+    /// Who tells how the node is.
+    pub fn reporter(&self) -> Reporter {
+        Reporter(self.shared.clone())
     }
 
     /// How many connections are open.

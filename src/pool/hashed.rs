@@ -80,7 +80,8 @@ impl ConsistentHash {
     }
 
     /// Where `key` with `replicas` copies belongs, and the way around the ring that leads there. `amount` is what one copy
-    /// loads a node with and `load` what each has: with a bound on loads the first copy passes full nodes by.
+    /// loads a node with and `load` what each has: with a bound on loads full nodes are passed by; so are those for which `pass`
+    /// has a reason. Either serves all the same where there are not enough others.
     ///
     /// # Errors
     /// The ring is empty.
@@ -90,6 +91,7 @@ impl ConsistentHash {
         replicas: usize,
         amount: u64,
         load: impl Fn(&str) -> u64,
+        pass: impl Fn(&str) -> Option<String>,
     ) -> Result<Placement, RingError> {
         let at = hash(key.as_bytes());
         let placed = match self.factor {
@@ -98,23 +100,27 @@ impl ConsistentHash {
         };
         let full: BTreeSet<Arc<str>> = placed.map(|placed| placed.full).unwrap_or_default().into_iter().collect();
         let replicas = replicas.max(1);
+        let reason = |node: &str| match full.contains(node) {
+            true => Some("it has more than its share".to_owned()),
+            false => pass(node),
+        };
+        let spare = self.ring.nodes().filter(|(node, _)| reason(node).is_none()).count();
+        let mut helpers = replicas.saturating_sub(spare);
         let mut nodes: Vec<Arc<str>> = Vec::new();
         let mut way = Vec::new();
         let mut beyond = 0;
         for met in self.ring.clockwise(at) {
-            // Whoever is full helps out only where there are not enough others.
-            let spare = self.ring.len().saturating_sub(full.len());
-            let passed = full.contains(&met.node) && nodes.len() < replicas && spare >= replicas;
-            if !passed && nodes.len() < replicas {
+            let mut passed = reason(&met.node);
+            if passed.is_some() && helpers > 0 {
+                helpers -= 1;
+                passed = None;
+            }
+            if passed.is_none() && nodes.len() < replicas {
                 nodes.push(met.node.clone());
-            } else if !passed {
+            } else if passed.is_none() {
                 beyond += 1;
             }
-            way.push(Step {
-                point: met.point,
-                node: met.node,
-                passed: passed.then(|| "it has more than its share".to_owned()),
-            });
+            way.push(Step { point: met.point, node: met.node, passed });
             if beyond == NEXT {
                 break;
             }
@@ -174,13 +180,13 @@ mod tests {
     fn a_placement_explains_itself() {
         let mut hashed = ConsistentHash::default();
         hashed.follow(&nodes(&["alder", "birch", "cedar", "fir", "oak"])).unwrap();
-        let placement = hashed.place("content", 2, 1, |_| 0).unwrap();
+        let placement = hashed.place("content", 2, 1, |_| 0, |_| None).unwrap();
         assert_eq!(placement.hash, 0xA180_6A89);
         assert_eq!(placement.nodes, ["oak".into(), "fir".into()] as [Arc<str>; 2]);
         assert_eq!(placement.why, "hash a1806a89, next point a2307a48 is of oak");
         assert_eq!(placement.way.len(), 5, "two, and three next ones");
         assert!(placement.way.iter().all(|step| step.passed.is_none()));
-        let many = hashed.place("content", 9, 1, |_| 0).unwrap();
+        let many = hashed.place("content", 9, 1, |_| 0, |_| None).unwrap();
         assert_eq!(many.nodes.len(), 5, "as many as there are");
     }
 
@@ -189,13 +195,13 @@ mod tests {
         let mut hashed = ConsistentHash::default();
         hashed.follow(&nodes(&["alder", "birch", "cedar", "fir", "oak"])).unwrap();
         let load = |node: &str| if node == "oak" { 1_000 } else { 0 };
-        let placement = hashed.place("content", 1, 1, load).unwrap();
+        let placement = hashed.place("content", 1, 1, load, |_| None).unwrap();
         assert_eq!(&*placement.nodes[0], "fir");
         assert_eq!(placement.way[0].passed.as_deref(), Some("it has more than its share"));
         let unbounded = ConsistentHash { factor: None, ..hashed.clone() };
-        assert_eq!(&*unbounded.place("content", 1, 1, load).unwrap().nodes[0], "oak");
-        let all = hashed.place("content", 5, 1, load).unwrap();
+        assert_eq!(&*unbounded.place("content", 1, 1, load, |_| None).unwrap().nodes[0], "oak");
+        let all = hashed.place("content", 5, 1, load, |_| None).unwrap();
         assert_eq!(all.nodes.len(), 5, "every node is needed");
-        assert_eq!(ConsistentHash::default().place("x", 1, 1, |_| 0), Err(RingError::Empty));
+        assert_eq!(ConsistentHash::default().place("x", 1, 1, |_| 0, |_| None), Err(RingError::Empty));
     }
 }

@@ -7,14 +7,21 @@
 //!
 //! Deciders: [`ring`] (points and lookups), [`bounded`] (no node above its share), [`hashed`] (the balancer that places by
 //! key), [`preview`] (what would move), [`health`] (what is known of a node), [`resource`] (the balancer that looks at how
-//! nodes are).
+//! nodes are), [`book`] (who is in the pool: all of it together), [`seal`] (datagrams
+//! that only those with the pool's key make), [`silence`] (who is heard of). Drivers: [`asking`] (how nodes of the list are),
+//! [`gossip`] (who is there, told by each to the others).
 //!
 //! Invariants: the same nodes and weights make the same ring, in whatever order they came; a choice fails only where there is
 //! no node; what a node says of itself never outweighs what those who use it found; ages are by this node's clock.
 
+pub mod asking;
+pub mod book;
 pub mod bounded;
+pub mod gossip;
 pub mod hashed;
 pub mod health;
 pub mod preview;
 pub mod resource;
 pub mod ring;
+pub mod seal;
+pub mod silence;

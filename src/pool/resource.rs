@@ -6,7 +6,7 @@
 //! it: a failure counts as ten seconds of latency, whatever the node says of itself. Where all are excluded, all that are
 //! not drained are candidates again; where all are drained, all are. It never fails while there are nodes.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::health::Health;
@@ -129,6 +129,11 @@ impl ResourceAware {
         }
     }
 
+    /// Only these nodes are left.
+    pub fn retain(&mut self, is_kept: impl Fn(&str) -> bool) {
+        self.nodes.retain(|entry| is_kept(&entry.name));
+    }
+
     /// How a node stands.
     pub fn standing(&self, node: &str, now: u64) -> Option<Standing> {
         let health = self.health(node)?;
@@ -182,10 +187,13 @@ impl ResourceAware {
         weights.into_iter().map(|(at, weight)| (self.nodes[at].name.clone(), weight / total)).collect()
     }
 
-    /// The share of recent choices that `node` had.
-    pub fn chosen(&self, node: &str) -> f64 {
-        let count = self.recent.iter().filter(|name| &***name == node).count();
-        count as f64 / self.recent.len().max(1) as f64
+    /// The share of recent choices that each node had; those without one are left out.
+    pub fn shares_chosen(&self) -> BTreeMap<Arc<str>, f64> {
+        let mut shares = BTreeMap::new();
+        for name in &self.recent {
+            *shares.entry(name.clone()).or_default() += 1.0 / self.recent.len() as f64;
+        }
+        shares
     }
 
     /// Who may be chosen, with a weight; not all weights are 0.

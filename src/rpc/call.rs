@@ -49,6 +49,12 @@ pub(super) const COMMANDS: &[CommandMethod] = &[
     CommandMethod { name: "transport.bandwidth.sync.move", tag: "move_queued", known: &["id", "to"] },
     CommandMethod { name: "transport.bandwidth.sync.retry", tag: "retry_queued", known: IDS },
     CommandMethod { name: "transport.bandwidth.sync.purge", tag: "purge_queue", known: PURGE },
+    CommandMethod { name: "pool.add", tag: "pool_add", known: &["name", "endpoint", "weight"] },
+    CommandMethod { name: "pool.remove", tag: "pool_remove", known: &["name"] },
+    CommandMethod { name: "pool.drain", tag: "pool_drain", known: &["name", "on"] },
+    CommandMethod { name: "pool.place", tag: "place", known: &["key", "replicas", "balancer"] },
+    CommandMethod { name: "pool.balancer", tag: "set_balancer", known: &["balancer"] },
+    CommandMethod { name: "pool.preview", tag: "preview_pool", known: &["name", "weight"] },
     CommandMethod { name: "transfer.pause", tag: "pause", known: IDS },
     CommandMethod { name: "transfer.resume", tag: "resume", known: IDS },
     CommandMethod { name: "transfer.cancel", tag: "cancel", known: IDS },
@@ -95,6 +101,9 @@ impl CommandMethod {
         match self.tag {
             "remove" => {
                 params.entry("data").or_insert(json!(false));
+            }
+            "pool_drain" => {
+                params.entry("on").or_insert(json!(true));
             }
             "limit" if !params.contains_key("up") && !params.contains_key("down") => {
                 return Err("nothing to change: give `up`, `down` or both (bytes per second, null: unlimited)".into());
@@ -150,6 +159,7 @@ impl CommandMethod {
             {
                 Err("`operation`: `path` or `dest` is missing".into())
             }
+            Command::PoolAdd(node) if node.endpoint.is_empty() => Err("`endpoint` is missing".into()),
             Command::SetPath { enabled: None, weight: None, .. } => {
                 Err("nothing to change: give `enabled`, `weight` (0.1 to 10) or both".into())
             }
@@ -195,6 +205,7 @@ pub(super) fn from_object<T: serde::de::DeserializeOwned>(params: Map<String, Va
 mod tests {
     use super::*;
     use crate::control::link::{ClassChoice, LinkChangeRequest, LinkClass, ProbeRequest};
+    use crate::control::pool::{Balancer, PoolNode};
     use crate::control::queue::{QueueId, QueueMove};
     use crate::control::{AddTransfer, PriorityClass, ShareRequest, TransferId};
 
@@ -266,6 +277,13 @@ mod tests {
             Command::Ban { peer: "a:1".into() },
             Command::Unban { peer: "a:1".into() },
             Command::Drain { on: true },
+            Command::PoolAdd(PoolNode { name: "a".into(), endpoint: "http://h:1".into(), weight: Some(0.5) }),
+            Command::PoolRemove { name: "a".into() },
+            Command::PoolDrain { name: "a".into(), on: false },
+            Command::Place { key: "k".into(), replicas: Some(3), balancer: Some(Balancer::ResourceAware) },
+            Command::Place { key: "k".into(), replicas: None, balancer: None },
+            Command::SetBalancer { balancer: Balancer::ConsistentHash },
+            Command::PreviewPool { name: "a".into(), weight: Some(2.0) },
             Command::SetLogLevel { filter: "info".into() },
         ]
     }

@@ -93,6 +93,10 @@ pub(super) fn calls(context: &Arc<Context>) -> Result<RpcModule<Context>, Regist
         let at_work = |state| matches!(state, QueueState::Running | QueueState::Paused | QueueState::Parked);
         Answer::Ok(json!(snapshot.queue.rows.iter().find(|row| !at_work(row.state))))
     })?;
+    module.register_async_method("pool.list", |params, context, _| async move {
+        nothing(&params)?;
+        Answer::Ok(json!(context.snapshot().pool))
+    })?;
     module.register_async_method("transport.stats", |params, context, _| async move {
         nothing(&params)?;
         Answer::Ok(stats(&context.snapshot()))

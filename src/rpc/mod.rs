@@ -43,6 +43,13 @@
 //! | `transport.bandwidth.sync.purge` | `ids?` or `id?`, `class?`, `max_age_s?`, `target?`, `all?`: all given conditions hold | `{"reply":"purged","count":N}` |
 //! | `transport.bandwidth.status` | `endpoint?` (none: all) | `{"links":[…]}`: [`LinkRow`](crate::control::link::LinkRow)s |
 //! | `transport.quality` | `endpoint?` | `{"links":[{"endpoint","class","why","mode",…medians}]}` |
+//! | `pool.list` | | [`PoolView`](crate::control::pool::PoolView): the nodes, how they are, scores, shares |
+//! | `pool.add` | `endpoint`, `name?` (none: the node is asked), `weight?`: 0.01 to 100 | `{"reply":"listed","name":…}` |
+//! | `pool.remove` | `name` | `{"reply":"done"}` |
+//! | `pool.drain` | `name`, `on?` (true) | `{"reply":"done"}` |
+//! | `pool.place` | `key`, `replicas?` (1), `balancer?`: `consistent_hash` or `resource_aware` | `{"reply":"placed",…}`: [`Placement`](crate::control::pool::Placement) |
+//! | `pool.balancer` | `balancer`: who answers where nobody says | `{"reply":"done"}` |
+//! | `pool.preview` | `name`, `weight?` (none: it goes) | `{"reply":"moves","ring_share":…,"keys":N,"bytes":N}` |
 //! | `transport.stats` | | `{"node":…,"transfers":[…],"links":[…]}`: rates, bytes, what probing cost, changes of class |
 //! | `transport.config` | | `{"strategies":[…],"link":…}`: the latter [`LinkSettings`](crate::control::link::LinkSettings) |
 //! | `node.subscribe` (WebSocket) | `focus?` | subscription id; then `node.snapshot` notifications |

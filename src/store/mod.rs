@@ -35,4 +35,4 @@ pub use landing::{Identity, Replace, numbered};
 pub use outbox::OutboxRows;
 pub use record::{Chosen, ChosenLimits, FetchRecord, JobRecord, Phase, PushRecord, SendRecord, TransferRecord};
 pub use region::Region;
-pub use state::{LinkRecord, State, StateError};
+pub use state::{LinkRecord, PoolNodeRecord, PoolRecord, State, StateError};

@@ -4,6 +4,7 @@
 //! returns. All calls block: call them off the async threads.
 
 mod links;
+mod pool;
 mod pushes;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use self::links::LinkRecord;
+pub use self::pool::{PoolNodeRecord, PoolRecord};
 use super::record::{ChosenLimits, TransferRecord};
 use crate::content::{Bitmap, ContentId, FileStamp, Manifest};
 use crate::control::{BanRow, TransferId};

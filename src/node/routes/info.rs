@@ -9,13 +9,13 @@ use axum::response::{IntoResponse as _, Response};
 
 use crate::node::health::HealthReport;
 use crate::node::problem::Problem;
-use crate::node::server::Shared;
+use crate::node::server::{Reporter, Shared};
 
 /// Media type of OpenMetrics text.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 pub async fn health(State(shared): State<Arc<Shared>>) -> Json<HealthReport> {
-    Json(shared.health.report(&shared.config.name, shared.metrics.connections.get()).await)
+    Json(Reporter::of(shared).report().await)
 }
 
 pub async fn metrics(State(shared): State<Arc<Shared>>) -> Response {

@@ -48,6 +48,9 @@ pub fn apply(snapshot: &mut Snapshot, delta: SnapshotDelta) -> Result<(), ApplyE
     if let Some(queue) = delta.queue {
         snapshot.queue = super::queue::apply(&snapshot.queue, queue)?;
     }
+    if let Some(pool) = delta.pool {
+        snapshot.pool = super::pool::apply(&snapshot.pool, pool)?;
+    }
     if let Some(log) = delta.log {
         apply_log(&mut snapshot.log, log);
     }

@@ -34,6 +34,24 @@ pub fn clean(delta: &mut SnapshotDelta) {
         }
         queue.head.behind.iter_mut().flat_map(|row| [&mut row.path, &mut row.from]).for_each(text);
     }
+    if let Some(pool) = &mut delta.pool {
+        text(&mut pool.head.name);
+        pool.head.gossip.as_mut().map(text);
+        for node in pool.changed.iter_mut().chain(&mut pool.head.nodes).filter_map(Arc::get_mut) {
+            let name = printable(&node.name);
+            if name != *node.name {
+                node.name = name.into();
+            }
+            [&mut node.endpoint, &mut node.why].into_iter().for_each(text);
+            node.excluded.as_mut().map(text);
+        }
+        for name in &mut pool.removed {
+            let shown = printable(name);
+            if shown != **name {
+                *name = shown.into();
+            }
+        }
+    }
     for line in delta.log.iter_mut().flat_map(|log| &mut log.lines).filter_map(Arc::get_mut) {
         text(&mut line.target);
         text(&mut line.message);

@@ -76,6 +76,11 @@ impl Encoder {
             self.sent.queue = Arc::clone(&target.queue);
             changed = true;
         }
+        if !same(&self.sent.pool, &target.pool) {
+            delta.pool = Some(super::pool::change(&self.sent.pool, &target.pool));
+            self.sent.pool = Arc::clone(&target.pool);
+            changed = true;
+        }
         delta.log = log_news(&self.sent.log, &target.log);
         self.sent.log = Arc::clone(&target.log);
         changed |= delta.log.is_some();

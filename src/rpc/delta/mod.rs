@@ -10,6 +10,7 @@ mod apply;
 mod clean;
 mod encode;
 mod patch;
+mod pool;
 mod queue;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::control::link::{LinkRow, Thresholds};
+use crate::control::pool::{PoolNodeRow, PoolView};
 use crate::control::queue::{QueueRow, QueueView};
 use crate::control::{BanRow, DeltaMap, LogLine, NodeRow, PeerRow, TrackerRow, TransferId, TransferRow};
 
@@ -74,9 +76,26 @@ pub struct SnapshotDelta {
     /// The queue.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<QueueDelta>,
+    /// The pool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool: Option<PoolDelta>,
     /// The log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<LogDelta>,
+}
+
+/// What changed of the pool.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PoolDelta {
+    /// The pool without its nodes.
+    pub head: Box<PoolView>,
+    /// Nodes that are new or changed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changed: Vec<Arc<PoolNodeRow>>,
+    /// Nodes that are gone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub removed: Vec<Arc<str>>,
 }
 
 /// What changed of the queue.

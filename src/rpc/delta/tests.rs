@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::content::Bitmap;
+use crate::control::pool::{Balancer, Figures, MAX_NODES, PoolNodeRow};
 use crate::control::queue::{BehindRow, MAX_QUEUE_ROWS, QueueId};
 use crate::control::{Bits, Focus, LogLevel, PeerState, Snapshot, TransferDetail};
 
@@ -80,6 +81,17 @@ enum Event {
         endpoint: u8,
         samples: u32,
     },
+    /// A node of the pool comes or turns.
+    PoolNode {
+        name: u8,
+        cpu: u8,
+    },
+    PoolNodeLeft {
+        pick: prop::sample::Index,
+    },
+    PoolHead {
+        gossip: Option<u8>,
+    },
     /// The log starts over, as after a restart behind a proxy.
     LogLost,
     Send,
@@ -107,6 +119,9 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         2 => (pick(), 0..PIECES).prop_map(|(pick, piece)| Event::Misc { pick, piece }),
         2 => prop::option::weighted(0.8, pick()).prop_map(|pick| Event::Focus { pick }),
         3 => pick().prop_map(|place| Event::Queued { place }),
+        3 => (0u8..12, any::<u8>()).prop_map(|(name, cpu)| Event::PoolNode { name, cpu }),
+        1 => pick().prop_map(|pick| Event::PoolNodeLeft { pick }),
+        1 => prop::option::of(any::<u8>()).prop_map(|gossip| Event::PoolHead { gossip }),
         2 => (pick(), pick(), any::<u64>()).prop_map(|(pick, place, bytes)| Event::QueueTurns { pick, place, bytes }),
         1 => pick().prop_map(|pick| Event::QueueLeft { pick }),
         1 => any::<u64>().prop_map(|dropped| Event::QueueHead { dropped }),
@@ -191,6 +206,26 @@ impl Node {
                 let queue = Arc::make_mut(&mut self.snapshot.queue);
                 queue.classes[5].dropped = dropped;
                 queue.behind = vec![BehindRow { files: dropped, ..BehindRow::default() }];
+            }
+            Event::PoolNode { name, cpu } => {
+                let nodes = &mut Arc::make_mut(&mut self.snapshot.pool).nodes;
+                let figures = Some(Figures { cpu_percent: cpu.into(), ..Figures::default() });
+                let row = PoolNodeRow { name: format!("node-{name:02}").into(), figures, ..PoolNodeRow::default() };
+                match nodes.binary_search_by(|node| node.name.cmp(&row.name)) {
+                    Ok(at) => nodes[at] = Arc::new(row),
+                    Err(at) => nodes.insert(at, Arc::new(row)),
+                }
+            }
+            Event::PoolNodeLeft { pick } => {
+                let nodes = &mut Arc::make_mut(&mut self.snapshot.pool).nodes;
+                if !nodes.is_empty() {
+                    nodes.remove(pick.index(nodes.len()));
+                }
+            }
+            Event::PoolHead { gossip } => {
+                let pool = Arc::make_mut(&mut self.snapshot.pool);
+                pool.gossip = gossip.map(|port| format!("127.0.0.1:{port}"));
+                pool.balancer = if gossip.is_some() { Balancer::ResourceAware } else { Balancer::ConsistentHash };
             }
             Event::Link { endpoint, samples } => {
                 let links = &mut self.snapshot.links;
@@ -402,6 +437,10 @@ proptest! {
             let delta = SnapshotDelta { details: vec![change], ..SnapshotDelta::default() };
             prop_assert!(apply(&mut Snapshot::default(), delta).is_err());
         }
+        let many = (0..=MAX_NODES).map(|n| Arc::new(PoolNodeRow { name: n.to_string().into(), ..PoolNodeRow::default() }));
+        let pool = Some(PoolDelta { changed: many.collect(), ..PoolDelta::default() });
+        let delta = SnapshotDelta { pool, ..SnapshotDelta::default() };
+        prop_assert!(apply(&mut Snapshot::default(), delta).is_err());
         let many = (0..=MAX_QUEUE_ROWS).map(|_| QueueOp::Row(Arc::default())).collect();
         for rows in [vec![QueueOp::Keep(first + 1, count.max(1))], many] {
             let queue = Some(QueueDelta { rows: Some(rows), ..QueueDelta::default() });

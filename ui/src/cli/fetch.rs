@@ -130,6 +130,9 @@ async fn fetch_all(cx: &Context, host: &Host, wanted: &mut [Wanted], exit: &mut 
                 | Reply::Interfaces { .. }
                 | Reply::Probed(_)
                 | Reply::LinkHistory(_)
+                | Reply::Listed { .. }
+                | Reply::Placed(_)
+                | Reply::Moves(_)
                 | Reply::Purged { .. },
             ) => want.done = true,
             Ok(Reply::Enqueued { id, again }) => (want.done, want.queued) = (true, Some((id, again))),

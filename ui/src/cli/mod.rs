@@ -22,8 +22,10 @@ mod limit;
 mod ls;
 mod man;
 mod manifest;
+mod nodes;
 mod path;
 mod pause;
+mod place;
 mod probe;
 mod queue;
 mod queue_follow;
@@ -94,6 +96,8 @@ enum Command {
     Path(path::Args),
     Probe(probe::Args),
     Queue(queue::Args),
+    Nodes(nodes::Args),
+    Place(place::Args),
     Ban(ban::Args),
     Verify(verify::Args),
     Manifest(manifest::Args),
@@ -171,6 +175,8 @@ fn dispatch(matches: &ArgMatches, cx: &Context) -> Result<Exit, Failure> {
         Some(Command::Path(args)) => path::run(cx, &args),
         Some(Command::Probe(args)) => probe::run(cx, &args),
         Some(Command::Queue(args)) => queue::run(cx, &args),
+        Some(Command::Nodes(args)) => nodes::run(cx, &args),
+        Some(Command::Place(args)) => place::run(cx, &args),
         Some(Command::Ban(args)) => ban::run(cx, &args),
         Some(Command::Verify(args)) => verify::run(cx, &args),
         Some(Command::Manifest(args)) => manifest::run(cx, &args),

@@ -167,6 +167,17 @@ fn step(command: &Command, told: Told, snapshot: &Snapshot) -> Option<Step> {
             let back = if *to == QueueMove::Up { QueueMove::Down } else { QueueMove::Up };
             made("the move in the queue".to_owned(), &[], vec![Command::MoveQueued { id: *id, to: back }])
         }
+        Command::PoolDrain { name, on } => {
+            let what = if *on { "draining" } else { "taking into use" };
+            let back = Command::PoolDrain { name: name.clone(), on: !on };
+            made(format!("{what} {name}"), &[], vec![back])
+        }
+        Command::SetBalancer { .. } => {
+            let back = Command::SetBalancer { balancer: snapshot.pool.balancer };
+            made("the balancer".to_owned(), &[], vec![back])
+        }
+        Command::PoolAdd(node) => made(format!("listing {}", node.name), &[], Vec::new()),
+        Command::PoolRemove { name } => made(format!("taking {name} off the list"), &[], Vec::new()),
         Command::PurgeQueue(_) => made("taking out of the queue".to_owned(), &[], Vec::new()),
         Command::Cancel { ids } => made(format!("cancelling {}", called(ids)), ids, Vec::new()),
         Command::Remove { ids, .. } => made(format!("removing {}", called(ids)), ids, Vec::new()),
@@ -187,6 +198,8 @@ fn step(command: &Command, told: Told, snapshot: &Snapshot) -> Option<Step> {
         | Command::Enqueue { .. }
         | Command::MoveQueued { .. }
         | Command::RetryQueued { .. }
+        | Command::Place { .. }
+        | Command::PreviewPool { .. }
         | Command::SetLogLevel { .. } => None,
     }
 }

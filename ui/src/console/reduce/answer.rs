@@ -5,7 +5,7 @@ use skep_engine::control::{CommandError, Reply, TransferId};
 use super::actions::{refresh_rows, say};
 use crate::console::model::Model;
 use crate::console::model::toast::ToastLevel;
-use crate::console::widgets::format::Count;
+use crate::console::widgets::format::{Bytes, Count};
 
 /// Takes an answer: refused wishes go back to what is, and the operator is told.
 pub fn take(model: &mut Model, told: &'static str, ids: &[TransferId], result: Result<Reply, CommandError>) {
@@ -26,6 +26,20 @@ pub fn take(model: &mut Model, told: &'static str, ids: &[TransferId], result: R
         Ok(Reply::Interfaces { interfaces }) => super::forms::interfaces(model, &interfaces),
         // Previews, probes and histories come another way.
         Ok(Reply::Preview(_) | Reply::SyncPlan(_) | Reply::Probed(_) | Reply::LinkHistory(_)) => {}
+        Ok(Reply::Listed { name }) => say(model, ToastLevel::Info, format!("{told}: {name} is listed")),
+        Ok(Reply::Placed(placement)) => {
+            let nodes = placement.nodes.iter().map(|node| &**node).collect::<Vec<_>>().join(", ");
+            say(model, ToastLevel::Info, format!("{} belongs to {nodes}", placement.key));
+        }
+        Ok(Reply::Moves(moves)) => {
+            let share = moves.ring_share * 100.0;
+            let words = format!(
+                "{told}: {share:.1} % of the ring would move, {} keys, {}",
+                Count(moves.keys),
+                Bytes(moves.bytes)
+            );
+            say(model, ToastLevel::Info, words);
+        }
         Ok(Reply::Enqueued { id, again }) => {
             let words = if again { "is in the queue already" } else { "is in the queue" };
             say(model, ToastLevel::Info, format!("{told}: it {words}, as #{id}"));

@@ -1,0 +1,334 @@
+//! The pool of this node: keeps the operator's list, has its nodes asked how they are, answers which node is for what.
+//!
+//! Whoever moves data asks a [`Pool`] for the nodes of a key and for the one to read from, and tells it how that went.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt as _;
+use reqwest::header::HeaderMap;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::config::StartError;
+use super::shared::Bell;
+use crate::clock::unix_ms;
+use crate::content::name::printable;
+use crate::control::pool::{Balancer, MAX_NAME, Moves, Placement, PoolNode, PoolView};
+use crate::control::{CommandError, CommandErrorKind};
+use crate::link::probe;
+use crate::pool::asking::{self, Asker};
+use crate::pool::book::{Book, BookError, Event, Listed, Member};
+use crate::pool::resource::{Limits, NoNodes};
+use crate::pool::ring::RingError;
+use crate::store::{PoolNodeRecord, PoolRecord, State};
+
+/// Nodes that are asked at once.
+const ASKED_AT_ONCE: usize = 32;
+/// Shortest time between two looks at all nodes for viewers.
+const LOOK: Duration = Duration::from_millis(900);
+/// Longest key, in bytes.
+const MAX_KEY: usize = 4_096;
+/// The pool's name where nobody gave it one.
+pub(super) const NAME: &str = "default";
+
+/// The pool that a node is in, or knows.
+pub struct Pool {
+    book: Mutex<Book>,
+    state: Arc<State>,
+    asker: Asker,
+    /// Where this node's time begins: ms since the epoch, and when that was. It never goes back.
+    origin: (u64, Instant),
+    bell: Arc<Bell>,
+    shown: Mutex<Shown>,
+    /// Held while the pool is recorded, so that the last word is the last one on the disk.
+    recording: tokio::sync::Mutex<()>,
+    /// The list or the drained ones changed.
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct Shown {
+    at: Option<Instant>,
+    view: Arc<PoolView>,
+    gossip: Option<String>,
+}
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pool").finish_non_exhaustive()
+    }
+}
+
+fn refused(error: &BookError) -> CommandError {
+    let kind = match error {
+        BookError::Unknown(_) => CommandErrorKind::NotFound,
+        BookError::Ring(RingError::Empty) => {
+            let words =
+                "the pool has no nodes: `skep nodes add URL` lists one, `skep serve --join ADDR:PORT` joins others";
+            return CommandError::new(CommandErrorKind::Conflict, words);
+        }
+        BookError::Ring(_) => CommandErrorKind::Invalid,
+        BookError::Taken(..) | BookError::NotListed(_) | BookError::DrainedAt(..) | BookError::Full => {
+            CommandErrorKind::Conflict
+        }
+    };
+    CommandError::new(kind, error.to_string())
+}
+
+/// A name that can stand in lists and on the ring.
+fn named(name: &str) -> Result<(), CommandError> {
+    let is_one = !name.is_empty() && name.chars().count() <= MAX_NAME && name.trim() == name && printable(name) == name;
+    let words = || format!("{:?} is no name for a node: 1 to {MAX_NAME} printable characters", printable(name));
+    if is_one { Ok(()) } else { Err(CommandError::new(CommandErrorKind::Invalid, words())) }
+}
+
+/// 64 bits that nobody can foresee.
+fn chance() -> u64 {
+    let mut bytes = [0; 8];
+    match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()) {
+        Ok(8) => u64::from_ne_bytes(bytes),
+        // So few bytes come whole or not at all, and not at all only on a kernel without the call.
+        _ => fastrand::u64(..),
+    }
+}
+
+impl Pool {
+    /// The pool as it was kept.
+    pub(super) fn open(
+        own: &str,
+        headers: HeaderMap,
+        state: Arc<State>,
+        bell: Arc<Bell>,
+    ) -> Result<Arc<Self>, StartError> {
+        let origin = (unix_ms(), Instant::now());
+        let asker = Asker::new(headers).map_err(StartError::Pool)?;
+        let mut book = Book::new(NAME, own, Limits::default(), origin.0);
+        let record = state.pool()?;
+        book.set_balancer(record.balancer);
+        for (name, PoolNodeRecord { endpoint, weight }) in record.nodes {
+            if let Err(error) = book.list(&name, Listed { endpoint, weight }, origin.0) {
+                tracing::warn!(target: "pool", "{name} is not taken up: {error}");
+            }
+        }
+        book.take_up_drained(record.drained.into_iter().map(Arc::from), origin.0);
+        Ok(Arc::new(Self {
+            book: Mutex::new(book),
+            state,
+            asker,
+            origin,
+            bell,
+            shown: Mutex::default(),
+            recording: tokio::sync::Mutex::default(),
+            changed: Notify::new(),
+        }))
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> u64 {
+        self.origin.0 + self.origin.1.elapsed().as_millis() as u64
+    }
+
+    /// The pool as viewers see it; looked at afresh about once a second, and after each command.
+    pub(super) fn view(&self) -> Arc<PoolView> {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if shown.at.is_none_or(|at| at.elapsed() >= LOOK) {
+            let view = self.book().view(shown.gossip.clone(), &shown.view, self.now());
+            if view != *shown.view {
+                shown.view = Arc::new(view);
+            }
+            shown.at = Some(Instant::now());
+        }
+        shown.view.clone()
+    }
+
+    /// What is shown is old.
+    fn rings(&self) {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner).at = None;
+        self.bell.changed.notify_one();
+    }
+
+    /// The nodes that `key` belongs to, the first one first, with their endpoints.
+    ///
+    /// # Errors
+    /// The pool has no nodes.
+    pub fn nodes_for(&self, key: &str, count: usize) -> Result<Vec<(Arc<str>, String)>, BookError> {
+        let (mut book, now) = (self.book(), self.now());
+        let nodes = book.place(key, count, Some(Balancer::ConsistentHash), now, chance)?.nodes;
+        Ok(nodes.into_iter().filter_map(|node| Some((node.clone(), book.endpoint(&node)?.to_owned()))).collect())
+    }
+
+    /// The one of these nodes to read from now, by how they are, with its endpoint.
+    ///
+    /// # Errors
+    /// None of them is there.
+    pub fn choose_among(&self, among: &[Arc<str>]) -> Result<(Arc<str>, String), NoNodes> {
+        let mut book = self.book();
+        let node = book.choose(self.now(), |name| among.iter().any(|one| **one == *name), chance)?;
+        let endpoint = book.endpoint(&node).ok_or(NoNodes)?.to_owned();
+        Ok((node, endpoint))
+    }
+
+    /// The nodes that say they hold a content.
+    pub fn holders(&self, content: &str) -> Vec<Arc<str>> {
+        self.book().holders(content)
+    }
+
+    /// An operation with a node ended: it had answered after so long, or it failed.
+    pub fn used(&self, node: &str, answered: Option<Duration>) {
+        let latency = answered.map(|latency| latency.as_secs_f64() * 1_000.0);
+        self.book().on_used(node, latency, self.now());
+        self.bell.changed.notify_one();
+    }
+
+    /// Puts a node on the list; its name, which it is asked for if none is given.
+    pub(super) async fn add(&self, node: PoolNode) -> Result<String, CommandError> {
+        let invalid = |words: String| CommandError::new(CommandErrorKind::Invalid, words);
+        let endpoint = probe::endpoint(&node.endpoint).map_err(|error| invalid(error.to_string()))?;
+        let name = if node.name.is_empty() {
+            let (name, _) = self.asker.ask(&endpoint).await.map_err(|why| {
+                let words = format!("{endpoint} does not say its name ({why}): name it by --name");
+                CommandError::new(CommandErrorKind::Unavailable, words)
+            })?;
+            name
+        } else {
+            node.name
+        };
+        named(&name)?;
+        let listed = Listed { endpoint, weight: node.weight };
+        self.book().list(&name, listed, self.now()).map_err(|error| refused(&error))?;
+        self.record().await?;
+        Ok(name)
+    }
+
+    /// Takes a node off the list.
+    pub(super) async fn remove(&self, name: &str) -> Result<(), CommandError> {
+        let events = self.book().unlist(name, self.now()).map_err(|error| refused(&error))?;
+        tell(events);
+        self.record().await
+    }
+
+    /// Takes a node out of use, or into it again.
+    pub(super) async fn drain(&self, name: &str, on: bool) -> Result<(), CommandError> {
+        let changed = self.book().drain(name, on, self.now()).map_err(|error| refused(&error))?;
+        if changed {
+            tracing::info!(target: "pool", "{name} {}", if on { "is drained" } else { "is in use again" });
+        }
+        self.record().await
+    }
+
+    /// Who answers where nobody says.
+    pub(super) async fn set_balancer(&self, balancer: Balancer) -> Result<(), CommandError> {
+        self.book().set_balancer(balancer);
+        self.record().await
+    }
+
+    /// Where a key belongs.
+    pub(super) fn place(
+        &self,
+        key: &str,
+        replicas: u32,
+        balancer: Option<Balancer>,
+    ) -> Result<Placement, CommandError> {
+        if key.len() > MAX_KEY {
+            let words = format!("the key has {} bytes, {MAX_KEY} are allowed", key.len());
+            return Err(CommandError::new(CommandErrorKind::Invalid, words));
+        }
+        let placed = self.book().place(key, replicas.max(1) as usize, balancer, self.now(), chance);
+        placed.map_err(|error| refused(&error))
+    }
+
+    /// What would move.
+    pub(super) fn preview(&self, name: &str, weight: Option<f64>) -> Result<Moves, CommandError> {
+        self.book().preview(name, weight).map_err(|error| refused(&error))
+    }
+
+    async fn record(&self) -> Result<(), CommandError> {
+        let _turn = self.recording.lock().await;
+        let record = {
+            let book = self.book();
+            let kept = |(name, Listed { endpoint, weight }): (Arc<str>, Listed)| {
+                (name.to_string(), PoolNodeRecord { endpoint, weight })
+            };
+            PoolRecord {
+                nodes: book.listed().into_iter().map(kept).collect::<BTreeMap<_, _>>(),
+                drained: book.drained().map(|name| name.to_string()).collect::<BTreeSet<_>>(),
+                balancer: book.balancer(),
+            }
+        };
+        self.changed.notify_waiters();
+        self.rings();
+        let state = self.state.clone();
+        super::commands::blocking(move || state.put_pool(&record)).await
+    }
+
+    /// Gossip says who is there.
+    pub(super) fn on_gossip(&self, members: Vec<Member>) {
+        let events = self.book().on_gossip(members, self.now());
+        if !events.is_empty() {
+            self.changed.notify_waiters();
+        }
+        tell(events);
+        self.rings();
+    }
+
+    /// This node's operator drains these.
+    pub(super) fn drained(&self) -> Vec<Arc<str>> {
+        self.book().drained().cloned().collect()
+    }
+
+    /// Gossip goes by this address.
+    pub(super) fn gossips_at(&self, address: String) {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner).gossip = Some(address);
+        self.rings();
+    }
+
+    /// Has the nodes of the list asked, until `stop`. Idle while there is none to ask.
+    pub(super) async fn run(self: Arc<Self>, stop: CancellationToken) {
+        loop {
+            let changed = self.changed.notified();
+            let to_ask = self.book().to_ask();
+            if to_ask.is_empty() {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = changed => continue,
+                }
+            }
+            let (began, asker) = (Instant::now(), &self.asker);
+            let mut answers = futures_util::stream::iter(to_ask)
+                .map(|(name, endpoint)| async move { (name, asker.ask(&endpoint).await) })
+                .buffer_unordered(ASKED_AT_ONCE);
+            loop {
+                let answer = tokio::select! {
+                    () = stop.cancelled() => return,
+                    answer = answers.next() => answer,
+                };
+                let Some((name, answer)) = answer else { break };
+                tell(self.book().on_answer(&name, answer, self.now()));
+            }
+            self.rings();
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(asking::INTERVAL.saturating_sub(began.elapsed())) => {}
+                () = changed => {}
+            }
+        }
+    }
+}
+
+fn tell(events: Vec<Event>) {
+    for event in events {
+        match event {
+            Event::Came(name) => tracing::info!(target: "pool", "{name} is in the pool"),
+            Event::Left(name, why) => tracing::warn!(target: "pool", "{name} has left the pool: {why}"),
+            Event::SameName(name, first, other) => tracing::error!(
+                target: "pool",
+                "{first} and {other} both call themselves {name}: the second is left out; give it another --name"
+            ),
+        }
+    }
+}

@@ -1,0 +1,469 @@
+//! Who is in the pool and how they are: the operator's list, what gossip tells and what was found, put together. Pure: time
+//! comes in as milliseconds of this node's own clock, chance as random bits.
+
+mod view;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::hashed::ConsistentHash;
+use super::health::Health;
+use super::preview;
+use super::resource::{Limits, NoNodes, ResourceAware};
+use super::ring::{RingError, WEIGHTS};
+use crate::control::pool::{Balancer, Figures, MAX_NODES, Moves, Placement};
+
+/// A node of the list that did not answer so often in a row is not there.
+const MISSES: u32 = 2;
+
+/// Loads are bounded from so many contents per node on: with fewer, one more would be a node's whole share.
+const BOUND_FROM: usize = 8;
+
+/// What gossip tells of a node that is there.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Member {
+    /// As it calls itself.
+    pub name: Arc<str>,
+    /// Tells it from others of that name: where it gossips.
+    pub address: String,
+    /// Its endpoint's URL.
+    pub endpoint: String,
+    /// Its weight on the ring.
+    pub weight: f64,
+    /// When it started, by its own clock: of one address the latest counts, of several the earliest was here first.
+    pub generation: u64,
+    /// How it says it is.
+    pub figures: Option<Figures>,
+    /// Grows with each report.
+    pub report: u64,
+    /// Nodes that its operator takes out of use.
+    pub drains: Vec<Arc<str>>,
+    /// What it holds: contents by id, with their bytes.
+    pub holds: BTreeMap<String, u64>,
+}
+
+/// A node of the operator's list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listed {
+    /// Its endpoint's URL.
+    pub endpoint: String,
+    /// Its weight; none: its own word, or 1.
+    pub weight: Option<f64>,
+}
+
+/// What happened, for the log.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A node is there.
+    Came(Arc<str>),
+    /// It is there no longer.
+    Left(Arc<str>, String),
+    /// Two call themselves the same: the one that counts, the one that does not.
+    SameName(Arc<str>, String, String),
+}
+
+/// Why something cannot be done.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum BookError {
+    /// No such node.
+    #[error("there is no node {0:?} in the pool; `skep nodes` lists them")]
+    Unknown(String),
+    /// The name is another's.
+    #[error("{0:?} is listed already, at {1}: remove it first, or give another name")]
+    Taken(String, String),
+    /// It cannot be removed, as nobody listed it.
+    #[error(
+        "{0:?} is not on the list: it came by gossip, and goes when it stops. `skep nodes drain {0}` takes it out of use"
+    )]
+    NotListed(String),
+    /// It was drained by somebody else.
+    #[error("{0:?} is drained at {1}: undrain it there")]
+    DrainedAt(String, String),
+    /// There are too many.
+    #[error("{MAX_NODES} nodes are in the pool already")]
+    Full,
+    /// The ring cannot.
+    #[error(transparent)]
+    Ring(#[from] RingError),
+}
+
+/// Everything about one node.
+#[derive(Debug, Default)]
+struct Entry {
+    listed: Option<Listed>,
+    member: Option<Member>,
+    /// Answers that did not come, in a row; none: it was never asked.
+    misses: Option<u32>,
+    /// What it calls itself, where that is not its name.
+    says: Option<String>,
+    why: String,
+    available: bool,
+}
+
+impl Entry {
+    fn weight(&self) -> f64 {
+        let own = self.member.as_ref().map(|member| member.weight).filter(|weight| WEIGHTS.contains(weight));
+        self.listed.as_ref().and_then(|listed| listed.weight).or(own).unwrap_or(1.0)
+    }
+
+    fn endpoint(&self) -> &str {
+        let listed = self.listed.as_ref().map(|listed| listed.endpoint.as_str());
+        listed.or(self.member.as_ref().map(|member| member.endpoint.as_str())).unwrap_or_default()
+    }
+
+    /// Gossip and answers may each say that it is there; who is only listed and was not asked yet has the benefit of the doubt.
+    fn is_there(&self) -> bool {
+        self.member.is_some() || (self.listed.is_some() && self.misses.is_none_or(|misses| misses < MISSES))
+    }
+}
+
+/// The pool as one node knows it.
+#[derive(Debug, Default)]
+pub struct Book {
+    name: String,
+    own: Arc<str>,
+    entries: BTreeMap<Arc<str>, Entry>,
+    /// Drained by this node's operator.
+    drained: BTreeSet<Arc<str>>,
+    /// Names that are told twice: what was said of it in the log already.
+    twice: BTreeMap<Arc<str>, (String, String)>,
+    balancer: Balancer,
+    hashed: ConsistentHash,
+    resource: ResourceAware,
+    started: u64,
+}
+
+impl Book {
+    /// An empty pool of this name, seen by the node `own`.
+    pub fn new(name: &str, own: &str, limits: Limits, now: u64) -> Self {
+        let resource = ResourceAware::new(limits);
+        Self { name: name.to_owned(), own: own.into(), resource, started: now, ..Self::default() }
+    }
+
+    /// Puts a node on the list, or changes its weight.
+    ///
+    /// # Errors
+    /// The name is listed with another endpoint, the weight is none, the pool is full.
+    pub fn list(&mut self, name: &str, listed: Listed, now: u64) -> Result<(), BookError> {
+        if let Some(weight) = listed.weight
+            && !WEIGHTS.contains(&weight)
+        {
+            return Err(RingError::Weight(name.to_owned(), weight).into());
+        }
+        if self.entries.len() >= MAX_NODES && !self.entries.contains_key(name) {
+            return Err(BookError::Full);
+        }
+        let entry = self.entries.entry(name.into()).or_default();
+        match &mut entry.listed {
+            Some(before) if before.endpoint != listed.endpoint => {
+                return Err(BookError::Taken(name.to_owned(), before.endpoint.clone()));
+            }
+            Some(before) => before.weight = listed.weight.or(before.weight),
+            none => *none = Some(listed),
+        }
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Takes a node off the list.
+    ///
+    /// # Errors
+    /// It is not on it.
+    pub fn unlist(&mut self, name: &str, now: u64) -> Result<Vec<Event>, BookError> {
+        let entry = self.entries.get_mut(name).ok_or_else(|| BookError::Unknown(name.to_owned()))?;
+        if entry.listed.take().is_none() {
+            return Err(BookError::NotListed(name.to_owned()));
+        }
+        entry.misses = None;
+        self.drained.remove(name);
+        Ok(self.settle(now))
+    }
+
+    /// The nodes of the list, with their endpoints.
+    pub fn listed(&self) -> Vec<(Arc<str>, Listed)> {
+        self.entries.iter().filter_map(|(name, entry)| Some((name.clone(), entry.listed.clone()?))).collect()
+    }
+
+    /// Those of the list that have to be asked, as gossip does not tell of them: names and endpoints.
+    pub fn to_ask(&self) -> Vec<(Arc<str>, String)> {
+        let asked = |entry: &Entry| entry.member.is_none().then(|| entry.listed.clone()).flatten();
+        self.entries.iter().filter_map(|(name, entry)| Some((name.clone(), asked(entry)?.endpoint))).collect()
+    }
+
+    /// Takes a node out of use, or into it again; true if that changed anything.
+    ///
+    /// # Errors
+    /// There is none of that name, or another node's operator drained it.
+    pub fn drain(&mut self, name: &str, on: bool, now: u64) -> Result<bool, BookError> {
+        if !self.entries.contains_key(name) {
+            return Err(BookError::Unknown(name.to_owned()));
+        }
+        let changed = if on { self.drained.insert(name.into()) } else { self.drained.remove(name) };
+        self.settle(now);
+        match self.drained_at(name) {
+            Some(at) if !on => Err(BookError::DrainedAt(name.to_owned(), at.to_string())),
+            _ => Ok(changed),
+        }
+    }
+
+    /// Takes up what was drained before a restart, whether or not those are there yet.
+    pub fn take_up_drained(&mut self, names: impl IntoIterator<Item = Arc<str>>, now: u64) {
+        self.drained.extend(names);
+        self.settle(now);
+    }
+
+    /// Those drained by this node's operator.
+    pub fn drained(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.drained.iter()
+    }
+
+    /// Who answers where nobody says.
+    pub fn balancer(&self) -> Balancer {
+        self.balancer
+    }
+
+    /// Another one from now on.
+    pub fn set_balancer(&mut self, balancer: Balancer) {
+        self.balancer = balancer;
+    }
+
+    /// Gossip says who is there now, this node included.
+    pub fn on_gossip(&mut self, members: Vec<Member>, now: u64) -> Vec<Event> {
+        let mut events = Vec::new();
+        let mut by_name: BTreeMap<Arc<str>, Vec<Member>> = BTreeMap::new();
+        for member in members {
+            by_name.entry(member.name.clone()).or_default().push(member);
+        }
+        self.twice.retain(|name, _| by_name.contains_key(name));
+        let mut there: BTreeMap<Arc<str>, Member> = BTreeMap::new();
+        for (name, mut all) in by_name.into_iter().take(MAX_NODES) {
+            // A restart: the same address with a later beginning.
+            all.sort_by(|a, b| a.address.cmp(&b.address).then(b.generation.cmp(&a.generation)));
+            all.dedup_by(|later, first| later.address == first.address);
+            all.sort_by(|a, b| a.generation.cmp(&b.generation).then_with(|| a.address.cmp(&b.address)));
+            let mut all = all.into_iter();
+            let Some(first) = all.next() else { continue };
+            match all.next() {
+                Some(other) => {
+                    let said = (first.endpoint.clone(), other.endpoint);
+                    if self.twice.insert(name.clone(), said.clone()).as_ref() != Some(&said) {
+                        events.push(Event::SameName(name.clone(), said.0, said.1));
+                    }
+                }
+                None => drop(self.twice.remove(&name)),
+            }
+            there.insert(name, first);
+        }
+        for (name, entry) in &mut self.entries {
+            if !there.contains_key(name) && entry.member.take().is_some() {
+                // Listed or not: it is gone until it answers.
+                entry.misses = Some(MISSES);
+                entry.why = "gossip does not hear of it any more".to_owned();
+            }
+        }
+        let mut reports = Vec::new();
+        for (name, member) in there {
+            let entry = self.entries.entry(name.clone()).or_default();
+            let before = entry.member.as_ref().map(|before| (before.generation, before.report));
+            if let Some(figures) = member.figures
+                && before != Some((member.generation, member.report))
+            {
+                reports.push((name, figures));
+            }
+            entry.member = Some(member);
+        }
+        events.extend(self.settle(now));
+        for (name, figures) in reports {
+            self.report(&name, figures, now);
+        }
+        events
+    }
+
+    /// A node of the list was asked: how it is and what it calls itself, or why there was no answer.
+    pub fn on_answer(&mut self, name: &str, answer: Result<(String, Figures), String>, now: u64) -> Vec<Event> {
+        let Some(entry) = self.entries.get_mut(name).filter(|entry| entry.listed.is_some()) else { return Vec::new() };
+        let figures = match answer {
+            Ok((says, figures)) => {
+                entry.misses = Some(0);
+                entry.says = (says != name).then_some(says);
+                Some(figures)
+            }
+            Err(why) => {
+                entry.misses = Some(entry.misses.unwrap_or(0).saturating_add(1));
+                entry.why = why;
+                None
+            }
+        };
+        let events = self.settle(now);
+        if let Some(figures) = figures {
+            self.report(name, figures, now);
+        }
+        events
+    }
+
+    fn report(&mut self, name: &str, figures: Figures, now: u64) {
+        if let Some(health) = self.resource.health_mut(name) {
+            health.on_report(figures, now);
+        }
+        self.hashed.on_report(name, figures);
+    }
+
+    /// An operation with a node ended: after so many ms it had answered, or it failed.
+    pub fn on_used(&mut self, name: &str, latency_ms: Option<f64>, now: u64) {
+        if let Some(health) = self.resource.health_mut(name) {
+            match latency_ms {
+                Some(latency) => health.on_success(latency, now),
+                None => health.on_failure(now),
+            }
+        }
+    }
+
+    /// One of the nodes for which `is_candidate` holds, by how they are.
+    ///
+    /// # Errors
+    /// There is none of them.
+    pub fn choose(
+        &mut self,
+        now: u64,
+        is_candidate: impl Fn(&str) -> bool,
+        chance: impl FnMut() -> u64,
+    ) -> Result<Arc<str>, NoNodes> {
+        let entries = &self.entries;
+        let is_there = |name: &str| entries.get(name).is_some_and(|entry| entry.available) && is_candidate(name);
+        self.resource.choose(now, is_there, chance)
+    }
+
+    /// The nodes that `key` belongs to. By the ring: those clockwise from it, drained ones only where there are not enough
+    /// others. By how they are: chosen one after the other.
+    ///
+    /// # Errors
+    /// There is no node.
+    pub fn place(
+        &mut self,
+        key: &str,
+        replicas: usize,
+        balancer: Option<Balancer>,
+        now: u64,
+        mut chance: impl FnMut() -> u64,
+    ) -> Result<Placement, BookError> {
+        let balancer = balancer.unwrap_or(self.balancer);
+        let held =
+            |name: &str| self.entries.get(name).and_then(|entry| entry.member.as_ref()).map(|member| &member.holds);
+        let all: usize = self.entries.keys().filter_map(|name| held(name)).map(BTreeMap::len).sum();
+        let is_bound = all >= self.hashed.ring().len() * BOUND_FROM;
+        // What holds the key already has no less room for it.
+        let load =
+            |name: &str| held(name).filter(|_| is_bound).map_or(0, |it| it.len() - usize::from(it.contains_key(key)));
+        let pass = |name: &str| {
+            let is_drained = self.resource.health(name).is_some_and(|health| health.drained);
+            is_drained.then(|| "it is drained".to_owned())
+        };
+        let mut placement = self.hashed.place(key, replicas, 1, |name| load(name) as u64, pass)?;
+        if balancer == Balancer::ConsistentHash {
+            return Ok(placement);
+        }
+        let mut nodes: Vec<Arc<str>> = Vec::new();
+        while nodes.len() < replicas.max(1) {
+            let Ok(node) = self.choose(now, |name| !nodes.iter().any(|one| **one == *name), &mut chance) else { break };
+            nodes.push(node);
+        }
+        let first = nodes.first().ok_or(RingError::Empty)?;
+        let score = self.resource.standing(first, now).unwrap_or_default().score.total;
+        placement.why = format!("chosen by how the nodes are: {first} scores {score:.2}");
+        (placement.nodes, placement.way, placement.balancer) = (nodes, Vec::new(), balancer);
+        Ok(placement)
+    }
+
+    /// Where `name` is reached, if it is there.
+    pub fn endpoint(&self, name: &str) -> Option<&str> {
+        self.entries.get(name).filter(|entry| entry.available).map(Entry::endpoint)
+    }
+
+    /// The nodes that say they hold a content, by name.
+    pub fn holders(&self, content: &str) -> Vec<Arc<str>> {
+        let holds = |entry: &Entry| {
+            entry.available && entry.member.as_ref().is_some_and(|member| member.holds.contains_key(content))
+        };
+        self.entries.iter().filter(|(_, entry)| holds(entry)).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// What moves if a node comes (with a weight), or goes.
+    ///
+    /// # Errors
+    /// The weight is none, or nobody of that name can go.
+    pub fn preview(&self, name: &str, weight: Option<f64>) -> Result<Moves, BookError> {
+        let mut keys: BTreeMap<&str, (u64, usize)> = BTreeMap::new();
+        for member in self.entries.values().filter_map(|entry| entry.member.as_ref()) {
+            for (content, size) in &member.holds {
+                let (bytes, copies) = keys.entry(content).or_default();
+                *bytes = (*bytes).max(*size);
+                *copies += 1;
+            }
+        }
+        let keys = keys.iter().map(|(content, (bytes, copies))| (content.as_bytes(), *bytes, *copies));
+        match weight {
+            Some(weight) => Ok(preview::adding(self.hashed.ring(), name, weight, keys)?),
+            None if self.entries.contains_key(name) => Ok(preview::removing(self.hashed.ring(), name, keys)),
+            None => Err(BookError::Unknown(name.to_owned())),
+        }
+    }
+
+    /// At which other node `name` was drained.
+    fn drained_at(&self, name: &str) -> Option<&Arc<str>> {
+        let says = |entry: &Entry| entry.member.as_ref().is_some_and(|it| it.drains.iter().any(|one| **one == *name));
+        self.entries.iter().find(|(at, entry)| **at != self.own && says(entry)).map(|(at, _)| at)
+    }
+
+    /// After anything changed: who is there, on the ring, drained.
+    fn settle(&mut self, now: u64) -> Vec<Event> {
+        let mut events = Vec::new();
+        self.entries.retain(|name, entry| {
+            let is_kept = entry.listed.is_some() || entry.member.is_some();
+            if !is_kept && entry.available {
+                events.push(Event::Left(name.clone(), "it is not heard of any more".to_owned()));
+            }
+            is_kept
+        });
+        for (name, entry) in &mut self.entries {
+            let is_there = entry.is_there();
+            if is_there == entry.available {
+                continue;
+            }
+            entry.available = is_there;
+            if is_there {
+                // Who is there when this node starts has been there before.
+                let is_old = now.saturating_sub(self.started) < SETTLING_MS;
+                match self.resource.health_mut(name) {
+                    Some(known) => known.on_return(now),
+                    None => self.resource.add(name, Health::new(now, is_old)),
+                }
+                events.push(Event::Came(name.clone()));
+            } else {
+                events.push(Event::Left(name.clone(), format!("no answer: {}", entry.why)));
+            }
+        }
+        let names: Vec<Arc<str>> = self.entries.keys().cloned().collect();
+        for name in &names {
+            let drained = self.drained.contains(name) || self.drained_at(name).is_some();
+            if let Some(health) = self.resource.health_mut(name) {
+                health.drained = drained;
+            }
+        }
+        self.resource.retain(|name| self.entries.contains_key(name));
+        let on_ring: Vec<(Arc<str>, f64)> = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.available)
+            .map(|(name, entry)| (name.clone(), entry.weight()))
+            .collect();
+        // Weights were checked where they came in.
+        let _ = self.hashed.follow(&on_ring);
+        events
+    }
+}
+
+/// Nodes that come so soon after this one started are no new ones.
+const SETTLING_MS: u64 = 10_000;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,227 @@
+use super::*;
+use crate::control::pool::{Known, PoolNodeRow, PoolView};
+
+const LATE: u64 = 1_000_000;
+
+fn book() -> Book {
+    Book::new("pool", "own", Limits::default(), 0)
+}
+
+fn figures(cpu: f64) -> Figures {
+    Figures { cpu_percent: cpu, ..Figures::default() }
+}
+
+fn member(name: &str, port: u16, generation: u64) -> Member {
+    Member {
+        name: name.into(),
+        address: format!("127.0.0.1:{port}"),
+        endpoint: format!("http://127.0.0.1:{port}"),
+        weight: 1.0,
+        generation,
+        figures: Some(figures(10.0)),
+        report: 1,
+        ..Member::default()
+    }
+}
+
+fn listed(port: u16) -> Listed {
+    Listed { endpoint: format!("http://127.0.0.1:{port}"), weight: None }
+}
+
+fn row(book: &Book, name: &str, now: u64) -> PoolNodeRow {
+    let view = book.view(None, &PoolView::default(), now);
+    PoolNodeRow::clone(view.nodes.iter().find(|row| &*row.name == name).unwrap())
+}
+
+#[test]
+fn an_empty_pool_says_so() {
+    let mut book = book();
+    assert_eq!(book.place("key", 1, None, 0, || 0), Err(BookError::Ring(RingError::Empty)));
+    assert_eq!(book.place("key", 1, Some(Balancer::ResourceAware), 0, || 0), Err(BookError::Ring(RingError::Empty)));
+    assert_eq!(book.choose(0, |_| true, || 0), Err(NoNodes));
+    assert!(matches!(book.drain("a", true, 0), Err(BookError::Unknown(_))));
+    assert!(matches!(book.preview("a", None), Err(BookError::Unknown(_))));
+}
+
+#[test]
+fn a_list_works_without_gossip() {
+    let mut book = book();
+    book.list("a", listed(1), LATE).unwrap();
+    book.list("b", listed(2), LATE).unwrap();
+    assert_eq!(book.place("key", 2, None, LATE, || 0).unwrap().nodes.len(), 2);
+    assert!(row(&book, "a", LATE).stale);
+    assert!(book.on_answer("a", Ok(("a".into(), figures(20.0))), LATE).is_empty());
+    assert!(!row(&book, "a", LATE).stale);
+    let gone = Err("connection refused".to_owned());
+    assert!(book.on_answer("a", gone.clone(), LATE).is_empty(), "once may be chance");
+    let events = book.on_answer("a", gone, LATE);
+    assert_eq!(events, [Event::Left("a".into(), "no answer: connection refused".into())]);
+    assert_eq!(&*book.place("key", 2, None, LATE, || 0).unwrap().nodes, ["b".into()]);
+    assert_eq!(row(&book, "a", LATE).why, "no answer: connection refused");
+    let events = book.on_answer("a", Ok(("x".into(), figures(20.0))), LATE);
+    assert_eq!(events, [Event::Came("a".into())]);
+    assert!(row(&book, "a", LATE).why.starts_with("calls itself x"));
+    assert!((row(&book, "a", LATE).slow_start - 0.1).abs() < 1e-9, "it came back");
+}
+
+#[test]
+fn a_name_is_listed_once_and_weights_are_checked() {
+    let mut book = book();
+    book.list("a", listed(1), 0).unwrap();
+    assert!(matches!(book.list("a", listed(2), 0), Err(BookError::Taken(..))));
+    let heavy = |weight| Listed { weight: Some(weight), ..listed(1) };
+    assert!(matches!(book.list("b", heavy(f64::NAN), 0), Err(BookError::Ring(_))));
+    book.list("a", heavy(2.0), 0).unwrap();
+    assert!((row(&book, "a", 0).weight - 2.0).abs() < 1e-9);
+    book.list("a", listed(1), 0).unwrap();
+    assert!((row(&book, "a", 0).weight - 2.0).abs() < 1e-9, "without a weight it stays as it was");
+    assert_eq!(book.unlist("a", 0).unwrap(), [Event::Left("a".into(), "it is not heard of any more".into())]);
+    assert!(matches!(book.unlist("a", 0), Err(BookError::Unknown(_))));
+}
+
+#[test]
+fn members_come_and_go() {
+    let mut book = book();
+    let events = book.on_gossip(vec![member("own", 1, 5), member("b", 2, 6)], 0);
+    assert_eq!(events, [Event::Came("b".into()), Event::Came("own".into())]);
+    assert_eq!((row(&book, "own", 0).known, row(&book, "b", 0).known), (Known::Own, Known::Gossip));
+    assert!(matches!(book.unlist("b", 0), Err(BookError::NotListed(_))));
+    let events = book.on_gossip(vec![member("own", 1, 5)], 0);
+    assert_eq!(events.len(), 1);
+    assert_eq!(book.place("key", 3, None, 0, || 0).unwrap().nodes.len(), 1);
+}
+
+#[test]
+fn a_listed_member_that_crashed_is_out_until_it_answers() {
+    let mut book = book();
+    book.list("b", listed(2), LATE).unwrap();
+    book.on_gossip(vec![member("own", 1, 5), member("b", 2, 6)], LATE);
+    assert_eq!(row(&book, "b", LATE).known, Known::Both);
+    assert_eq!(book.on_gossip(vec![member("own", 1, 5)], LATE).len(), 1);
+    assert!(!row(&book, "b", LATE).available);
+    assert_eq!(book.on_answer("b", Ok(("b".into(), figures(1.0))), LATE), [Event::Came("b".into())]);
+}
+
+#[test]
+fn reports_are_taken_once_and_age_by_their_receipt() {
+    let mut book = book();
+    book.on_gossip(vec![member("b", 2, 6)], 0);
+    // The same report again says nothing new; an hour of skew in its sender's clock would change nothing.
+    book.on_gossip(vec![member("b", 2, 6)], 29_000);
+    assert!(!row(&book, "b", 30_000).stale);
+    assert!(row(&book, "b", 30_001).stale);
+    book.on_gossip(vec![Member { report: 2, ..member("b", 2, 6) }], 31_000);
+    assert!(!row(&book, "b", 31_000).stale);
+}
+
+#[test]
+fn of_two_with_one_name_the_first_stays() {
+    let mut book = book();
+    book.on_gossip(vec![member("b", 2, 6)], 0);
+    let events = book.on_gossip(vec![member("b", 3, 9), member("b", 2, 6)], 0);
+    let (first, other) = ("http://127.0.0.1:2".to_owned(), "http://127.0.0.1:3".to_owned());
+    assert_eq!(events, [Event::SameName("b".into(), first.clone(), other)]);
+    assert_eq!(book.endpoint("b"), Some(first.as_str()));
+    assert!(row(&book, "b", 0).why.contains("have the same name"));
+    assert!(book.on_gossip(vec![member("b", 3, 9), member("b", 2, 6)], 0).is_empty(), "said once");
+    assert!(book.on_gossip(vec![member("b", 2, 6)], 0).is_empty());
+    // The same place with a later beginning is a restart.
+    assert!(book.on_gossip(vec![member("b", 2, 6), member("b", 2, 8)], 0).is_empty());
+    assert_eq!(book.entries["b"].member.as_ref().unwrap().generation, 8);
+}
+
+#[test]
+fn who_flaps_starts_slowly_each_time() {
+    let mut book = book();
+    book.on_gossip(vec![member("a", 1, 1)], 0);
+    for second in 0..10 {
+        let now = LATE + second * 1_000;
+        let there =
+            if second % 2 == 0 { vec![member("a", 1, 1), member("b", 2, second)] } else { vec![member("a", 1, 1)] };
+        book.on_gossip(there, now);
+        // Somebody is there whatever it does.
+        assert!(book.choose(now, |_| true, || u64::MAX).is_ok());
+        if second >= 2 && second % 2 == 0 {
+            assert!(row(&book, "b", now).chance < 0.2, "{:?}", row(&book, "b", now));
+        }
+    }
+}
+
+#[test]
+fn halves_of_a_split_pool_each_go_on_and_heal() {
+    let all = || vec![member("a", 1, 1), member("b", 2, 1), member("c", 3, 1), member("d", 4, 1)];
+    let (mut left, mut right) =
+        (Book::new("pool", "a", Limits::default(), 0), Book::new("pool", "c", Limits::default(), 0));
+    let place = |book: &mut Book, key: u32| book.place(&key.to_string(), 2, None, 0, || 0).unwrap().nodes;
+    left.on_gossip(all(), 0);
+    right.on_gossip(all(), 0);
+    let before: Vec<_> = (0..50).map(|key| place(&mut left, key)).collect();
+    assert_eq!(left.on_gossip(all()[..2].to_vec(), 0).len(), 2);
+    assert_eq!(right.on_gossip(all()[2..].to_vec(), 0).len(), 2);
+    assert!((0..50).all(|key| place(&mut left, key).iter().all(|node| **node == *"a" || **node == *"b")));
+    assert!((0..50).all(|key| place(&mut right, key).iter().all(|node| **node == *"c" || **node == *"d")));
+    left.on_gossip(all(), 0);
+    right.on_gossip(all(), 0);
+    for (key, nodes) in (0..50).zip(before) {
+        assert_eq!(place(&mut left, key), nodes);
+        assert_eq!(place(&mut right, key), nodes);
+    }
+}
+
+#[test]
+fn drained_nodes_get_no_keys_while_there_are_others() {
+    let mut book = book();
+    let of = |drains: &[&str]| {
+        let b = Member { drains: drains.iter().map(|name| (*name).into()).collect(), ..member("b", 2, 1) };
+        vec![member("a", 1, 1), b]
+    };
+    book.on_gossip(of(&[]), 0);
+    assert!(book.drain("a", true, 0).unwrap());
+    assert!(!book.drain("a", true, 0).unwrap());
+    for key in 0..20 {
+        assert_eq!(book.place(&key.to_string(), 1, None, 0, || 0).unwrap().nodes, ["b".into()]);
+        assert_eq!(&*book.choose(0, |_| true, || key << 58).unwrap(), "b");
+    }
+    assert_eq!(book.place("key", 2, None, 0, || 0).unwrap().nodes.len(), 2, "both are needed");
+    assert_eq!(row(&book, "a", 0).why, "drained");
+    assert!(book.drain("a", false, 0).unwrap());
+    // Another node's operator says so.
+    book.on_gossip(of(&["a"]), 0);
+    assert_eq!(row(&book, "a", 0).why, "drained at b");
+    assert_eq!(book.drain("a", false, 0), Err(BookError::DrainedAt("a".into(), "b".into())));
+    book.on_gossip(of(&[]), 0);
+    assert!(!row(&book, "a", 0).draining);
+}
+
+#[test]
+fn who_holds_what_is_known_and_moves_are_told() {
+    let mut book = book();
+    let holding = |name: &str, port, ids: &[(&str, u64)]| Member {
+        holds: ids.iter().map(|(id, bytes)| ((*id).to_owned(), *bytes)).collect(),
+        ..member(name, port, 1)
+    };
+    book.on_gossip(vec![holding("a", 1, &[("x", 10), ("y", 5)]), holding("b", 2, &[("x", 10)])], 0);
+    assert_eq!(book.holders("x"), ["a".into(), "b".into()] as [Arc<str>; 2]);
+    assert_eq!(book.holders("y"), ["a".into()]);
+    assert_eq!((row(&book, "a", 0).holds, row(&book, "a", 0).held_bytes), (2, 15));
+    let moves = book.preview("a", None).unwrap();
+    assert!(moves.ring_share > 0.3 && moves.bytes <= 15, "{moves:?}");
+    assert!(book.preview("c", Some(1.0)).unwrap().ring_share > 0.1);
+    assert!(book.preview("c", Some(-1.0)).is_err());
+    // What a node holds already is no load that keeps the same key away from it.
+    let owner = book.place("x", 1, None, 0, || 0).unwrap();
+    assert!(owner.way.iter().all(|step| step.passed.is_none()));
+}
+
+#[test]
+fn rows_that_did_not_change_are_shared() {
+    let mut book = book();
+    book.on_gossip(vec![member("a", 1, 1), member("b", 2, 1)], 0);
+    let first = book.view(None, &PoolView::default(), 0);
+    book.on_used("b", Some(700.0), 0);
+    let second = book.view(None, &first, 0);
+    assert!((second.nodes[1].latency_ms - 700.0).abs() < 1e-9);
+    assert!(!Arc::ptr_eq(&first.nodes[1], &second.nodes[1]));
+    let third = book.view(None, &second, 0);
+    assert!(third.nodes.iter().zip(&second.nodes).all(|(a, b)| Arc::ptr_eq(a, b)));
+}
