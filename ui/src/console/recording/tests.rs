@@ -56,6 +56,7 @@ fn snapshot(number: u64, seed: u64) -> Snapshot {
         links: Vec::new(),
         thresholds: Default::default(),
         queue: Arc::default(),
+        pool: Arc::default(),
         log: Arc::new((0..=number).map(|seq| Arc::new(line(seq))).collect()),
     }
 }
