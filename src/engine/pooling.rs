@@ -182,7 +182,7 @@ impl Pool {
     pub fn used(&self, node: &str, answered: Option<Duration>) {
         let latency = answered.map(|latency| latency.as_secs_f64() * 1_000.0);
         self.book().on_used(node, latency, self.now());
-        self.bell.changed.notify_one();
+        self.rings();
     }
 
     /// Puts a node on the list; its name, which it is asked for if none is given.

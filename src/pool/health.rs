@@ -5,10 +5,10 @@ use crate::control::pool::Figures;
 
 /// What a failure counts as, in ms of latency.
 pub const FAILURE_MS: f64 = 10_000.0;
-/// Weight of a new observation in the average: two failures in a row are past any sensible limit, one is not.
-const WEIGHT: f64 = 0.25;
+/// Weight of a new observation in the average: two failures in a row are past any sensible limit for ten seconds, one is not.
+const WEIGHT: f64 = 0.3;
 /// What was observed counts half after so many ms without news, so that who failed is tried again some day.
-const HALF_LIFE_MS: f64 = 10_000.0;
+const HALF_LIFE_MS: f64 = 30_000.0;
 /// Below this nothing is left of it.
 const NOTHING_MS: f64 = 0.01;
 
@@ -63,9 +63,9 @@ impl Health {
         self.observed_at = now;
     }
 
-    /// It came back after it was gone.
+    /// It came back after it was gone: what failed while it was going is no word on it now, and it starts slowly.
     pub fn on_return(&mut self, now: u64) {
-        self.since = now.max(1);
+        (self.since, self.observed_ms, self.failures) = (now.max(1), 0.0, 0);
     }
 
     /// The newest report and when it was received.
@@ -145,7 +145,8 @@ mod tests {
         assert!(health.observed(1) > 2_000.0 && health.observed(1) < 4_000.0);
         health.on_failure(2);
         assert!(health.observed(2) > 4_000.0 && health.failures() == 2);
-        assert!((health.observed(10_002) / health.observed(2) - 0.5).abs() < 1e-9, "half after ten seconds");
+        assert!(health.observed(10_002) > 4_000.0, "for ten seconds");
+        assert!((health.observed(30_002) / health.observed(2) - 0.5).abs() < 1e-9, "half after thirty seconds");
         assert_eq!(health.observed(10_000_000), 0.0);
         health.on_success(f64::NAN, 10_000_000);
         assert!(health.observed(10_000_000).is_finite() && health.failures() == 0);
@@ -160,7 +161,9 @@ mod tests {
         );
         assert_eq!(Health::new(1_000, true).slow_start(1_000, 30_000), 1.0);
         let mut back = Health::new(0, true);
+        back.on_failure(0);
         back.on_return(0);
+        assert_eq!((back.observed(0), back.failures()), (0.0, 0), "it is another one now");
         assert_eq!(back.slow_start(0, 30_000), 0.1);
     }
 }

@@ -164,6 +164,7 @@ pub fn busy() -> Snapshot {
         links: Vec::new(),
         thresholds: Default::default(),
         queue: Arc::default(),
+        pool: Arc::default(),
         bans: Arc::new(vec![BanRow {
             peer: "10.0.0.66:7070".into(),
             reason: "piece 812 failed its digest".into(),
