@@ -23,8 +23,19 @@ pub enum Link {
     /// An `http` or `https` URL of a manifest or a Metalink; what it is shows once it is fetched
     /// ([`sniff`]).
     Url(String),
+    /// `pool:NAME/CONTENT`: a content of the pool that the node knows, by its id or its name.
+    Pool(PoolLink),
     /// A file with a manifest or a Metalink in it.
     File(PathBuf),
+}
+
+/// A content of a pool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolLink {
+    /// The pool's name.
+    pub pool: String,
+    /// The content's id, or its name.
+    pub content: String,
 }
 
 /// A content at a node.
@@ -65,6 +76,9 @@ pub enum LinkError {
     /// The content id is not one.
     #[error("the content id in the link is wrong: {0}")]
     Id(#[from] ParseDigestError),
+    /// A pool, but no content of it.
+    #[error("which content of the pool? expected pool:NAME/CONTENT, by its id or its name")]
+    Pool,
     /// Not a URL.
     #[error("{url:?} is not a URL: {problem}")]
     Url {
@@ -93,6 +107,13 @@ impl Link {
         if let Ok(id) = text.parse() {
             return Err(LinkError::BareId(id));
         }
+        if let Some(rest) = text.strip_prefix("pool:") {
+            let (pool, content) = rest
+                .split_once('/')
+                .filter(|(pool, content)| !pool.is_empty() && !content.is_empty())
+                .ok_or(LinkError::Pool)?;
+            return Ok(Self::Pool(PoolLink { pool: pool.into(), content: content.into() }));
+        }
         match text.split_once("://") {
             Some((scheme, rest)) if is_scheme(scheme) => match scheme.to_ascii_lowercase().as_str() {
                 "skep" => rest.parse().map(Self::Node),
@@ -120,6 +141,7 @@ impl fmt::Display for Link {
         match self {
             Self::Node(link) => link.fmt(f),
             Self::Url(url) => f.write_str(url),
+            Self::Pool(link) => write!(f, "pool:{}/{}", name::printable(&link.pool), name::printable(&link.content)),
             Self::File(path) => f.write_str(&name::printable(&path.to_string_lossy())),
         }
     }

@@ -6,8 +6,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::TransferId;
+
 /// Nodes of a pool at most.
 pub const MAX_NODES: usize = 4_096;
+/// Copies being made again that are told at most.
+pub const MAX_MOVES: usize = 256;
 /// Characters of a node's or a pool's name at most.
 pub const MAX_NAME: usize = 64;
 
@@ -148,6 +152,42 @@ pub struct PoolView {
     pub gossip: Option<String>,
     /// Its nodes, by name.
     pub nodes: Vec<Arc<PoolNodeRow>>,
+    /// Copies that were lost and that this node makes again, or is about to.
+    pub moves: Vec<MoveRow>,
+}
+
+/// A copy that was lost and that this node makes again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MoveRow {
+    /// The content's id.
+    pub content: String,
+    /// Its name.
+    pub name: String,
+    /// Its bytes.
+    pub bytes: u64,
+    /// Copies that there shall be.
+    pub replicas: u32,
+    /// Copies that are there, on nodes in use.
+    pub live: u32,
+    /// Nodes that have one; empty: nobody has, and nothing can be done.
+    pub from: Vec<Arc<str>>,
+    /// The transfer that makes it, once it has begun.
+    pub transfer: Option<TransferId>,
+    /// Seconds until it begins: its node may come back. None: it has begun.
+    pub waits_s: Option<u64>,
+}
+
+/// A content that a node holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Holding {
+    /// Its bytes.
+    pub bytes: u64,
+    /// Copies that the pool shall have; 0: it is no business of the pool.
+    pub replicas: u32,
+    /// Its name.
+    pub name: String,
 }
 
 /// A node for the list.

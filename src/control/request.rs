@@ -170,7 +170,7 @@ pub struct SendRequest {
     /// File or folder, absolute.
     #[serde(with = "super::path")]
     pub path: PathBuf,
-    /// `http(s)://HOST:PORT/DIR/` or `…/NAME` under the receiver's root.
+    /// `http(s)://HOST:PORT/DIR/` or `…/NAME` under the receiver's root; or `pool:NAME`.
     pub dest: String,
     /// More endpoints of the same receiver: `URL`, or `URL,via=IFACE|ADDR`.
     pub paths: Vec<String>,
@@ -186,8 +186,17 @@ pub struct SendRequest {
     pub compress: Option<bool>,
     /// How much it matters; as it was, or normal, if none.
     pub priority: Option<PriorityClass>,
+    /// Copies on different nodes, where it goes to a pool; 2 if none.
+    pub replicas: Option<u32>,
     /// Limits for this transfer alone.
     pub up: Rate,
     /// Limits for this transfer alone.
     pub down: Rate,
+}
+
+impl SendRequest {
+    /// The name of the pool that it goes to, where it goes to one.
+    pub fn pool(&self) -> Option<&str> {
+        self.dest.strip_prefix("pool:")
+    }
 }

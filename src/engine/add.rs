@@ -16,7 +16,7 @@ impl Core {
         let (mut ids, mut contents) = (Vec::new(), Vec::new());
         // Two requests for the same content must not both find that there is none yet.
         let _one_at_a_time = self.adding.lock().await;
-        for resolved in resolve::resolve(&self.services.swarm.client, &request).await? {
+        for resolved in resolve::resolve(&self.services.swarm.client, &self.services.pool, &request).await? {
             contents.push(resolved.id);
             ids.push(match self.find_fetch(&resolved, &dir) {
                 Some(handle) => self.add_again(&handle, resolved, &request).await?,
@@ -39,7 +39,7 @@ impl Core {
 
     /// A transfer that is asked for again goes on (or pauses, if that is asked for), with what is new
     /// in the request.
-    async fn add_again(
+    pub(super) async fn add_again(
         &self,
         handle: &Handle,
         resolved: Resolved,
@@ -61,6 +61,7 @@ impl Core {
                     }
                 }
             }
+            fetch.replicas = resolved.fetch.replicas.max(fetch.replicas);
             fetch.request.order = request.order;
             fetch.request.on_existing = request.on_existing;
             fetch.request.up = request.up.or(fetch.request.up);
@@ -111,7 +112,7 @@ impl Core {
         self.lock().values().find(same).map(|handle| handle.shared.id)
     }
 
-    async fn add_one(
+    pub(super) async fn add_one(
         &self,
         resolved: Resolved,
         request: &AddTransfer,

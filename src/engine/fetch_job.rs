@@ -22,6 +22,9 @@ use crate::swarm::{
 /// Pauses between attempts to get the manifest.
 const MANIFEST_RETRY: [u64; 5] = [1, 2, 5, 10, 30];
 
+/// Time between two looks at who in the pool has the content.
+const POOL_LOOK: Duration = Duration::from_secs(5);
+
 /// Fetches `job`'s content.
 pub(super) async fn run(job: Job) -> Result<JobEnd, JobError> {
     let record = job.shared.record();
@@ -50,6 +53,7 @@ pub(super) async fn run(job: Job) -> Result<JobEnd, JobError> {
         job.shared.limits.up[0].clone(),
         job.services.swarm.choker,
     ));
+    held.set_replicas(fetch.replicas);
     let serving = job.services.swarm.catalog.insert(held.clone());
     let mut announcers = Announcers::start(&job.services.swarm, &held, &fetch.trackers);
     let result = async {
@@ -86,6 +90,7 @@ async fn manifest(job: &Job, fetch: &FetchRecord, id: &ContentId) -> Result<Opti
     }
     job.shared.update(|row| row.state = TransferState::Starting);
     let mut nodes: Vec<String> = fetch.peers.iter().chain(&fetch.trackers).chain(&job.services.join).cloned().collect();
+    nodes.extend(job.services.pool.holders_of(id));
     let mut seen = HashSet::new();
     nodes.retain(|node| seen.insert(node.clone()));
     let mut attempt = 0;
@@ -325,6 +330,8 @@ async fn download(
     let mut reporter = Reporter { figures, detail: job.shared.detail.clone(), wanted: job.shared.wanted.subscribe() };
     let mut peers = fetch.peers.clone();
     peers.extend(job.services.join.iter().cloned());
+    // The pool may have it, on other nodes than when this was asked for.
+    peers.extend(job.services.pool.holders_of(&held.id()));
     let download = Download {
         swarm: job.services.swarm.clone(),
         id: job.shared.id,
@@ -342,9 +349,17 @@ async fn download(
     let running = download.run(&mut reporter, announcers, job.stop.clone());
     tokio::pin!(running);
     let uploaded_before = held.uploaded();
+    let mut look = tokio::time::interval(POOL_LOOK);
     let result = loop {
         tokio::select! {
             result = &mut running => break result,
+            // Who has it meanwhile, or is better now.
+            _ = look.tick() => {
+                let holders = job.services.pool.holders_of(&held.id());
+                if !holders.is_empty() {
+                    held.tell_peers(holders).await;
+                }
+            }
             Ok(()) = reports.changed() => {
                 let report = reports.borrow_and_update().clone();
                 let up = held.uploaded() - uploaded_before;
@@ -353,6 +368,7 @@ async fn download(
         }
     };
     let report = reports.borrow().clone();
+    job.services.pool.silent(&report.silent);
     let up = held.uploaded() - uploaded_before;
     job.shared.update(|row| show(row, &before, &report, up, 0, started));
     Ok(result?)

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::pooling::{self, Pool};
+use super::pooling::Pool;
 use super::services::Services;
+use crate::content::name::printable;
 use crate::control::BoxFuture;
-use crate::control::pool::Figures;
+use crate::control::pool::{Figures, Holding};
 use crate::node::Reporter;
 use crate::pool::book::Member;
 use crate::pool::gossip::{self, Datagrams, Side};
@@ -45,7 +46,7 @@ impl Gossiping {
         let found = tokio::net::lookup_host(host_port(&services.url)).await;
         let address = found.ok().and_then(|mut found| found.next()).unwrap_or_else(|| here::local(listen));
         let config = gossip::Config {
-            pool: pooling::NAME.to_owned(),
+            pool: pool.name(),
             name: services.name.clone(),
             endpoint: services.url.clone(),
             address,
@@ -70,10 +71,15 @@ impl Side for Told {
         })
     }
 
-    fn holds(&self) -> BTreeMap<String, u64> {
+    fn holds(&self) -> BTreeMap<String, Holding> {
         let whole = |held: &Arc<Held>| held.have().is_full() && held.trouble().is_none();
         let all = self.catalog.list().into_iter().filter(whole);
-        all.map(|held| (held.id().to_string(), held.manifest().size())).collect()
+        let holding = |held: &Held| Holding {
+            bytes: held.manifest().size(),
+            replicas: held.replicas(),
+            name: printable(&held.manifest().name),
+        };
+        all.map(|held| (held.id().to_string(), holding(&held))).collect()
     }
 
     fn drains(&self) -> Vec<Arc<str>> {

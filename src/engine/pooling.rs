@@ -14,12 +14,14 @@ use tokio_util::sync::CancellationToken;
 use super::config::StartError;
 use super::shared::Bell;
 use crate::clock::unix_ms;
+use crate::content::ContentId;
 use crate::content::name::printable;
-use crate::control::pool::{Balancer, MAX_NAME, Moves, Placement, PoolNode, PoolView};
+use crate::control::pool::{Balancer, MAX_NAME, MoveRow, Moves, Placement, PoolNode, PoolView};
 use crate::control::{CommandError, CommandErrorKind};
 use crate::link::probe;
 use crate::pool::asking::{self, Asker};
-use crate::pool::book::{Book, BookError, Event, Listed, Member};
+use crate::pool::book::{Book, BookError, Event, Found, Listed, Member};
+use crate::pool::repair::Wanting;
 use crate::pool::resource::{Limits, NoNodes};
 use crate::pool::ring::RingError;
 use crate::store::{PoolNodeRecord, PoolRecord, State};
@@ -30,11 +32,13 @@ const ASKED_AT_ONCE: usize = 32;
 const LOOK: Duration = Duration::from_millis(900);
 /// Longest key, in bytes.
 const MAX_KEY: usize = 4_096;
-/// The pool's name where nobody gave it one.
-pub(super) const NAME: &str = "default";
+/// Replicas that one who fetches is told of: the best now; the others where these do not suffice.
+const SOURCES: usize = 8;
 
 /// The pool that a node is in, or knows.
 pub struct Pool {
+    name: String,
+    own: Arc<str>,
     book: Mutex<Book>,
     state: Arc<State>,
     asker: Asker,
@@ -97,14 +101,14 @@ fn chance() -> u64 {
 impl Pool {
     /// The pool as it was kept.
     pub(super) fn open(
-        own: &str,
+        (pool, own): (&str, &str),
         headers: HeaderMap,
         state: Arc<State>,
         bell: Arc<Bell>,
     ) -> Result<Arc<Self>, StartError> {
         let origin = (unix_ms(), Instant::now());
         let asker = Asker::new(headers).map_err(StartError::Pool)?;
-        let mut book = Book::new(NAME, own, Limits::default(), origin.0);
+        let mut book = Book::new(pool, own, Limits::default(), origin.0);
         let record = state.pool()?;
         book.set_balancer(record.balancer);
         for (name, PoolNodeRecord { endpoint, weight }) in record.nodes {
@@ -119,6 +123,8 @@ impl Pool {
             asker,
             origin,
             bell,
+            name: pool.to_owned(),
+            own: own.into(),
             shown: Mutex::default(),
             recording: tokio::sync::Mutex::default(),
             changed: Notify::new(),
@@ -129,7 +135,18 @@ impl Pool {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn now(&self) -> u64 {
+    /// Its name, as in `pool:NAME`.
+    pub(super) fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    /// Nodes that are there.
+    pub(super) fn size(&self) -> usize {
+        self.book().there()
+    }
+
+    /// This node's time in ms. It never goes back.
+    pub(super) fn now(&self) -> u64 {
         self.origin.0 + self.origin.1.elapsed().as_millis() as u64
     }
 
@@ -176,6 +193,70 @@ impl Pool {
     /// The nodes that say they hold a content.
     pub fn holders(&self, content: &str) -> Vec<Arc<str>> {
         self.book().holders(content)
+    }
+
+    /// Whom to fetch a content from, with their endpoints, the best one now first. Where nobody says that it has it: those
+    /// that the ring gives it to. Drained and overloaded ones only where there is no other.
+    pub(super) fn sources(&self, content: &str) -> Vec<(Arc<str>, String)> {
+        let mut left = self.book().holders(content);
+        if left.is_empty() {
+            return self.nodes_for(content, SOURCES).unwrap_or_default();
+        }
+        let own = self.own.clone();
+        left.retain(|name| *name != own);
+        let mut chosen = Vec::new();
+        while chosen.len() < SOURCES
+            && let Ok((name, endpoint)) = self.choose_among(&left)
+        {
+            left.retain(|other| *other != name);
+            chosen.push((name, endpoint));
+        }
+        let usable = |name: &str| self.book().is_usable(name, self.now());
+        if chosen.iter().any(|(name, _)| usable(name)) {
+            chosen.retain(|(name, _)| usable(name));
+        }
+        chosen
+    }
+
+    /// Endpoints of the nodes that say that they have a content, the best one now first.
+    pub(super) fn holders_of(&self, content: &ContentId) -> Vec<String> {
+        let content = content.to_string();
+        if self.book().holders(&content).is_empty() {
+            return Vec::new();
+        }
+        self.sources(&content).into_iter().map(|(_, endpoint)| endpoint).collect()
+    }
+
+    /// These endpoints failed somebody who fetched.
+    pub(super) fn silent(&self, endpoints: &[String]) {
+        let names: Vec<_> = endpoints.iter().filter_map(|url| self.book().named(url)).collect();
+        names.iter().for_each(|name| self.used(name, None));
+    }
+
+    /// The contents of the pool with this name, or this id.
+    pub(super) fn find(&self, what: &str) -> Vec<Found> {
+        self.book().find(what)
+    }
+
+    /// Contents of which copies are missing, and that the ring gives to this node too.
+    pub(super) fn wanting(&self) -> Vec<Wanting> {
+        let now = self.now();
+        self.book().wanting(now)
+    }
+
+    /// What is being made again here.
+    pub(super) fn set_moves(&self, moves: Vec<MoveRow>) {
+        let changed = {
+            let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+            let changed = shown.view.moves != moves;
+            if changed {
+                Arc::make_mut(&mut shown.view).moves = moves;
+            }
+            changed
+        };
+        if changed {
+            self.rings();
+        }
     }
 
     /// An operation with a node ended: it had answered after so long, or it failed.

@@ -25,7 +25,7 @@ impl Core {
     /// What [`add`](Core::command) would do with this request.
     pub(super) async fn preview_add(&self, request: &AddTransfer) -> Result<Preview, CommandError> {
         let dir = self.target_dir(request)?;
-        let resolved = resolve::resolve(&self.services.swarm.client, request).await?;
+        let resolved = resolve::resolve(&self.services.swarm.client, &self.services.pool, request).await?;
         let mut preview = Preview { contents: resolved.len() as u32, ..Preview::default() };
         let mut names = Vec::new();
         for content in &resolved {

@@ -7,8 +7,10 @@ use futures_util::future::join_all;
 use super::adapt::Adapt;
 use super::commands::Core;
 use super::preview::count;
+use super::replicating::REPLICAS;
 use super::send_job::{description_of, destination};
 use crate::content::name::{escape, printable};
+use crate::content::piece_length_for;
 use crate::control::{CommandError, CommandErrorKind, PathPreview, Preview, SendRequest, TransferRow, TransferState};
 use crate::push::paths::PathSpec;
 use crate::push::wire::{Checked, Wire, WireError};
@@ -36,6 +38,26 @@ impl Core {
                 "the whole file system (/) cannot be sent; choose a folder in it",
             ));
         };
+        if request.pool().is_some() {
+            let (request, _, _) = super::send::checked(request).await?;
+            let there = self.services.pool.size();
+            let wanted = request.replicas.unwrap_or(REPLICAS) as usize;
+            let short = || format!("{wanted} copies need {wanted} nodes, the pool has {there}");
+            let mut preview = Preview {
+                name: printable(&path.file_name().unwrap_or_default().to_string_lossy()),
+                contents: 1,
+                size,
+                files,
+                at_least,
+                path: printable(&name),
+                segment: request.segment_length.unwrap_or_else(|| piece_length_for(size)),
+                existing: self.find_send(&path, &request.dest).map(|handle| handle.shared.id),
+                refusal: if wanted > there { short() } else { String::new() },
+                ..Preview::default()
+            };
+            self.strategy_for(&JobRecord::Send(SendRecord { request, ..SendRecord::default() }), &mut preview)?;
+            return Ok(preview);
+        }
         let found = destination(&request, &name).map_err(|e| error(CommandErrorKind::Invalid, e))?;
         let headers = self.services.swarm.client.node_headers();
         let wires: Vec<Result<Wire, PushError>> =

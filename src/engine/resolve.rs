@@ -1,6 +1,8 @@
 //! From what an operator typed to contents that can be fetched.
 
-use crate::content::{ContentId, Description, Link, Manifest, metalink, sniff};
+use super::pooling::Pool;
+use crate::content::link::PoolLink;
+use crate::content::{ContentId, Description, Link, Manifest, metalink, name, sniff};
 use crate::control::{AddTransfer, CommandError, CommandErrorKind};
 use crate::store::FetchRecord;
 use crate::swarm::{Client, ClientError};
@@ -15,12 +17,17 @@ pub(super) struct Resolved {
 }
 
 /// What `request` means; asks the network where the link is a URL.
-pub(super) async fn resolve(client: &Client, request: &AddTransfer) -> Result<Vec<Resolved>, CommandError> {
+pub(super) async fn resolve(
+    client: &Client,
+    pool: &Pool,
+    request: &AddTransfer,
+) -> Result<Vec<Resolved>, CommandError> {
     let invalid = |e: String| CommandError::new(CommandErrorKind::Invalid, e);
     let mut base = FetchRecord {
         peers: request.peers.clone(),
         mirrors: Vec::new(),
         trackers: request.trackers.clone(),
+        replicas: 0,
         // The document goes into the state as a manifest; kept here it would be written twice.
         request: AddTransfer { document: None, ..request.clone() },
     };
@@ -52,8 +59,36 @@ pub(super) async fn resolve(client: &Client, request: &AddTransfer) -> Result<Ve
             };
             from_document(&document, base).map_err(refused)
         }
+        Link::Pool(link) => {
+            let id = in_pool(pool, &link)?;
+            base.peers.extend(pool.sources(&id.to_string()).into_iter().map(|(_, endpoint)| endpoint));
+            Ok(vec![Resolved { id, manifest: None, fetch: base }])
+        }
         Link::File(path) => {
             Err(invalid(format!("{path:?} is a file on your side: send what it holds (`skep get` does), not its name")))
+        }
+    }
+}
+
+/// Which content of the pool is meant.
+fn in_pool(pool: &Pool, link: &PoolLink) -> Result<ContentId, CommandError> {
+    let not_found = |words: String| Err(CommandError::new(CommandErrorKind::NotFound, words));
+    if link.pool != pool.name() {
+        return not_found(format!("this node knows the pool {:?}, not {:?}", pool.name(), name::excerpt(&link.pool)));
+    }
+    // Nobody may say that it has it (a list without gossip): those that the ring gives it to are asked.
+    if let Ok(id) = link.content.parse() {
+        return Ok(id);
+    }
+    let what = name::excerpt(&link.content);
+    match &pool.find(&link.content)[..] {
+        [] => not_found(format!("no node of the pool that is there says that it has {what:?}")),
+        [one] => one.content.parse().or_else(|_| not_found(format!("{what:?} has no content id"))),
+        several => {
+            let ids: Vec<_> = several.iter().take(5).map(|one| one.content.as_str()).collect();
+            let words =
+                format!("{} contents are called {what:?}: name one by its id: {}", several.len(), ids.join(", "));
+            Err(CommandError::new(CommandErrorKind::Conflict, words))
         }
     }
 }

@@ -8,7 +8,8 @@ use super::steer::paths_at_rest;
 use super::transfer::Order;
 use crate::content::manifest::{MAX_PIECE_LENGTH, MIN_PIECE_LENGTH};
 use crate::control::queue::QueueId;
-use crate::control::{CommandError, CommandErrorKind, PriorityClass, Reply, SendRequest};
+use crate::control::{CommandError, CommandErrorKind, OnTaken, PriorityClass, Reply, SendRequest, SendStrategy};
+use crate::pool::replica::MAX_REPLICAS;
 use crate::push::paths::Destination;
 use crate::store::{JobRecord, Phase, SendRecord, TransferRecord};
 
@@ -34,8 +35,36 @@ pub(super) async fn checked(request: SendRequest) -> Result<(SendRequest, String
             "the whole file system (/) cannot be sent; choose a folder in it",
         ));
     };
+    if let Some(pool) = request.pool() {
+        to_pool(&request, pool)?;
+        return Ok((SendRequest { path, ..request }, name.clone(), Destination { paths: Vec::new(), target: name }));
+    }
+    if let Some(replicas) = request.replicas {
+        let words = format!("{replicas} replicas need a pool as destination (pool:NAME); {} is one node", request.dest);
+        return Err(error(CommandErrorKind::Invalid, words));
+    }
     let found = destination(&request, &name).map_err(|e| error(CommandErrorKind::Invalid, e))?;
     Ok((SendRequest { path, ..request }, name, found))
+}
+
+/// Whether a push can go to a pool as asked.
+fn to_pool(request: &SendRequest, pool: &str) -> Result<(), CommandError> {
+    let invalid = |words: String| Err(error(CommandErrorKind::Invalid, words));
+    if pool.is_empty() {
+        return invalid("pool: needs the pool's name, as in pool:default; `skep nodes` shows it".into());
+    }
+    if !request.paths.is_empty() || !request.via.is_empty() {
+        return invalid("to a pool, each piece goes to one of its nodes: --path and --via are for one receiver".into());
+    }
+    if !matches!(request.strategy, SendStrategy::Auto) || request.on_taken != OnTaken::Refuse {
+        return invalid("to a pool goes a content as a whole: --strategy and --if-taken are for one receiver".into());
+    }
+    match request.replicas {
+        Some(replicas) if !(1..=MAX_REPLICAS).contains(&replicas) => {
+            invalid(format!("{replicas} replicas: 1 to {MAX_REPLICAS}"))
+        }
+        _ => Ok(()),
+    }
 }
 
 impl Core {
@@ -43,6 +72,12 @@ impl Core {
     /// and limits of this request. `operation`: that of the queue that it is.
     pub(super) async fn send(&self, request: SendRequest, operation: Option<QueueId>) -> Result<Reply, CommandError> {
         let (request, name, found) = checked(request).await?;
+        if let Some(pool) = request.pool()
+            && pool != self.services.pool.name()
+        {
+            let words = format!("this node knows the pool {:?}, not {pool:?}", self.services.pool.name());
+            return Err(error(CommandErrorKind::NotFound, words));
+        }
         let path = request.path.clone();
         let paths = found.paths.len() as u32;
         let priority = request.priority.map(PriorityClass::priority);

@@ -180,7 +180,7 @@ pub(super) async fn run(job: Job, all_paths: bool) -> Result<JobEnd, JobError> {
 }
 
 /// Whether the receiver has published it, and only the transfer's own end was not recorded any more.
-async fn is_over(job: &Job) -> Result<bool, JobError> {
+pub(super) async fn is_over(job: &Job) -> Result<bool, JobError> {
     let (state, id) = (job.services.state.clone(), job.shared.id);
     let Some(push) = blocking(move || Ok(state.push(id)?)).await?.filter(|push| push.upload.is_empty()) else {
         return Ok(false);
@@ -436,7 +436,7 @@ async fn open(
 }
 
 /// What was sent is known by its row from now on.
-async fn finish(job: &Job, push: &PushRecord) -> Result<(), JobError> {
+pub(super) async fn finish(job: &Job, push: &PushRecord) -> Result<(), JobError> {
     let push = PushRecord { upload: String::new(), files: Arc::default(), stamps: Arc::default(), ..push.clone() };
     let (state, id) = (job.services.state.clone(), job.shared.id);
     job.shared.update(|row| (row.done, row.pieces_done, row.verified) = (row.size, row.pieces, true));

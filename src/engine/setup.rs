@@ -19,6 +19,7 @@ use super::publisher::Publisher;
 use super::push_strategy::{ChunkedStrategy, MultipathStrategy};
 use super::queueing::{self, Queueing};
 use super::receiving::Watcher;
+use super::replicating::{Keeper, PoolStrategy, repair};
 use super::scheduled::{self, LinkLimits};
 use super::services::Services;
 use super::shared::Bell;
@@ -65,7 +66,9 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
         uploads: Some(uploads.clone()),
         trees: Some(trees.clone()),
         behind: Some(behind.clone()),
+        replicas: Arc::default(),
     };
+    let keeps = services.replicas.clone();
     let mut node = bind(&config, &token, services).await?;
     let (listen, advertise) = (node.local_addr(), config.advertise.as_deref());
     let url = format!("http://{}", here::local(listen));
@@ -98,7 +101,8 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
     let (stop, background) = (CancellationToken::new(), TaskTracker::new());
     let headers = swarm.client.node_headers().clone();
     let links_limited = Arc::new(LinkLimits::of(&config.limits.schedule));
-    let pool = Pool::open(&config.name, swarm.client.node_headers().clone(), state.clone(), bell.clone())?;
+    let pool =
+        Pool::open((&config.pool, &config.name), swarm.client.node_headers().clone(), state.clone(), bell.clone())?;
     let links = Links::new(
         config.link.clone(),
         links_limited.clone(),
@@ -158,6 +162,7 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
         services,
         publisher: Arc::new(Publisher::new(bell, ring, Box::new(figures))),
         strategies: Arc::new(Strategies::new(vec![
+            Arc::new(PoolStrategy),
             Arc::new(SwarmStrategy),
             Arc::new(DeltaStrategy),
             Arc::new(MultipathStrategy),
@@ -173,6 +178,7 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
         adding: tokio::sync::Mutex::default(),
     });
     let _ = scraped.0.set(Arc::downgrade(&core));
+    let _ = keeps.set(Arc::new(Keeper(Arc::downgrade(&core))));
     resume(&core, &state, config.resume)?;
     let queue = queueing::Setup {
         ends,
@@ -207,6 +213,10 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
         tracing::error!(target: "pool", "no gossip without datagrams on {listen}: the pool is the list alone");
     }
     background.spawn(pool.run(stop.clone()).instrument(span.clone()));
+    if config.resume {
+        let repairing = repair(Arc::downgrade(&core), config.repair, stop.clone());
+        background.spawn(repairing.instrument(span.clone()));
+    }
     background.spawn(trees.keep_tidy(stop.clone()));
     let (schedule, services) = (config.limits.schedule.clone(), core.services.clone());
     background.spawn(scheduled::run(schedule, services, stop.clone()).instrument(span));

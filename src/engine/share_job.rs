@@ -11,7 +11,7 @@ use super::seeding;
 use super::strategy::{Job, JobEnd, JobError};
 use crate::content::name::printable;
 use crate::content::{Bitmap, FileStamp, HashProgress, Known, MakeOptions, Manifest, make};
-use crate::control::{ShareRequest, TransferState};
+use crate::control::TransferState;
 use crate::store::{ContentFiles, JobRecord, Place};
 use crate::swarm::{Announcers, Held, SeedGoal};
 
@@ -21,7 +21,9 @@ pub(super) async fn run(job: Job) -> Result<JobEnd, JobError> {
         return Err(JobError::Other("internal: not a share".into()));
     };
     job.shared.update(|row| row.state = TransferState::Checking);
-    let Some((manifest, stamps)) = hash(&job, &request).await? else { return Ok(JobEnd::Stopped) };
+    let Some((manifest, stamps)) = hash(&job, &request.path, request.piece_length).await? else {
+        return Ok(JobEnd::Stopped);
+    };
     let id = manifest.id();
     let manifest = Arc::new(manifest);
     let link = super::link_to(&job.services, Some(id));
@@ -70,12 +72,13 @@ fn base_and_top(path: &Path) -> Result<(PathBuf, OsString), JobError> {
     }
 }
 
-type Hashed = (Manifest, Vec<FileStamp>);
+pub(super) type Hashed = (Manifest, Vec<FileStamp>);
 
-async fn hash(job: &Job, request: &ShareRequest) -> Result<Option<Hashed>, JobError> {
+/// The manifest of what stands at `path`, with its files' stamps; none: stopped. What has not changed is not read again.
+pub(super) async fn hash(job: &Job, path: &Path, piece_length: Option<u64>) -> Result<Option<Hashed>, JobError> {
     let cancel = Arc::new(AtomicBool::new(false));
     let (flag, shared, state) = (cancel.clone(), job.shared.clone(), job.services.state.clone());
-    let (path, piece_length) = (request.path.clone(), request.piece_length);
+    let path = path.to_owned();
     let hashing = blocking(move || {
         let known: Option<Known> = state.hashed(&path)?;
         let options = MakeOptions { piece_length, threads: 0, known: known.as_ref() };

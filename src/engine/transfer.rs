@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::push_report;
+use super::replicating;
 use super::send_job;
 use super::services::Services;
 use super::shared::Shared;
@@ -312,7 +313,9 @@ impl TransferTask {
             let stop = self.shutdown.child_token();
             let (shared, services) = (self.shared.clone(), self.services.clone());
             let job = Job { shared, services, stop, place: Arc::default(), ways: Arc::default() };
-            return send_job::abandon(&job).await.map_err(|e| e.to_string());
+            let is_to_pool = matches!(&job.shared.record().job, JobRecord::Send(send) if send.request.pool().is_some());
+            let end = if is_to_pool { replicating::abandon(&job).await } else { send_job::abandon(&job).await };
+            return end.map_err(|e| e.to_string());
         }
         if matches!(self.shared.record().job, JobRecord::Sync(_)) {
             // What the receiver holds of an upload it drops by itself.
@@ -432,7 +435,7 @@ pub(super) fn weight(record: &TransferRecord) -> Weight {
 
 /// Waits for a place, then lets the strategy work.
 async fn work(mut job: Job, strategies: Arc<Strategies>, first: bool) -> Result<JobEnd, JobError> {
-    if matches!(job.shared.record().job, JobRecord::Send(_)) {
+    if matches!(&job.shared.record().job, JobRecord::Send(send) if send.request.pool().is_none()) {
         let found = tokio::select! {
             () = job.stop.cancelled() => return Ok(JobEnd::Stopped),
             found = send_job::probe(&job) => found?,

@@ -99,7 +99,9 @@ fn area(path: &str) -> Area {
 
 fn is_upload(path: &str) -> bool {
     path == "/upload"
-        || ["/upload/", "/assemble/", "/tus", "/sync/", "/delta/"].iter().any(|prefix| path.starts_with(prefix))
+        || ["/upload/", "/assemble/", "/replica/", "/tus", "/sync/", "/delta/"]
+            .iter()
+            .any(|prefix| path.starts_with(prefix))
 }
 
 /// Decides about every request of a node. Pure.
@@ -250,6 +252,8 @@ mod tests {
             ("GET", "/upload/x"),
             ("PUT", "/upload/x/0"),
             ("POST", "/assemble/x"),
+            ("GET", "/replica/x"),
+            ("PUT", "/replica/x/0"),
             ("HEAD", "/tus/x"),
             ("GET", "/delta/signatures/x"),
             ("GET", "/delta/apply/x"),

@@ -39,6 +39,7 @@ mod pool;
 mod problem;
 mod range;
 mod routes;
+mod segment;
 mod server;
 mod services;
 mod signatures;

@@ -40,6 +40,9 @@ const DELTAS: usize = 4;
 /// meanwhile, and other ones are asked for.
 const SIGNINGS: usize = 8;
 
+/// KiB of given pieces in memory: the longest piece, or many short ones.
+const GIVEN_KIB: usize = 64 << 10;
+
 /// What every route can see.
 #[derive(Debug)]
 pub struct Shared {
@@ -67,6 +70,8 @@ pub struct Shared {
     pub signatures: Arc<Signatures>,
     /// One permit per delta that is applied.
     pub deltas: Arc<Semaphore>,
+    /// One permit per KiB of given pieces in memory.
+    pub given: Arc<Semaphore>,
     /// One permit per signature that is made.
     pub signings: Arc<Semaphore>,
     /// Set when the node stops: who waits, answers.
@@ -138,6 +143,7 @@ impl Node {
             syncs: Arc::new(Semaphore::new(SYNCS)),
             signatures: Arc::new(Signatures::new()),
             deltas: Arc::new(Semaphore::new(DELTAS)),
+            given: Arc::new(Semaphore::new(GIVEN_KIB)),
             signings: Arc::new(Semaphore::new(SIGNINGS)),
             drain: CancellationToken::new(),
             config,

@@ -1,8 +1,9 @@
 //! What the server needs from the engine.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use crate::pool::replica::Replicas;
 use crate::swarm::{Bans, Catalog};
 use crate::sync::behind::Behind;
 use crate::sync::receive::Trees;
@@ -57,6 +58,8 @@ pub struct Services {
     pub trees: Option<Arc<Trees>>,
     /// What others say of those trees; none: nobody listens.
     pub behind: Option<Arc<Behind>>,
+    /// Keeps copies for a pool; set once the engine is there. None: nobody does.
+    pub replicas: Arc<OnceLock<Arc<dyn Replicas>>>,
 }
 
 impl Default for Services {
@@ -69,6 +72,7 @@ impl Default for Services {
             uploads: None,
             trees: None,
             behind: None,
+            replicas: Arc::default(),
         }
     }
 }

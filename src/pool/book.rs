@@ -1,7 +1,10 @@
 //! Who is in the pool and how they are: the operator's list, what gossip tells and what was found, put together. Pure: time
 //! comes in as milliseconds of this node's own clock, chance as random bits.
 
+mod copies;
 mod view;
+
+pub use copies::Found;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,7 +14,7 @@ use super::health::Health;
 use super::preview;
 use super::resource::{Limits, NoNodes, ResourceAware};
 use super::ring::{RingError, WEIGHTS};
-use crate::control::pool::{Balancer, Figures, MAX_NODES, Moves, Placement};
+use crate::control::pool::{Balancer, Figures, Holding, MAX_NODES, Moves, Placement};
 
 /// A node of the list that did not answer so often in a row is not there.
 const MISSES: u32 = 2;
@@ -38,8 +41,8 @@ pub struct Member {
     pub report: u64,
     /// Nodes that its operator takes out of use.
     pub drains: Vec<Arc<str>>,
-    /// What it holds: contents by id, with their bytes.
-    pub holds: BTreeMap<String, u64>,
+    /// What it holds, by id.
+    pub holds: BTreeMap<String, Holding>,
 }
 
 /// A node of the operator's list.
@@ -374,9 +377,21 @@ impl Book {
         Ok(placement)
     }
 
+    /// It is there, and neither drained nor overloaded.
+    pub fn is_usable(&self, name: &str, now: u64) -> bool {
+        let standing = self.resource.standing(name, now);
+        self.endpoint(name).is_some() && standing.is_some_and(|it| !it.drained && it.excluded.is_none())
+    }
+
     /// Where `name` is reached, if it is there.
     pub fn endpoint(&self, name: &str) -> Option<&str> {
         self.entries.get(name).filter(|entry| entry.available).map(Entry::endpoint)
+    }
+
+    /// The node that is reached there.
+    pub fn named(&self, endpoint: &str) -> Option<Arc<str>> {
+        let same = |entry: &Entry| entry.endpoint().trim_end_matches('/') == endpoint.trim_end_matches('/');
+        self.entries.iter().find(|(_, entry)| same(entry)).map(|(name, _)| name.clone())
     }
 
     /// The nodes that say they hold a content, by name.
@@ -394,7 +409,7 @@ impl Book {
     pub fn preview(&self, name: &str, weight: Option<f64>) -> Result<Moves, BookError> {
         let mut keys: BTreeMap<&str, (u64, usize)> = BTreeMap::new();
         for member in self.entries.values().filter_map(|entry| entry.member.as_ref()) {
-            for (content, size) in &member.holds {
+            for (content, Holding { bytes: size, .. }) in &member.holds {
                 let (bytes, copies) = keys.entry(content).or_default();
                 *bytes = (*bytes).max(*size);
                 *copies += 1;

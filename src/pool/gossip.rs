@@ -9,7 +9,7 @@
 //! | `w` | its weight |
 //! | `h` | `{"cpu_percent","memory_percent","active_connections","average_latency_ms","n"}`: how it is, every 5 s; n counts |
 //! | `d` | the nodes that its operator drains, one per line |
-//! | `c:ID` | a content that it holds whole: its bytes |
+//! | `c:ID` | a content that it holds whole: its bytes, the copies that the pool shall have of it (0: none of its business), its name |
 
 mod wire;
 
@@ -29,11 +29,12 @@ use tokio_util::sync::CancellationToken;
 
 use self::wire::{Sealed, Wire};
 use super::book::Member;
+use super::replica::MAX_REPLICAS;
 use super::silence::{LOOK_MS, Silence};
 use crate::clock::unix_ms;
 use crate::content::name::printable;
 use crate::control::BoxFuture;
-use crate::control::pool::{Figures, MAX_NAME};
+use crate::control::pool::{Figures, Holding, MAX_NAME};
 
 /// Time between two rounds.
 const ROUND: Duration = Duration::from_millis(400);
@@ -43,6 +44,8 @@ const REPORT: Duration = Duration::from_secs(5);
 const FORGET: Duration = Duration::from_secs(600);
 /// Contents that a node tells of, and that are taken from one.
 const MAX_HOLDS: usize = 1_024;
+/// Characters of a content's name that are told.
+const MAX_CONTENT_NAME: usize = 80;
 /// Nodes that a node may drain.
 const MAX_DRAINS: usize = 64;
 /// Longest URL taken, in bytes.
@@ -80,8 +83,8 @@ pub struct Config {
 pub trait Side: Send + Sync + 'static {
     /// How the node is.
     fn report(&self) -> BoxFuture<'_, Figures>;
-    /// What it holds whole: contents by id, with their bytes.
-    fn holds(&self) -> BTreeMap<String, u64>;
+    /// What it holds whole, by id.
+    fn holds(&self) -> BTreeMap<String, Holding>;
     /// Whom its operator drains.
     fn drains(&self) -> Vec<Arc<str>>;
     /// Gossip goes on from now on.
@@ -195,17 +198,18 @@ async fn tend(handle: &ChitchatHandle, own: &ChitchatId, side: &dyn Side) -> std
 }
 
 /// Brings what is told of this node up to date.
-fn tell(state: &mut NodeState, holds: &BTreeMap<String, u64>, drains: &[Arc<str>]) {
+fn tell(state: &mut NodeState, holds: &BTreeMap<String, Holding>, drains: &[Arc<str>]) {
     let drained = drains.iter().take(MAX_DRAINS).map(|name| &**name).collect::<Vec<_>>().join("\n");
     state.set("d", drained);
     let told: Vec<String> =
         state.key_values().filter_map(|(key, _)| Some(key.strip_prefix("c:")?.to_owned())).collect();
-    let wanted: BTreeMap<&String, &u64> = holds.iter().take(MAX_HOLDS).collect();
+    let wanted: BTreeMap<&String, &Holding> = holds.iter().take(MAX_HOLDS).collect();
     for gone in told.iter().filter(|id| !wanted.contains_key(id)) {
         state.delete(&format!("c:{gone}"));
     }
-    for (id, bytes) in wanted {
-        state.set(format!("c:{id}"), bytes);
+    for (id, Holding { bytes, replicas, name }) in wanted {
+        let name: String = name.chars().take(MAX_CONTENT_NAME).collect();
+        state.set(format!("c:{id}"), format!("{bytes} {replicas} {name}"));
     }
 }
 
@@ -227,9 +231,9 @@ fn member(id: &ChitchatId, state: &NodeState) -> Option<Member> {
         return None;
     }
     let report: Option<Report> = state.get("h").and_then(|text| serde_json::from_str(text).ok());
-    let holds = state.key_values().filter_map(|(key, bytes)| {
+    let holds = state.key_values().filter_map(|(key, text)| {
         let id = key.strip_prefix("c:").filter(|id| id.len() == 64 && id.bytes().all(|b| b.is_ascii_hexdigit()))?;
-        Some((id.to_owned(), bytes.parse().ok()?))
+        Some((id.to_owned(), holding(text)?))
     });
     let drains = state.get("d").unwrap_or_default().lines().filter(|name| is_name(name)).take(MAX_DRAINS);
     Some(Member {
@@ -243,6 +247,14 @@ fn member(id: &ChitchatId, state: &NodeState) -> Option<Member> {
         drains: drains.map(Arc::from).collect(),
         holds: holds.take(MAX_HOLDS).collect(),
     })
+}
+
+/// `BYTES REPLICAS NAME`
+fn holding(text: &str) -> Option<Holding> {
+    let mut parts = text.splitn(3, ' ');
+    let (bytes, replicas) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    let name = parts.next().unwrap_or_default().chars().take(MAX_CONTENT_NAME).collect::<String>();
+    Some(Holding { bytes, replicas: u32::min(replicas, MAX_REPLICAS), name: printable(&name) })
 }
 
 fn is_name(name: &str) -> bool {

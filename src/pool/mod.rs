@@ -8,8 +8,8 @@
 //! Deciders: [`ring`] (points and lookups), [`bounded`] (no node above its share), [`hashed`] (the balancer that places by
 //! key), [`preview`] (what would move), [`health`] (what is known of a node), [`resource`] (the balancer that looks at how
 //! nodes are), [`book`] (who is in the pool: all of it together), [`seal`] (datagrams
-//! that only those with the pool's key make), [`silence`] (who is heard of). Drivers: [`asking`] (how nodes of the list are),
-//! [`gossip`] (who is there, told by each to the others).
+//! that only those with the pool's key make), [`silence`] (who is heard of), [`repair`] (which lost copies are made again here). Drivers: [`asking`] (how nodes of the list are),
+//! [`gossip`] (who is there, told by each to the others). [`replica`]: what a node is told to keep a copy.
 //!
 //! Invariants: the same nodes and weights make the same ring, in whatever order they came; a choice fails only where there is
 //! no node; what a node says of itself never outweighs what those who use it found; ages are by this node's clock.
@@ -21,6 +21,8 @@ pub mod gossip;
 pub mod hashed;
 pub mod health;
 pub mod preview;
+pub mod repair;
+pub mod replica;
 pub mod resource;
 pub mod ring;
 pub mod seal;

@@ -19,6 +19,7 @@ use super::lanes::{Lanes, Taken};
 use super::paths::PathSpec;
 use super::{PushError, broken, interfaces};
 use crate::content::Digest;
+use crate::pool::replica::ReplicaState;
 use crate::swarm::{base_client, cause_of};
 
 /// Time for a probe's exchange: a path that takes longer counts as dead.
@@ -38,6 +39,8 @@ const KEEPALIVE_RETRIES: u32 = 4;
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 /// Time for an answer behind what fills the way.
 const CAME_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for a node to say how its copy stands.
+const STANDING_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for a description to be taken.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(120);
 /// The receiver may have to read everything back before it answers.
@@ -119,6 +122,22 @@ pub struct Opened {
     pub accepts: Vec<String>,
 }
 
+/// How a copy stands at a node of a pool.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Standing {
+    /// In one word.
+    pub state: ReplicaState,
+    /// Pieces that it has, as half-open ranges, ascending and apart.
+    #[serde(default)]
+    pub held: Vec<(u32, u32)>,
+    /// Their number.
+    #[serde(default)]
+    pub held_count: u32,
+    /// Why it failed.
+    #[serde(default)]
+    pub error: Option<String>,
+}
+
 /// What a receiver says of an upload that was not begun.
 #[derive(Debug, Deserialize)]
 pub struct Checked {
@@ -167,6 +186,8 @@ pub struct Wire {
     via: Option<String>,
     /// Where it leads, for people.
     at: String,
+    /// Below which path segments are taken.
+    room: &'static str,
 }
 
 impl Wire {
@@ -185,7 +206,13 @@ impl Wire {
         let build = |is_http2| client(spec, is_plain, is_http2);
         let lanes = if is_plain && !is_http2 { Some(Lanes::new(|| build(true))?) } else { None };
         let client = build(is_http2)?;
-        Ok(Self { client, lanes, endpoint, headers, via: spec.via.clone(), at })
+        Ok(Self { client, lanes, endpoint, headers, via: spec.via.clone(), at, room: "/upload" })
+    }
+
+    /// The same, to a node of a pool: what is sent are pieces of a content ([`crate::pool::replica`]), and an upload's name is
+    /// that content's id.
+    pub(crate) fn to_replica(self) -> Self {
+        Self { room: "/replica", ..self }
     }
 
     /// Where it leads, for people.
@@ -239,7 +266,7 @@ impl Wire {
     /// # Errors
     /// No answer, or not the right one.
     pub async fn probe(&self, upload: Option<&str>) -> Result<Duration, WireError> {
-        let url = self.url(&upload.map_or_else(|| "/probe".to_owned(), |upload| format!("/upload/{upload}")))?;
+        let url = self.url(&upload.map_or_else(|| "/probe".to_owned(), |upload| format!("{}/{upload}", self.room)))?;
         let begun = Instant::now();
         if let Some(lanes) = &self.lanes {
             lanes.open(&url, &self.headers, PROBE_TIMEOUT);
@@ -292,7 +319,7 @@ impl Wire {
     /// # Errors
     /// No answer, or a refusal.
     pub async fn open(&self, upload: &str, description: Bytes) -> Result<Opened, WireError> {
-        let request = self.client.post(self.url(&format!("/upload/{upload}"))?).headers(self.headers.clone());
+        let request = self.client.post(self.url(&format!("{}/{upload}", self.room))?).headers(self.headers.clone());
         let request = request.header(CONTENT_TYPE, "application/json").timeout(OPEN_TIMEOUT).body(description);
         let opened: Opened = parsed(self.ask(request).await?).await?;
         in_order(&opened.held)?;
@@ -345,7 +372,7 @@ impl Wire {
         lane: Option<&Taken>,
     ) -> Result<(), WireError> {
         let client = lane.map_or(&self.client, Taken::client);
-        let request = client.put(self.url(&format!("/upload/{upload}/{segment}"))?).headers(self.headers.clone());
+        let request = client.put(self.url(&format!("{}/{upload}/{segment}", self.room))?).headers(self.headers.clone());
         let digest = format!("sha-256=:{}:", BASE64.encode(&digest.0));
         let request = match content {
             Content::Plain => request.header(&CONTENT_DIGEST, digest).header(CONTENT_LENGTH, range.end - range.start),
@@ -365,7 +392,8 @@ impl Wire {
 
     /// Bytes of the upload that came to the receiver, by its own account. None: it does not say, or does not answer.
     pub(super) async fn came(&self, upload: &str) -> Option<u64> {
-        let request = self.client.head(self.url(&format!("/upload/{upload}")).ok()?).headers(self.headers.clone());
+        let request =
+            self.client.head(self.url(&format!("{}/{upload}", self.room)).ok()?).headers(self.headers.clone());
         let response = self.ask(request.timeout(CAME_TIMEOUT)).await.ok()?;
         response.headers().get(&CAME)?.to_str().ok()?.parse().ok()
     }
@@ -400,12 +428,24 @@ impl Wire {
         Ok(Answer { body, on_wire })
     }
 
+    /// How a copy stands at a node of a pool. `held`: with its pieces.
+    ///
+    /// # Errors
+    /// No answer; [`WireError::Unknown`] where none is wanted.
+    pub async fn standing(&self, content: &str, held: bool) -> Result<Standing, WireError> {
+        let url = self.url(&format!("{}/{content}?held={}", self.room, u8::from(held)))?;
+        let request = self.client.get(url).headers(self.headers.clone()).timeout(STANDING_TIMEOUT);
+        let standing: Standing = parsed(self.ask(request).await?).await?;
+        in_order(&standing.held)?;
+        Ok(standing)
+    }
+
     /// Drops the upload; that it is unknown is fine.
     ///
     /// # Errors
     /// No answer, or a refusal.
     pub async fn abort(&self, upload: &str) -> Result<(), WireError> {
-        let request = self.client.delete(self.url(&format!("/upload/{upload}"))?).headers(self.headers.clone());
+        let request = self.client.delete(self.url(&format!("{}/{upload}", self.room))?).headers(self.headers.clone());
         match self.ask(request.timeout(OPEN_TIMEOUT)).await {
             Ok(_) | Err(WireError::Unknown) => Ok(()),
             Err(error) => Err(error),

@@ -22,8 +22,20 @@ const IDS: &[&str] = &["ids", "id"];
 const ADD: &[&str] =
     &["link", "document", "dir", "peers", "trackers", "order", "seed", "on_existing", "up", "down", "paused"];
 const SHARE: &[&str] = &["path", "piece_length", "trackers", "ratio", "seconds", "up", "down"];
-const SEND: &[&str] =
-    &["path", "dest", "paths", "via", "strategy", "on_taken", "segment_length", "compress", "priority", "up", "down"];
+const SEND: &[&str] = &[
+    "path",
+    "dest",
+    "paths",
+    "via",
+    "strategy",
+    "on_taken",
+    "segment_length",
+    "compress",
+    "priority",
+    "replicas",
+    "up",
+    "down",
+];
 const SYNC: &[&str] = &["path", "dest", "delete", "checksum", "force", "max_delete", "rules", "watch", "up", "down"];
 const PURGE: &[&str] = &["ids", "id", "class", "max_age_s", "target", "all"];
 

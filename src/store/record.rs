@@ -10,7 +10,7 @@ use crate::control::queue::QueueId;
 use crate::control::{AddTransfer, PathChoices, Rate, SendRequest, ShareRequest, SyncRequest, TransferId};
 
 /// A fetch, with what its link was found to mean.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct FetchRecord {
     /// As asked.
     pub request: AddTransfer,
@@ -20,6 +20,9 @@ pub struct FetchRecord {
     pub mirrors: Vec<String>,
     /// Trackers to announce to.
     pub trackers: Vec<String>,
+    /// It is one of so many copies that a pool shall have; 0: it is no pool's.
+    #[serde(default)]
+    pub replicas: u32,
 }
 
 /// What a transfer was asked to do.

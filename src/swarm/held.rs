@@ -11,6 +11,7 @@
 //! 50 ms × (watchers / 8), between 50 ms and 1 s: it then carries all that came. A change of the
 //! peer's own upload slot, and the last piece, are told at once.
 
+mod given;
 mod have;
 mod uploads;
 
@@ -20,9 +21,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
+use tokio::sync::{Notify, mpsc};
 
+pub use given::{Gift, Given, NotNow};
 pub use have::Changes;
 use have::Have;
 use uploads::Uploads;
@@ -60,6 +62,9 @@ pub struct Held {
     uploaded: AtomicU64,
     trouble: Mutex<Option<Arc<str>>>,
     trouble_came: Notify,
+    giving: Mutex<Option<mpsc::Sender<Gift>>>,
+    came: AtomicU64,
+    replicas: AtomicU32,
 }
 
 /// A manifest's JSON while answers that carry it are under way.
@@ -119,6 +124,9 @@ impl Held {
             uploaded: AtomicU64::new(0),
             trouble: Mutex::default(),
             trouble_came: Notify::new(),
+            giving: Mutex::default(),
+            came: AtomicU64::new(0),
+            replicas: AtomicU32::new(0),
         }
     }
 

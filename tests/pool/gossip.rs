@@ -8,9 +8,9 @@ use tokio::net::UdpSocket;
 use super::common::{TestNode, noise_file};
 use super::{add, place, pool, there};
 
-const KEY: &str = "correct-horse-battery";
+pub const KEY: &str = "correct-horse-battery";
 
-fn member(config: &mut EngineConfig, name: &str, key: &str, join: &[&TestNode]) {
+pub fn member(config: &mut EngineConfig, name: &str, key: &str, join: &[&TestNode]) {
     config.name = name.into();
     config.token = Some(key.into());
     config.join = join.iter().map(|node| node.url()).collect();
@@ -24,7 +24,7 @@ fn address(node: &TestNode) -> std::net::SocketAddr {
     node.url().strip_prefix("http://").unwrap().parse().unwrap()
 }
 
-async fn all_see(nodes: &[&TestNode], names: &[&str]) {
+pub async fn all_see(nodes: &[&TestNode], names: &[&str]) {
     for node in nodes {
         pool(node, |pool| there(pool) == names && pool.nodes.iter().all(|row| !row.available || !row.stale)).await;
     }

@@ -5,6 +5,7 @@
 mod common;
 mod gossip;
 mod list;
+mod replicate;
 
 use std::sync::Arc;
 

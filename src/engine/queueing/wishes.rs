@@ -65,7 +65,11 @@ impl Core {
         };
         // What it holds when its turn comes counts; this is for who looks at the queue.
         let bytes = tokio::task::spawn_blocking(move || size_of(&path)).await.unwrap_or(0);
-        let target = destination.paths.first().map(|path| path.endpoint.as_str().into()).unwrap_or_default();
+        let dest = match &operation {
+            Operation::Send(send) => &send.dest,
+            Operation::Sync(sync) => &sync.dest,
+        };
+        let target = destination.paths.first().map_or(dest.as_str(), |path| &path.endpoint).into();
         let wanted = Wanted { operation, class, target, name: printable(&name), bytes };
         self.queueing.wish(Wish::Enqueue(Box::new(wanted))).await
     }

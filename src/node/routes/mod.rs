@@ -9,6 +9,7 @@ mod info;
 mod manifest;
 mod piece;
 mod probe;
+mod replica;
 mod sync;
 mod tus;
 mod upload;
@@ -55,6 +56,8 @@ pub fn router(shared: Arc<Shared>, rpc: Option<Router>) -> Router {
         .route("/upload/{transfer}", get(upload::status).post(upload::open).delete(upload::remove))
         .route("/upload/{transfer}/{segment}", put(upload::segment))
         .route("/assemble/{transfer}", post(assemble::assemble))
+        .route("/replica/{content}", get(replica::status).post(replica::begin).delete(replica::remove))
+        .route("/replica/{content}/{piece}", put(replica::piece))
         .route("/sync/compare", post(sync::compare))
         .route("/sync/list", post(sync::list))
         .route("/sync/digests", post(sync::digests))

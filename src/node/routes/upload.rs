@@ -17,23 +17,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::chunks::Chunks;
 use crate::content::manifest::MAX_PIECE_LENGTH;
-use crate::node::digest;
 use crate::node::peer::Ends;
 use crate::node::problem::Problem;
-use crate::node::range::content_range;
+use crate::node::segment::{Coding, SegmentHead};
 use crate::node::server::Shared;
 use crate::node::unpack::Unpacker;
 use crate::throttle;
 use crate::upload::{Begun, Description, Opened, STREAM, SegmentWriter, UploadError, Uploads};
 
-/// Digest of the bytes of a message (RFC 9530).
-const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
-/// Digest of what the bytes of a message are when they are unpacked (draft-ietf-httpbis-unencoded-digest).
-const UNENCODED_DIGEST: HeaderName = HeaderName::from_static("unencoded-digest");
-/// Bytes by which zstd makes longer what does not shrink, at most: a block's head for each 128 KiB, and the frame's.
-const PACKED_MORE: u64 = 64;
-/// What the bytes of a segment are that comes without them.
-const FILL: HeaderName = HeaderName::from_static("skep-fill");
 /// Bytes that came of an upload.
 pub const CAME: HeaderName = HeaderName::from_static("skep-came");
 static ZEROS: [u8; 128 << 10] = [0; 128 << 10];
@@ -128,48 +119,16 @@ async fn receive(
 ) -> Result<Taken, Problem> {
     let upload = uploads.get(id).map_err(problem)?;
     let index: u32 = segment.parse().map_err(|_| Problem::bad_request("the segment's index is not a number"))?;
-    let text = |name: &HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok());
-    let (bytes, size) = text(&header::CONTENT_RANGE)
-        .and_then(content_range)
-        .ok_or_else(|| Problem::bad_request("a segment needs \"Content-Range: bytes FIRST-LAST/SIZE\""))?;
+    let SegmentHead { bytes, size, coding, digest } = SegmentHead::of(&head.headers)?;
     if size != upload.size() {
         return Err(Problem::bad_request(format!("the upload has {} bytes, not {size}", upload.size())));
     }
-    let packed = match text(&header::CONTENT_ENCODING) {
-        None | Some("identity") => false,
-        Some("zstd") => true,
-        Some(_) => {
-            let detail = "segments come as they are, or compressed by zstd";
-            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "coding", "Unsupported coding", detail));
-        }
-    };
-    let name = if packed { &UNENCODED_DIGEST } else { &CONTENT_DIGEST };
-    let digest = text(name).and_then(digest::parse).ok_or_else(|| {
-        let field = if packed { "Unencoded-Digest" } else { "Content-Digest" };
-        Problem::bad_request(format!("a segment needs \"{field}: sha-256=:BASE64:\""))
-    })?;
-    let length = text(&header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
-    let fill = match text(&FILL) {
-        None => false,
-        Some("zeros") => true,
-        Some(_) => return Err(Problem::bad_request("a segment can be filled with \"zeros\" only")),
-    };
     let whole = bytes.end - bytes.start;
-    let fits = |length: u64| match (fill, packed) {
-        (true, _) => length == 0 && !packed,
-        (false, true) => length <= whole + whole / 1024 + PACKED_MORE,
-        (false, false) => length == whole,
-    };
-    if length.is_some_and(|length| !fits(length)) {
-        return Err(Problem::bad_request("Content-Length and Content-Range disagree"));
-    }
     if let Begun::Write(writer) = upload.begin(index, &bytes, digest, &sender(head)).map_err(problem)? {
-        if fill {
-            write_zeros(writer, whole).await?;
-        } else if packed {
-            write_packed(writer, index, body).await?;
-        } else {
-            write(writer, body).await?;
+        match coding {
+            Coding::Zeros => write_zeros(writer, whole).await?,
+            Coding::Packed => write_packed(writer, index, body).await?,
+            Coding::Plain => write(writer, body).await?,
         }
     }
     Ok(Taken { held_bytes: upload.held_bytes(), durable: upload.is_durable() })

@@ -197,7 +197,10 @@ fn drained_nodes_get_no_keys_while_there_are_others() {
 fn who_holds_what_is_known_and_moves_are_told() {
     let mut book = book();
     let holding = |name: &str, port, ids: &[(&str, u64)]| Member {
-        holds: ids.iter().map(|(id, bytes)| ((*id).to_owned(), *bytes)).collect(),
+        holds: ids
+            .iter()
+            .map(|(id, bytes)| ((*id).to_owned(), Holding { bytes: *bytes, ..Holding::default() }))
+            .collect(),
         ..member(name, port, 1)
     };
     book.on_gossip(vec![holding("a", 1, &[("x", 10), ("y", 5)]), holding("b", 2, &[("x", 10)])], 0);
@@ -224,4 +227,42 @@ fn rows_that_did_not_change_are_shared() {
     assert!(!Arc::ptr_eq(&first.nodes[1], &second.nodes[1]));
     let third = book.view(None, &second, 0);
     assert!(third.nodes.iter().zip(&second.nodes).all(|(a, b)| Arc::ptr_eq(a, b)));
+}
+
+#[test]
+fn missing_copies_are_known_to_those_whose_turn_it_is() {
+    let names = ["a", "b", "c", "d"];
+    let of = |own: &str, holders: &[&str], there: &[&str]| {
+        let mut book = Book::new("default", own, Limits::default(), 0);
+        let member = |name: &&str| {
+            let port = 1 + names.iter().position(|it| it == name).unwrap() as u16;
+            let copy = Holding { bytes: 7, replicas: 3, name: "big.img".into() };
+            let holds = holders.contains(name).then(|| ("x".to_owned(), copy)).into_iter().collect();
+            Member { holds, ..member(name, port, 1) }
+        };
+        book.on_gossip(there.iter().map(member).collect(), 0);
+        book.wanting(0)
+    };
+    for own in names {
+        assert!(of(own, &["a", "b", "c"], &names).is_empty(), "three are there");
+        assert!(of(own, &[], &names).is_empty(), "nobody knows of it");
+    }
+    // One of four is gone and had a copy: just one of the others is to make another.
+    let there = ["a", "b", "d"];
+    let turns: Vec<_> =
+        there.iter().map(|own| (own, of(own, &["a", "b"], &there))).filter(|(_, it)| !it.is_empty()).collect();
+    let [(own, wanting)] = &turns[..] else { panic!("{turns:?}") };
+    assert_eq!(**own, "d");
+    assert!(wanting[0].is_due() && !wanting[0].is_lost());
+    assert_eq!((wanting[0].live, wanting[0].turn, wanting[0].from.len()), (2, 0, 2));
+    assert_eq!((wanting[0].name.as_str(), wanting[0].bytes), ("big.img", 7));
+    // A copy on a drained node does not count, but can be copied.
+    let mut book = Book::new("default", "d", Limits::default(), 0);
+    let copy = Holding { bytes: 7, replicas: 1, name: "x".into() };
+    let holder = Member { holds: [("x".to_owned(), copy)].into(), ..member("a", 1, 1) };
+    book.on_gossip(vec![holder, member("d", 4, 1)], 0);
+    book.drain("a", true, 0).unwrap();
+    let wanting = book.wanting(0);
+    assert_eq!((wanting[0].live, wanting[0].from.len(), wanting[0].is_due()), (0, 1, true));
+    assert_eq!((book.find("x").len(), book.find("y").len(), book.there()), (1, 0, 2));
 }

@@ -53,7 +53,7 @@ impl Book {
                 chosen: rounded(chosen.get(name).copied().unwrap_or(0.0), 1e3),
                 ring_share: rounded(shares.get(name).copied().unwrap_or(0.0), 1e4),
                 holds: holds.map_or(0, |holds| holds.len() as u64),
-                held_bytes: holds.map_or(0, |holds| holds.values().fold(0, |sum, bytes| sum.saturating_add(*bytes))),
+                held_bytes: holds.map_or(0, |holds| holds.values().fold(0, |sum, one| sum.saturating_add(one.bytes))),
                 why: self.why(name, entry, &standing),
             };
             while old.next_if(|old| old.name < row.name).is_some() {}
@@ -63,7 +63,7 @@ impl Book {
             }
         };
         let nodes = self.entries.iter().map(row).collect();
-        PoolView { name: self.name.clone(), balancer: self.balancer, gossip, nodes }
+        PoolView { name: self.name.clone(), balancer: self.balancer, gossip, nodes, moves: before.moves.clone() }
     }
 
     fn why(&self, name: &str, entry: &super::Entry, standing: &crate::pool::resource::Standing) -> String {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{ApplyError, PoolDelta};
-use crate::control::pool::{MAX_NODES, PoolNodeRow, PoolView};
+use crate::control::pool::{MAX_MOVES, MAX_NODES, PoolNodeRow, PoolView};
 
 /// How the new pool comes from the old one.
 pub(super) fn change(old: &PoolView, new: &PoolView) -> PoolDelta {
@@ -17,6 +17,7 @@ pub(super) fn change(old: &PoolView, new: &PoolView) -> PoolDelta {
             balancer: new.balancer,
             gossip: new.gossip.clone(),
             nodes: Vec::new(),
+            moves: new.moves.clone(),
         }),
         changed: new.nodes.iter().filter(|row| !same(row)).cloned().collect(),
         removed: old.nodes.iter().map(|row| &row.name).filter(|name| !there.contains(name)).cloned().collect(),
@@ -39,6 +40,7 @@ pub(super) fn apply(old: &PoolView, delta: PoolDelta) -> Result<Arc<PoolView>, A
     if nodes.len() > MAX_NODES {
         return Err(ApplyError("more nodes than a pool has"));
     }
+    head.moves.truncate(MAX_MOVES);
     head.nodes = nodes.into_values().collect();
     Ok(Arc::new(head))
 }

@@ -4,7 +4,9 @@ use std::time::Instant;
 
 use super::{DownloadError, Running};
 use crate::swarm::fetch::{FetchError, FetchEvent};
+use crate::swarm::held::{Gift, Given};
 use crate::swarm::leech::{Failure, RequestId};
+use crate::swarm::peers::PeerKind;
 
 impl Running {
     pub(super) fn on_fetch(&mut self, event: FetchEvent) -> Result<(), DownloadError> {
@@ -50,6 +52,39 @@ impl Running {
         self.job.held.mark_have(&[piece]);
         self.durable.on_written(piece, size, now);
         self.cancel(&losers);
+        Ok(())
+    }
+
+    pub(super) fn on_gift(&mut self, gift: Gift, now: Instant) -> Result<(), DownloadError> {
+        match gift {
+            Gift::Piece(given) => self.on_given(given, now),
+            Gift::Peers(peers) => {
+                peers.iter().for_each(|peer| self.add_peer(peer, PeerKind::Swarm, now));
+                Ok(())
+            }
+        }
+    }
+
+    /// Somebody gave a piece, whole and verified.
+    fn on_given(&mut self, given: Given, now: Instant) -> Result<(), DownloadError> {
+        let Given { piece, bytes, from, taken } = given;
+        let range = self.job.files.piece(piece);
+        let size = range.end - range.start;
+        self.flow.add(size, now);
+        if self.leech.have().get(piece) {
+            self.wasted += size;
+        } else {
+            // From now on nobody else writes there.
+            self.active.take_piece(piece);
+            self.job.files.write_at(range.start, &bytes)?;
+            *self.bytes_per_peer.entry(from).or_default() += size;
+            let losers = self.leech.on_given(piece, now);
+            self.failed.remove(&piece);
+            self.job.held.mark_have(&[piece]);
+            self.durable.on_written(piece, size, now);
+            self.cancel(&losers);
+        }
+        let _ = taken.send(());
         Ok(())
     }
 

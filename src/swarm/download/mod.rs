@@ -38,7 +38,7 @@ pub use self::report::{DownloadReport, Reporter};
 use super::announcing::Announcers;
 use super::fetch::{Fetch, FetchEvent, FetchMeter, Lease, Source};
 use super::flow::Flow;
-use super::held::Held;
+use super::held::{Gift, Held};
 use super::leech::{Failure, Leech, LeechConfig, PieceSizes, Request, RequestId};
 use super::peers::{PeerKey, PeerKind};
 use super::peers_io::PeerNews;
@@ -119,6 +119,8 @@ struct Running {
     endpoints: HashMap<PeerKey, Endpoint>,
     /// Whom this download would ask if they were not banned.
     banned: BTreeMap<Arc<str>, PeerKind>,
+    /// Pieces that nobody was asked for, and peers.
+    given: mpsc::Receiver<Gift>,
     failed: HashSet<u32>,
     flow: Flow,
     overhead: u64,
@@ -180,6 +182,7 @@ impl Running {
             active: Active::default(),
             endpoints: HashMap::new(),
             banned: BTreeMap::new(),
+            given: job.held.takes_given(),
             failed: HashSet::new(),
             flow: Flow::new(now),
             overhead: 0,
@@ -233,6 +236,7 @@ impl Running {
                         self.on_fetch(event)?;
                     }
                 }
+                Some(gift) = self.given.recv() => self.on_gift(gift, Instant::now())?,
                 Some(news) = self.news.1.recv() => self.on_news(news, Instant::now()),
                 Some(found) = announcers.found.recv() => self.on_found(found, Instant::now()),
                 Ok(()) = bans.changed() => self.on_bans(Instant::now()),

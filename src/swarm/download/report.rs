@@ -45,6 +45,8 @@ pub struct DownloadReport {
     pub reason: String,
     /// Verified payload per peer.
     pub bytes_per_peer: Vec<(String, u64)>,
+    /// Peers that failed and never gave an answer; at the end only.
+    pub silent: Vec<String>,
 }
 
 /// Where a download puts what it shows.
@@ -75,10 +77,14 @@ impl Running {
             overhead: self.overhead,
             reason: if last { String::new() } else { self.why(now) },
             bytes_per_peer: Vec::new(),
+            silent: Vec::new(),
         };
         if last {
             report.bytes_per_peer = self.bytes_per_peer.iter().map(|(peer, n)| (peer.to_string(), *n)).collect();
             report.bytes_per_peer.sort();
+            let is_silent = |endpoint: &&super::Endpoint| !endpoint.connected && !endpoint.note.is_empty();
+            report.silent =
+                self.endpoints.values().filter(is_silent).map(|endpoint| endpoint.name.to_string()).collect();
         }
         reporter.figures.send_if_modified(|old| {
             let changed = *old != report;

@@ -48,6 +48,15 @@ impl Leech {
                 peer.pieces += 1;
             }
         }
+        self.settle(Some(id), piece, now)
+    }
+
+    /// A piece that nobody was asked for is verified and written. Answers the requests to cancel.
+    pub fn on_given(&mut self, piece: u32, now: Instant) -> Vec<RequestId> {
+        if piece >= self.sizes.count { Vec::new() } else { self.settle(None, piece, now) }
+    }
+
+    fn settle(&mut self, winner: Option<RequestId>, piece: u32, now: Instant) -> Vec<RequestId> {
         if !self.have.set(piece) {
             self.bytes_wasted += self.sizes.size(piece);
         }
@@ -57,15 +66,14 @@ impl Leech {
             for other in [Some(a), b].into_iter().flatten() {
                 let Some(o) = self.requests.get_mut(&other) else { continue };
                 o.settle(piece);
-                if other != id && o.is_settled() {
+                if Some(other) != winner && o.is_settled() {
                     cancel.push(other);
                 }
             }
         }
         // The winner too, if what it still has to send came from elsewhere meanwhile.
-        if self.requests.get(&id).is_some_and(|o| o.is_settled() && piece + 1 != o.first + o.count) {
-            cancel.push(id);
-        }
+        let is_left = |o: &Outstanding| o.is_settled() && piece + 1 != o.first + o.count;
+        cancel.extend(winner.filter(|id| self.requests.get(id).is_some_and(is_left)));
         for id in &cancel {
             self.end(*id, now);
         }

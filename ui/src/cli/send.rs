@@ -44,12 +44,14 @@ enum IfTaken {
 
 /// Push a file or folder to another node
 ///
-/// DEST is http(s)://HOST:PORT/DIR/ (the name stays) or http(s)://HOST:PORT/NAME, under the receiver's root;
+/// DEST is http(s)://HOST:PORT/DIR/ (the name stays) or http(s)://HOST:PORT/NAME, under the receiver's root, or pool:NAME;
 /// http2:// instead sends all segments over one connection, by HTTP/2.
 /// What was acknowledged is never sent again: stopped, the same command goes on where it was, days later too.
 /// With several paths to the receiver (--path for further endpoints, --via for local interfaces or addresses to
 /// leave by) all that answer are used at once. The receiver verifies every segment and publishes the whole
 /// under its name in one step.
+/// To pool:NAME goes a copy to each of --replicas nodes of the pool that the node knows (`skep nodes`), the ring says to which:
+/// each piece is sent once, and the nodes give it to one another. A copy that is lost later is made again elsewhere.
 /// Of a file that is there in an older version only the differences are sent (--strategy delta; by itself with
 /// --if-taken overwrite or keep-both), where that pays. The old one stays until the new one is whole and verified.
 #[derive(Debug, clap::Args)]
@@ -77,7 +79,7 @@ pub struct Args {
     compress: Option<bool>,
     #[command(flatten)]
     queued: Queued,
-    /// Copies on different nodes of a pool; needs a destination pool:NAME
+    /// Copies on different nodes of a pool, 2 by default; needs a destination pool:NAME
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     replicas: Option<u32>,
     /// Bytes per segment; default: by size and paths
@@ -85,33 +87,30 @@ pub struct Args {
     segment: Option<u64>,
 }
 
-/// Refuses destinations that nothing can be pushed to yet.
-fn check_dest(dest: &str, replicas: Option<u32>) -> Result<(), Failure> {
-    let usage = |words: String| Err(Failure::new(Exit::Usage, words));
-    if let Some(pool) = dest.strip_prefix("pool:") {
-        return usage(format!(
-            "cannot send to the pool {:?}: this skep has no pools yet; name a node: http://HOST:PORT/DIR/",
-            printable(pool)
-        ));
+/// Copies are made in pools only.
+fn check_replicas(dest: &str, replicas: Option<u32>) -> Result<(), Failure> {
+    match replicas {
+        Some(replicas) if !dest.starts_with("pool:") => Err(Failure::new(
+            Exit::Usage,
+            format!(
+                "--replicas {replicas} needs a pool as destination (pool:NAME); {} is one node: send to each node by itself",
+                printable(dest)
+            ),
+        )),
+        _ => Ok(()),
     }
-    if let Some(replicas) = replicas {
-        return usage(format!(
-            "--replicas {replicas} needs a pool as destination (pool:NAME); {} is one node: send to each node by itself",
-            printable(dest)
-        ));
-    }
-    Ok(())
 }
 
 pub(super) fn run(cx: &Context, args: &Args) -> Result<Exit, Failure> {
-    check_dest(&args.dest, args.replicas)?;
+    check_replicas(&args.dest, args.replicas)?;
     let path = absolute(&args.path)?;
     if let Err(e) = std::fs::symlink_metadata(&path) {
         return Err(Failure::because(format!("cannot send {}", path.display()), e));
     }
     let request = SendRequest {
         path,
-        dest: with_scheme(&args.dest),
+        dest: if args.dest.starts_with("pool:") { args.dest.clone() } else { with_scheme(&args.dest) },
+        replicas: args.replicas,
         paths: args.paths.iter().map(|p| with_scheme(p)).collect(),
         via: args.via.clone(),
         strategy: match args.strategy {

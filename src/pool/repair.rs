@@ -1,0 +1,206 @@
+//! Which lost copies this node makes again, and when. Pure: every node decides for itself, from what gossip tells all of them.
+//!
+//! A content has as many copies as it was sent with. Where fewer are left on nodes that are there and in use, the nodes that
+//! the ring names for it and that have none take their turn, in the ring's order: as many as copies are missing. Each waits
+//! before it begins, since most nodes that go come back: who is back in time has cost nothing. A few at a time, those with the
+//! fewest copies left first.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::control::Rate;
+
+/// How repairs go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RepairSettings {
+    /// A copy is made again when it has been missing for so many ms.
+    pub after_ms: u64,
+    /// So many at once.
+    pub at_once: usize,
+    /// Bytes per second that they may take together.
+    pub budget: Rate,
+}
+
+impl Default for RepairSettings {
+    fn default() -> Self {
+        Self { after_ms: 60_000, at_once: 2, budget: Some(64 << 20) }
+    }
+}
+
+/// The longest wait after copies that failed, in times of the usual one.
+const MOST_WAITS: u32 = 64;
+
+/// A content that this node may have to hold, and does not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wanting {
+    /// Its id.
+    pub content: String,
+    /// Its name, for people.
+    pub name: String,
+    /// Its bytes.
+    pub bytes: u64,
+    /// Copies that there shall be.
+    pub replicas: u32,
+    /// Copies that are there, on nodes in use.
+    pub live: u32,
+    /// Who has one, drained or not: name and endpoint.
+    pub from: Vec<(Arc<str>, String)>,
+    /// How many other nodes without one come before this one.
+    pub turn: u32,
+}
+
+impl Wanting {
+    /// It is this node's turn.
+    pub fn is_due(&self) -> bool {
+        self.turn < self.replicas.saturating_sub(self.live)
+    }
+
+    /// Nobody has it whose copy could be copied.
+    pub fn is_lost(&self) -> bool {
+        self.from.is_empty()
+    }
+}
+
+/// How one copy stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Missing {
+    since: u64,
+    failures: u32,
+    is_running: bool,
+}
+
+/// What to do now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Steps {
+    /// Copies to begin, by content.
+    pub start: Vec<String>,
+    /// Copies that are not needed any more.
+    pub stop: Vec<String>,
+}
+
+/// The repairs of one node.
+#[derive(Debug, Default)]
+pub struct Repairs {
+    missing: BTreeMap<String, Missing>,
+}
+
+impl Repairs {
+    /// What to do about what is `wanting` now (ms of a clock that does not go back).
+    pub fn tick(&mut self, wanting: &[Wanting], settings: &RepairSettings, now: u64) -> Steps {
+        let due: BTreeMap<&str, &Wanting> =
+            wanting.iter().filter(|it| it.is_due()).map(|it| (it.content.as_str(), it)).collect();
+        let mut steps = Steps::default();
+        self.missing.retain(|content, missing| {
+            let is_kept = due.contains_key(content.as_str());
+            if !is_kept && missing.is_running {
+                steps.stop.push(content.clone());
+            }
+            is_kept
+        });
+        for content in due.keys() {
+            self.missing.entry((*content).to_owned()).or_insert(Missing { since: now, failures: 0, is_running: false });
+        }
+        let running = self.missing.values().filter(|missing| missing.is_running).count();
+        let mut ready: Vec<&Wanting> = due
+            .values()
+            .filter(|it| !it.is_lost() && self.waits(&it.content, settings, now) == Some(0))
+            .copied()
+            .collect();
+        // The likeliest to be lost first; of these the soonest done.
+        ready.sort_by(|a, b| (a.live, a.bytes, &a.content).cmp(&(b.live, b.bytes, &b.content)));
+        for it in ready.into_iter().take(settings.at_once.saturating_sub(running)) {
+            if let Some(missing) = self.missing.get_mut(&it.content) {
+                missing.is_running = true;
+                steps.start.push(it.content.clone());
+            }
+        }
+        steps
+    }
+
+    /// A copy did not come about: it is tried again, later each time.
+    pub fn on_failed(&mut self, content: &str, now: u64) {
+        if let Some(missing) = self.missing.get_mut(content) {
+            *missing = Missing { since: now, failures: missing.failures.saturating_add(1), is_running: false };
+        }
+    }
+
+    /// Copies that are being made.
+    pub fn running(&self) -> impl Iterator<Item = &str> {
+        self.missing.iter().filter(|(_, missing)| missing.is_running).map(|(content, _)| content.as_str())
+    }
+
+    /// Ms until a copy may be begun; none: it is being made, or is not missing.
+    pub fn waits(&self, content: &str, settings: &RepairSettings, now: u64) -> Option<u64> {
+        let missing = self.missing.get(content).filter(|missing| !missing.is_running)?;
+        let times = 1u32.checked_shl(missing.failures).unwrap_or(MOST_WAITS).min(MOST_WAITS);
+        let due = missing.since.saturating_add(settings.after_ms.saturating_mul(u64::from(times)));
+        Some(due.saturating_sub(now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SETTINGS: RepairSettings = RepairSettings { after_ms: 1_000, at_once: 2, budget: None };
+
+    fn wanting(content: &str, live: u32, turn: u32) -> Wanting {
+        let from = (0..live).map(|n| (format!("n{n}").into(), format!("http://n{n}"))).collect();
+        Wanting { content: content.into(), bytes: 10, replicas: 3, live, from, turn, ..Wanting::default() }
+    }
+
+    #[test]
+    fn who_is_back_in_time_costs_nothing() {
+        let mut repairs = Repairs::default();
+        let lost = [wanting("a", 2, 0)];
+        assert_eq!(repairs.tick(&lost, &SETTINGS, 0), Steps::default());
+        assert_eq!(repairs.tick(&lost, &SETTINGS, 999), Steps::default());
+        // It came back, and went again: the wait begins anew.
+        assert_eq!(repairs.tick(&[wanting("a", 3, 0)], &SETTINGS, 1_500), Steps::default());
+        assert_eq!(repairs.tick(&lost, &SETTINGS, 1_600), Steps::default());
+        assert_eq!(repairs.tick(&lost, &SETTINGS, 2_599), Steps::default());
+        assert_eq!(repairs.tick(&lost, &SETTINGS, 2_600).start, ["a"]);
+        assert_eq!(repairs.tick(&lost, &SETTINGS, 9_000), Steps::default(), "once");
+        // Back while the copy is being made: it is not needed.
+        assert_eq!(repairs.tick(&[wanting("a", 3, 0)], &SETTINGS, 9_001).stop, ["a"]);
+        assert_eq!(repairs.running().count(), 0);
+    }
+
+    #[test]
+    fn only_as_many_nodes_as_copies_are_missing() {
+        let starts = |turn| {
+            let (mut repairs, lost) = (Repairs::default(), [wanting("a", 1, turn)]);
+            repairs.tick(&lost, &SETTINGS, 0);
+            repairs.tick(&lost, &SETTINGS, 5_000).start.len()
+        };
+        assert_eq!([0, 1, 2, 3].map(starts), [1, 1, 0, 0]);
+    }
+
+    #[test]
+    fn the_likeliest_to_be_lost_come_first_and_few_at_once() {
+        let mut repairs = Repairs::default();
+        let lost = [wanting("a", 2, 0), wanting("b", 1, 0), wanting("c", 2, 0), wanting("d", 0, 0)];
+        repairs.tick(&lost, &SETTINGS, 0);
+        assert_eq!(repairs.tick(&lost, &SETTINGS, 1_000).start, ["b", "a"], "of d there is nothing left to copy");
+        assert_eq!(repairs.tick(&lost[..], &SETTINGS, 1_100).start, [""; 0]);
+        // One of them is done.
+        assert_eq!(repairs.tick(&[lost[0].clone(), lost[2].clone()], &SETTINGS, 1_200).start, ["c"]);
+    }
+
+    #[test]
+    fn what_fails_is_tried_later_each_time() {
+        let (mut repairs, lost) = (Repairs::default(), [wanting("a", 1, 0)]);
+        repairs.tick(&lost, &SETTINGS, 0);
+        assert_eq!(repairs.tick(&lost, &SETTINGS, 1_000).start, ["a"]);
+        repairs.on_failed("a", 1_000);
+        assert_eq!(repairs.waits("a", &SETTINGS, 1_000), Some(2_000));
+        assert_eq!(repairs.tick(&lost, &SETTINGS, 2_999), Steps::default());
+        assert_eq!(repairs.tick(&lost, &SETTINGS, 3_000).start, ["a"]);
+        repairs.on_failed("a", 3_000);
+        assert_eq!(repairs.waits("a", &SETTINGS, 3_000), Some(4_000));
+        for _ in 0..40 {
+            repairs.on_failed("a", 3_000);
+        }
+        assert_eq!(repairs.waits("a", &SETTINGS, 3_000), Some(64_000));
+    }
+}
