@@ -9,7 +9,7 @@ use crate::control::Rate;
 use crate::link::{LinkConfig, Misplaced};
 use crate::log::Logs;
 use crate::node::NodeError;
-use crate::pool::repair::RepairSettings;
+use crate::pool::PoolConfig;
 use crate::push::retry::Pace;
 use crate::queue::links::Links;
 use crate::queue::priority;
@@ -17,9 +17,6 @@ use crate::schedule::Schedule;
 use crate::store::StateError;
 use crate::swarm::{ClientError, InFlight};
 use crate::upload::{UploadError, UploadLimits};
-
-/// The pool's name where nobody gave it one.
-pub const POOL: &str = "default";
 
 /// Limits of a node; the defaults are those of the specification.
 #[derive(Debug, Clone)]
@@ -99,10 +96,8 @@ pub struct EngineConfig {
     pub pace: Pace,
     /// How links are measured and judged.
     pub link: LinkConfig,
-    /// Its pool's name, as in `pool:NAME`.
-    pub pool: String,
-    /// How lost copies are made again.
-    pub repair: RepairSettings,
+    /// Its pool.
+    pub pool: PoolConfig,
     /// Who knows what the links allow the queue; none: the node's own monitors.
     pub links: Option<Arc<dyn Links>>,
 }
@@ -127,8 +122,7 @@ impl EngineConfig {
             advertise: None,
             pace: Pace::default(),
             link: LinkConfig::default(),
-            pool: POOL.into(),
-            repair: RepairSettings::default(),
+            pool: PoolConfig::default(),
             links: None,
         }
     }

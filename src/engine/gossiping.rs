@@ -25,6 +25,8 @@ pub(super) struct Gossiping {
     pub listen: SocketAddr,
     /// The pool's key comes of it.
     pub token: String,
+    /// Its weight on the ring.
+    pub weight: f64,
 }
 
 /// The node as gossip asks it.
@@ -42,7 +44,7 @@ fn host_port(url: &str) -> String {
 impl Gossiping {
     /// Gossips until `stop`.
     pub(super) async fn run(self, datagrams: Datagrams, services: Arc<Services>, stop: CancellationToken) {
-        let Self { pool, reporter, catalog, listen, token } = self;
+        let Self { pool, reporter, catalog, listen, token, weight } = self;
         let found = tokio::net::lookup_host(host_port(&services.url)).await;
         let address = found.ok().and_then(|mut found| found.next()).unwrap_or_else(|| here::local(listen));
         let config = gossip::Config {
@@ -51,7 +53,7 @@ impl Gossiping {
             endpoint: services.url.clone(),
             address,
             seeds: services.join.iter().map(|url| host_port(url)).collect(),
-            weight: 1.0,
+            weight,
         };
         let told = Told { pool, reporter, catalog, address: address.to_string() };
         gossip::run(config, token.as_bytes(), datagrams, Arc::new(told), stop).await;

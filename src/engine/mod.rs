@@ -66,7 +66,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::commands::Core;
-pub use self::config::{EngineConfig, EngineLimits, POOL, StartError};
+pub use self::config::{EngineConfig, EngineLimits, StartError};
 pub use self::pooling::Pool;
 use self::services::Services;
 use crate::content::{Bitmap, ContentId, Manifest};

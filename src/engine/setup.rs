@@ -101,8 +101,12 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
     let (stop, background) = (CancellationToken::new(), TaskTracker::new());
     let headers = swarm.client.node_headers().clone();
     let links_limited = Arc::new(LinkLimits::of(&config.limits.schedule));
-    let pool =
-        Pool::open((&config.pool, &config.name), swarm.client.node_headers().clone(), state.clone(), bell.clone())?;
+    let pool = Pool::open(
+        (&config.pool.name, &config.name),
+        swarm.client.node_headers().clone(),
+        state.clone(),
+        bell.clone(),
+    )?;
     let links = Links::new(
         config.link.clone(),
         links_limited.clone(),
@@ -205,8 +209,14 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
     background.spawn(keep_bans(swarm, state, bans_bell, stop.clone()).instrument(span.clone()));
     background.spawn(tend(links, Arc::downgrade(&core), stop.clone()));
     if let Some(datagrams) = datagrams {
-        let gossiping =
-            Gossiping { pool: pool.clone(), reporter, catalog: core.services.swarm.catalog.clone(), listen, token };
+        let gossiping = Gossiping {
+            pool: pool.clone(),
+            reporter,
+            catalog: core.services.swarm.catalog.clone(),
+            listen,
+            token,
+            weight: config.pool.weight,
+        };
         let told = gossiping.run(datagrams, core.services.clone(), stop.clone());
         background.spawn(told.instrument(span.clone()));
     } else if !config.join.is_empty() {
@@ -214,7 +224,7 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
     }
     background.spawn(pool.run(stop.clone()).instrument(span.clone()));
     if config.resume {
-        let repairing = repair(Arc::downgrade(&core), config.repair, stop.clone());
+        let repairing = repair(Arc::downgrade(&core), config.pool.repair, stop.clone());
         background.spawn(repairing.instrument(span.clone()));
     }
     background.spawn(trees.keep_tidy(stop.clone()));

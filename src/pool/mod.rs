@@ -27,3 +27,22 @@ pub mod resource;
 pub mod ring;
 pub mod seal;
 pub mod silence;
+
+use self::repair::RepairSettings;
+
+/// A node's place in its pool.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PoolConfig {
+    /// The pool's name, as in `pool:NAME`. Those of another name are not heard.
+    pub name: String,
+    /// The node's share beside the others, 0.01 to 100.
+    pub weight: f64,
+    /// How lost copies are made again.
+    pub repair: RepairSettings,
+}
+
+impl Default for PoolConfig {
+    fn default() -> Self {
+        Self { name: "default".into(), weight: 1.0, repair: RepairSettings::default() }
+    }
+}

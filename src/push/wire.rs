@@ -211,7 +211,7 @@ impl Wire {
 
     /// The same, to a node of a pool: what is sent are pieces of a content ([`crate::pool::replica`]), and an upload's name is
     /// that content's id.
-    pub(crate) fn to_replica(self) -> Self {
+    pub(crate) fn into_replica(self) -> Self {
         Self { room: "/replica", ..self }
     }
 

@@ -19,7 +19,7 @@ async fn nodes(names: &[&str], change: impl Fn(&mut EngineConfig)) -> Vec<TestNo
         let join: Vec<&TestNode> = nodes.first().into_iter().collect();
         let node = TestNode::start_with(|config| {
             member(config, name, KEY, &join);
-            config.repair.after_ms = 1_000;
+            config.pool.repair.after_ms = 1_000;
             change(config);
         });
         let node = node.await;
@@ -66,7 +66,8 @@ async fn each_piece_is_sent_once_and_all_have_all() {
     let placed = sender.engine.as_ref().unwrap().pool().nodes_for(&content, 3).unwrap();
     let mut placed: Vec<String> = placed.into_iter().map(|(_, endpoint)| endpoint).collect();
     let mut there: Vec<String> = on.iter().map(|n| nodes[*n].url()).collect();
-    (placed.sort(), there.sort());
+    placed.sort();
+    there.sort();
     assert_eq!(placed, there);
     // Again costs nothing.
     let again = sender.added(Command::Send(to_pool(&file, Some(3)))).await;

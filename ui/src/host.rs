@@ -270,6 +270,7 @@ fn engine_config(cx: &Context, with: Start<'_>) -> Result<EngineConfig, Failure>
         limits: limits(settings),
         trusted: settings.trusted,
         link: settings.link.clone(),
+        pool: settings.pool.clone(),
         ..config
     })
 }

@@ -232,7 +232,7 @@ pub(in crate::engine) async fn abandon(job: &Job) -> Result<(), JobError> {
         let goodbyes = among.iter().map(async |(name, endpoint)| {
             let spec = PathSpec { endpoint: endpoint.trim_end_matches('/').to_owned(), via: None };
             let Ok(wire) = crate::push::wire::Wire::new(&spec, "", headers.clone()) else { return };
-            if let Err(error) = wire.to_replica().abort(&push.upload).await {
+            if let Err(error) = wire.into_replica().abort(&push.upload).await {
                 tracing::warn!(transfer = id.0, node = %name, %error, "not told that the push is over: it waits for the rest until it is cancelled there");
             }
         });

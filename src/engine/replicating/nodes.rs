@@ -196,7 +196,7 @@ async fn ask(
 ) -> Result<Keeping, WireError> {
     let spec = PathSpec { endpoint: endpoint.trim_end_matches('/').to_owned(), via: None };
     let headers = job.services.swarm.client.node_headers().clone();
-    let wire = Wire::new(&spec, target, headers).map_err(|error| WireError::Path(error.to_string()))?.to_replica();
+    let wire = Wire::new(&spec, target, headers).map_err(|error| WireError::Path(error.to_string()))?.into_replica();
     let begun = Instant::now();
     let opened = wire.open(key, body).await?;
     job.services.pool.used(name, Some(begun.elapsed()));

@@ -3,14 +3,18 @@
 use clap::{Subcommand, ValueEnum};
 use serde_json::json;
 use skep_engine::content::name::printable;
-use skep_engine::control::pool::{Balancer, Moves, PoolNode, PoolNodeRow, PoolView};
-use skep_engine::control::{Command, Focus, Reply};
+use skep_engine::control::pool::{Balancer, MoveRow, Moves, PoolNode, PoolNodeRow, PoolView};
+use skep_engine::control::{Command, Control, Focus, Reply};
 
 use super::context::Context;
-use crate::host::{self, Running, with_scheme};
+use crate::host::{self, Start, with_scheme};
+use crate::logging;
 use crate::output::{Align, Exit, Failure, Table, human};
 
-/// Show or change the pool that the running node is in, or knows
+/// Longest wait for the nodes of a list to say how they are.
+const ASKED: std::time::Duration = std::time::Duration::from_secs(3);
+
+/// Show or change the pool that this node is in, or knows
 ///
 /// Nodes are in a pool because they were listed by `nodes add`, or because they told one another (`skep serve --join`).
 /// Of each: how it is, the score that makes of it and its four terms, its chance to be chosen, its share of the ring.
@@ -87,18 +91,27 @@ impl From<By> for Balancer {
 }
 
 pub(super) fn run(cx: &Context, args: &Args) -> Result<Exit, Failure> {
-    cx.talk(async {
-        let node = host::require(cx).await?;
-        match &args.what {
-            None | Some(What::List) => list(cx, &node).await,
+    cx.engine(async {
+        let logging = logging::start(cx.settings(), false)?;
+        let host = host::open(cx, Start { listen: cx.settings().get.listen, resume: false, logging: &logging }).await?;
+        let done = carry_out(cx, &*host.control(), &args.what).await;
+        host.close().await;
+        done
+    })
+}
+
+async fn carry_out(cx: &Context, node: &dyn Control, what: &Option<What>) -> Result<Exit, Failure> {
+    {
+        match what {
+            None | Some(What::List) => list(cx, node).await,
             Some(What::Add { url, name, weight, dry_run }) => {
                 let wanted =
                     PoolNode { name: name.clone().unwrap_or_default(), endpoint: with_scheme(url), weight: *weight };
                 if *dry_run {
                     let Some(name) = name else { return Err(Failure::usage("--dry-run needs the node's --name")) };
-                    return preview(cx, &node, name, Some(weight.unwrap_or(1.0))).await;
+                    return preview(cx, node, name, Some(weight.unwrap_or(1.0))).await;
                 }
-                let Reply::Listed { name } = node.control.command(Command::PoolAdd(wanted)).await? else {
+                let Reply::Listed { name } = node.command(Command::PoolAdd(wanted)).await? else {
                     return Err(Failure::failed("the node gave another answer"));
                 };
                 said(cx, &name, "listed");
@@ -107,19 +120,19 @@ pub(super) fn run(cx: &Context, args: &Args) -> Result<Exit, Failure> {
             Some(What::Remove { names, dry_run }) => {
                 for name in names {
                     if *dry_run {
-                        preview(cx, &node, name, None).await?;
+                        preview(cx, node, name, None).await?;
                         continue;
                     }
-                    node.control.command(Command::PoolRemove { name: name.clone() }).await?;
+                    node.command(Command::PoolRemove { name: name.clone() }).await?;
                     said(cx, name, "removed");
                 }
                 Ok(Exit::Done)
             }
-            Some(What::Drain { names }) => drain(cx, &node, names, true).await,
-            Some(What::Undrain { names }) => drain(cx, &node, names, false).await,
+            Some(What::Drain { names }) => drain(cx, node, names, true).await,
+            Some(What::Undrain { names }) => drain(cx, node, names, false).await,
             Some(What::Balancer { balancer }) => {
                 let balancer = Balancer::from(*balancer);
-                node.control.command(Command::SetBalancer { balancer }).await?;
+                node.command(Command::SetBalancer { balancer }).await?;
                 cx.out.result(
                     || json!({ "type": "result", "balancer": balancer }),
                     || format!("{} answers", words(balancer)),
@@ -127,7 +140,7 @@ pub(super) fn run(cx: &Context, args: &Args) -> Result<Exit, Failure> {
                 Ok(Exit::Done)
             }
         }
-    })
+    }
 }
 
 fn words(balancer: Balancer) -> &'static str {
@@ -142,17 +155,17 @@ fn said(cx: &Context, name: &str, what: &str) {
     cx.out.result(|| json!({ "type": "result", "node": name, "did": what }), || format!("{name}  {what}"));
 }
 
-async fn drain(cx: &Context, node: &Running, names: &[String], on: bool) -> Result<Exit, Failure> {
+async fn drain(cx: &Context, node: &dyn Control, names: &[String], on: bool) -> Result<Exit, Failure> {
     for name in names {
-        node.control.command(Command::PoolDrain { name: name.clone(), on }).await?;
+        node.command(Command::PoolDrain { name: name.clone(), on }).await?;
         said(cx, name, if on { "drained" } else { "in use" });
     }
     Ok(Exit::Done)
 }
 
-async fn preview(cx: &Context, node: &Running, name: &str, weight: Option<f64>) -> Result<Exit, Failure> {
+async fn preview(cx: &Context, node: &dyn Control, name: &str, weight: Option<f64>) -> Result<Exit, Failure> {
     let command = Command::PreviewPool { name: name.to_owned(), weight };
-    let Reply::Moves(moves) = node.control.command(command).await? else {
+    let Reply::Moves(moves) = node.command(command).await? else {
         return Err(Failure::failed("the node gave another answer"));
     };
     let Moves { ring_share, keys, bytes } = moves;
@@ -171,14 +184,26 @@ async fn preview(cx: &Context, node: &Running, name: &str, weight: Option<f64>) 
     Ok(Exit::Done)
 }
 
-async fn list(cx: &Context, node: &Running) -> Result<Exit, Failure> {
-    let snapshot = host::snapshot(&mut node.control.view(Focus::default())).await?;
+async fn list(cx: &Context, node: &dyn Control) -> Result<Exit, Failure> {
+    let mut view = node.view(Focus::default());
+    let mut snapshot = host::snapshot(&mut view).await?;
+    // A node that has just begun has yet to ask those on its list.
+    let is_known = |row: &PoolNodeRow| row.figures.is_some() || !row.available;
+    let asked = host::snapshot_when(&mut view, |snapshot| snapshot.pool.nodes.iter().all(|row| is_known(row)));
+    if let Ok(Ok(asked)) = tokio::time::timeout(ASKED, asked).await {
+        snapshot = asked;
+    }
     let pool = &snapshot.pool;
     if cx.out.json {
         for row in &pool.nodes {
             let mut object = json!(row);
             object["type"] = "node".into();
             object["state"] = state(row).into();
+            cx.out.object(&object);
+        }
+        for row in &pool.moves {
+            let mut object = json!(row);
+            object["type"] = "move".into();
             cx.out.object(&object);
         }
         let count = pool.nodes.len();
@@ -191,7 +216,26 @@ async fn list(cx: &Context, node: &Running) -> Result<Exit, Failure> {
         table(pool).lines().iter().for_each(|line| cx.out.line(line));
     }
     cx.out.say(&summary(pool));
+    pool.moves.iter().for_each(|row| cx.out.say(&missing(row)));
     Ok(Exit::Done)
+}
+
+/// A copy that was lost and that this node makes again.
+fn missing(row: &MoveRow) -> String {
+    let turn = match (row.transfer, row.waits_s) {
+        _ if row.from.is_empty() => "no node that is there has it".to_owned(),
+        (Some(id), _) => format!("transfer {id} makes it again here"),
+        (None, Some(0)) => "to be made again here in its turn".to_owned(),
+        (None, Some(s)) => format!("made again here in {}", human::eta(s)),
+        (None, None) => "on its way here".to_owned(),
+    };
+    format!(
+        "{} ({}): {} of {} copies left; {turn}",
+        printable(&row.name),
+        human::bytes(row.bytes),
+        row.live,
+        row.replicas
+    )
 }
 
 fn summary(pool: &PoolView) -> String {
@@ -295,5 +339,16 @@ mod tests {
         assert_eq!(words(&lines[2]), "b gone - - - - 0.00 0.0 % 0.0 % no answer");
         assert!(summary(&pool).contains("2 nodes, 1 there; consistent-hash answers; no gossip"));
         assert!(summary(&PoolView::default()).starts_with("no pool"));
+        let lost = MoveRow {
+            name: "big.img".into(),
+            bytes: 5_000_000_000,
+            replicas: 3,
+            live: 2,
+            from: vec!["a".into()],
+            waits_s: Some(43),
+            ..MoveRow::default()
+        };
+        assert_eq!(missing(&lost), "big.img (5.00 GB): 2 of 3 copies left; made again here in 43s");
+        assert!(missing(&MoveRow { from: Vec::new(), ..lost }).ends_with("no node that is there has it"));
     }
 }

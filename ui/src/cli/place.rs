@@ -6,7 +6,8 @@ use skep_engine::control::{Command, Reply};
 
 use super::context::Context;
 use super::nodes::By;
-use crate::host;
+use crate::host::{self, Start};
+use crate::logging;
 use crate::output::{Exit, Failure};
 
 /// Say which nodes of the pool a key belongs to, and why
@@ -26,10 +27,13 @@ pub struct Args {
 }
 
 pub(super) fn run(cx: &Context, args: &Args) -> Result<Exit, Failure> {
-    cx.talk(async {
-        let node = host::require(cx).await?;
+    cx.engine(async {
+        let logging = logging::start(cx.settings(), false)?;
+        let host = host::open(cx, Start { listen: cx.settings().get.listen, resume: false, logging: &logging }).await?;
         let (key, replicas, balancer) = (args.key.clone(), Some(args.replicas), args.balancer.map(Into::into));
-        let Reply::Placed(placement) = node.control.command(Command::Place { key, replicas, balancer }).await? else {
+        let placed = host.control().command(Command::Place { key, replicas, balancer }).await;
+        host.close().await;
+        let Reply::Placed(placement) = placed? else {
             return Err(Failure::failed("the node gave another answer"));
         };
         if cx.out.json {

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use skep_engine::control::{PieceOrder, Rate};
 use skep_engine::link::{LinkConfig, Thresholds};
+use skep_engine::pool::PoolConfig;
+use skep_engine::pool::repair::RepairSettings;
 use skep_engine::schedule::Schedule;
 
 use super::{Entry, Folders, Value, schedule};
@@ -40,6 +42,7 @@ pub struct Settings {
     pub limits: Limits,
     pub share: Share,
     pub link: LinkConfig,
+    pub pool: PoolConfig,
     pub get: Get,
     pub console: Console,
 }
@@ -237,6 +240,15 @@ impl Settings {
                 seed_time: of.span("share.seed_time"),
             },
             link: link(&of),
+            pool: PoolConfig {
+                name: of.text("pool.name"),
+                weight: of.number("pool.weight"),
+                repair: RepairSettings {
+                    after_ms: of.span("pool.repair_after").unwrap_or_default().as_millis() as u64,
+                    at_once: of.count("pool.repairs"),
+                    budget: of.rate("pool.budget"),
+                },
+            },
             get: Get {
                 dir: of.path("get.dir"),
                 order: match of.text("get.order").as_str() {

@@ -238,6 +238,23 @@ pub const SETTINGS: &[Setting] = &[
         "Stop seeding when this many times the size was uploaded",
     ),
     setting("share.seed_time", flag("seed-time", "TIME"), Kind::MaybeDuration, "none", "Stop seeding after this time"),
+    setting("pool.name", None, Kind::Text, "default", "Name of the pool, as in pool:NAME; the same on all its nodes"),
+    setting(
+        "pool.weight",
+        None,
+        Kind::Number(0.01, 100.0),
+        "1",
+        "Share of this node beside the others: 2 is twice as much as 1",
+    ),
+    setting(
+        "pool.repair_after",
+        None,
+        Kind::Duration,
+        "1m",
+        "How long a node may be away before its copies are made again elsewhere",
+    ),
+    setting("pool.repairs", None, Kind::Count(1, 64), "2", "Lost copies that this node makes again at once"),
+    setting("pool.budget", None, Kind::Rate, "64MiB", "What it takes for that, per second"),
     setting("link.automatic", None, Kind::Bool, "true", "Monitor the links that sends and syncs use"),
     setting("link.linger", None, Kind::Duration, "3m", "How long such a monitor goes on after the last of them"),
     setting(
