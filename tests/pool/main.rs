@@ -3,6 +3,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod given;
 mod gossip;
 mod list;
 mod replicate;

@@ -131,16 +131,19 @@ async fn round(job: &Job, push: &PushRecord, manifest: &Manifest, nodes: &mut No
             None => Ok(SendEnd::AllThere),
         }
     });
-    let (mut is_sent, mut grew, mut last) = (false, Instant::now(), None);
+    let (mut is_sent, mut is_over, mut grew, mut last) = (false, false, Instant::now(), None);
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let end = loop {
         tokio::select! {
-            end = &mut driving, if !is_sent => match end {
-                Ok(SendEnd::AllThere) => (is_sent, grew) = (true, Instant::now()),
-                Ok(SendEnd::Stopped) => break Ok(Round::Stopped),
-                Err(error) => break judge(error, nodes),
-            },
+            end = &mut driving, if !is_over => {
+                is_over = true;
+                match end {
+                    Ok(SendEnd::AllThere) => (is_sent, grew) = (true, Instant::now()),
+                    Ok(SendEnd::Stopped) => break Ok(Round::Stopped),
+                    Err(error) => break judge(error, nodes),
+                }
+            }
             () = job.stop.cancelled() => break Ok(Round::Stopped),
             _ = look.tick() => match nodes.look().await {
                 Found::Whole => break Ok(Round::Whole),
@@ -162,7 +165,7 @@ async fn round(job: &Job, push: &PushRecord, manifest: &Manifest, nodes: &mut No
         }
     };
     stop.cancel();
-    if !is_sent {
+    if !is_over {
         // It ends by itself, with nothing left under way.
         let _ = driving.await;
     }

@@ -12,6 +12,8 @@ pub enum Typed {
         /// The first digits of the content id.
         id: String,
     },
+    /// `pool:NAME/CONTENT`: this content, by id or name.
+    Pool(String),
     /// A URL of a manifest or Metalink.
     Url,
     /// A manifest or Metalink file where the console runs.
@@ -26,6 +28,12 @@ pub fn judge(text: &str) -> Result<Typed, String> {
     let text = text.trim();
     if text.is_empty() {
         return Err("a skep:// link, an http(s) URL, or the path of a manifest or .meta4 file".to_owned());
+    }
+    if let Some(rest) = text.strip_prefix("pool:") {
+        return match rest.split_once('/') {
+            Some((pool, content)) if !pool.is_empty() && !content.is_empty() => Ok(Typed::Pool(content.to_owned())),
+            _ => Err("pool:NAME/CONTENT, by its name or its content id".to_owned()),
+        };
     }
     let Some((scheme, rest)) = text.split_once("://") else {
         let is_path = text.starts_with(['/', '.', '~']) || text.contains('/') || text.contains('.');
@@ -145,6 +153,8 @@ mod tests {
             ("skep://::1:70/ab", "brackets"),
             ("ftp://host/x", "ftp://"),
             ("http:///x", "host is missing"),
+            ("pool:x", "pool:NAME/CONTENT"),
+            ("pool:/y", "pool:NAME/CONTENT"),
         ];
         for (text, said) in cases {
             let error = judge(text).unwrap_err();
@@ -155,6 +165,7 @@ mod tests {
             Ok(Typed::Skep { host: "[::1]:7070".into(), id: "abababababab".into() })
         );
         assert_eq!(judge("https://example.org/x.meta4"), Ok(Typed::Url));
+        assert_eq!(judge("pool:default/a.img"), Ok(Typed::Pool("a.img".into())));
         assert_eq!(judge("~/x.json"), Ok(Typed::Path));
     }
 

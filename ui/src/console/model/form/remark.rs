@@ -1,5 +1,7 @@
 //! Judging a form while it is typed: what to say below each field.
 
+use skep_engine::content::name::printable;
+
 use super::{FieldKey, Form, Purpose, Seen};
 use crate::console::model::link::{Typed, judge, rate};
 use crate::console::widgets::format::Rate;
@@ -67,6 +69,7 @@ impl Form {
         match links.as_slice() {
             [] | [_] => Ok(match judge(self.text(FieldKey::Link))? {
                 Typed::Skep { host, id } => format!("content {id}… from {host}"),
+                Typed::Pool(content) => format!("{} from the nodes of the pool that have it", printable(&content)),
                 Typed::Url => "a manifest or Metalink is fetched from there".to_owned(),
                 Typed::Path => match self.failure() {
                     Some(why) => return Err(why.to_owned()),

@@ -36,9 +36,15 @@ impl Form {
     /// What is in the form, as it would be asked for.
     pub(super) fn request(&self) -> SendRequest {
         let dest = self.text(FieldKey::Dest);
+        let pool = to_pool(dest).and_then(Result::ok);
         SendRequest {
             path: PathBuf::from(self.expanded(self.text(FieldKey::Path))),
-            dest: if dest.is_empty() { String::new() } else { with_scheme(dest) },
+            replicas: pool.as_ref().and_then(|(_, replicas)| *replicas),
+            dest: match pool {
+                Some((pool, _)) => pool,
+                None if dest.is_empty() => String::new(),
+                None => with_scheme(dest),
+            },
             paths: self.text(FieldKey::More).split_whitespace().map(with_scheme).collect(),
             via: words(self.text(FieldKey::Via)).map(ToOwned::to_owned).collect(),
             strategy: match self.text(FieldKey::Way) {
@@ -69,8 +75,23 @@ impl Form {
         let (text, request) = (self.text(key), self.request());
         match key {
             FieldKey::Dest if text.is_empty() => {
-                Err("http://HOST:7070/FOLDER/ keeps the name, http://HOST:7070/NAME gives another".to_owned())
+                Err("http://HOST:7070/FOLDER/ keeps the name, http://HOST:7070/NAME gives another; pool:NAME"
+                    .to_owned())
             }
+            FieldKey::Dest if to_pool(text).is_some() => match to_pool(text) {
+                Some(Ok((_, None))) => Ok("2 copies on nodes of this pool; a number behind it: so many".to_owned()),
+                Some(Ok((_, Some(replicas)))) => Ok(format!("{replicas} copies on nodes of this pool, sent once")),
+                Some(Err(why)) => Err(why),
+                None => Ok(String::new()),
+            },
+            FieldKey::More | FieldKey::Via if to_pool(self.text(FieldKey::Dest)).is_some() => match text {
+                "" => Ok("not of a pool: each piece goes to one of its nodes".to_owned()),
+                _ => Err("to a pool there are no ways to choose: leave it empty".to_owned()),
+            },
+            FieldKey::Way | FieldKey::Taken if to_pool(self.text(FieldKey::Dest)).is_some() => match text {
+                "auto" | "refuse" => Ok("a content goes to a pool as a whole".to_owned()),
+                _ => Err("not of a pool: a content goes there as a whole".to_owned()),
+            },
             FieldKey::Dest => self.resolved(&[], &[]).map(|found| format!("as {}, under its root", found.target)),
             FieldKey::More if text.is_empty() => {
                 Ok("further addresses of the same receiver, used at once with the first; URL,via=IFACE too".to_owned())
@@ -113,6 +134,17 @@ impl Form {
             Err(why) => Err(why),
         }
     }
+}
+
+/// `pool:NAME`, and how many copies if a number stands behind it; none: it is a node's address.
+fn to_pool(text: &str) -> Option<Result<(String, Option<u32>), String>> {
+    let mut words = text.split_whitespace();
+    let pool = words.next().filter(|word| word.starts_with("pool:"))?;
+    let wrong = || Err("pool:NAME, and a number of copies behind it if not 2".to_owned());
+    Some(match (pool, words.next().map(str::parse), words.next()) {
+        ("pool:", ..) | (_, _, Some(_)) | (_, Some(Err(_) | Ok(0)), _) => wrong(),
+        (pool, replicas, None) => Ok((pool.to_owned(), replicas.and_then(Result::ok))),
+    })
 }
 
 /// Destinations of earlier pushes, the newest first, each once.

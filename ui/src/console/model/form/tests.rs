@@ -196,3 +196,24 @@ fn a_sync_is_planned_as_soon_as_it_can_be() {
     assert!(said[0].1.starts_with("nothing to do: 0 entries here"), "{said:?}");
     assert_eq!(accept_word(&form), "Enter syncs it");
 }
+
+#[test]
+fn a_pool_is_a_destination() {
+    let mut form = Form::send(here(), std::iter::empty());
+    type_in(&mut form, "/srv/data");
+    form.go(false);
+    let effects = type_in(&mut form, "pool:default 3");
+    let [Effect::Preview(asks)] = &effects[..] else { panic!("{effects:?}") };
+    let PreviewFrom::Command(Command::PreviewSend(request)) = &asks[0].from else { panic!("{asks:?}") };
+    assert_eq!((request.dest.as_str(), request.replicas), ("pool:default", Some(3)));
+    assert!(form.remark(FieldKey::Dest).unwrap().starts_with("3 copies"));
+    form.go(false);
+    type_in(&mut form, "http://h:1");
+    assert!(form.remark(FieldKey::More).is_err(), "there are no ways to choose");
+    for wrong in ["pool:", "pool:x 0", "pool:x two", "pool:x 2 2"] {
+        let mut form = Form::send(here(), std::iter::empty());
+        form.at = 1;
+        type_in(&mut form, wrong);
+        assert!(form.remark(FieldKey::Dest).is_err(), "{wrong}");
+    }
+}
