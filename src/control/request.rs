@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::pool::Balancer;
+
 /// A rate limit in bytes per second; `None` is unlimited.
 pub type Rate = Option<u64>;
 
@@ -188,6 +190,8 @@ pub struct SendRequest {
     pub priority: Option<PriorityClass>,
     /// Copies on different nodes, where it goes to a pool; 2 if none.
     pub replicas: Option<u32>,
+    /// Who says on which nodes; the pool's own balancer if none.
+    pub balancer: Option<Balancer>,
     /// Limits for this transfer alone.
     pub up: Rate,
     /// Limits for this transfer alone.

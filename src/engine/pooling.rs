@@ -179,6 +179,22 @@ impl Pool {
         Ok(nodes.into_iter().filter_map(|node| Some((node.clone(), book.endpoint(&node)?.to_owned()))).collect())
     }
 
+    /// All nodes that there are, with their endpoints, chosen by how they are, one after the other.
+    ///
+    /// # Errors
+    /// The pool has no nodes.
+    pub(super) fn by_health(&self, key: &str) -> Result<Vec<(Arc<str>, String)>, BookError> {
+        let (mut book, now) = (self.book(), self.now());
+        let all = book.there().max(1);
+        let nodes = book.place(key, all, Some(Balancer::ResourceAware), now, chance)?.nodes;
+        Ok(nodes.into_iter().filter_map(|node| Some((node.clone(), book.endpoint(&node)?.to_owned()))).collect())
+    }
+
+    /// Who answers where nobody says.
+    pub(super) fn balancer(&self) -> Balancer {
+        self.book().balancer()
+    }
+
     /// The one of these nodes to read from now, by how they are, with its endpoint.
     ///
     /// # Errors

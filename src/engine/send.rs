@@ -39,6 +39,10 @@ pub(super) async fn checked(request: SendRequest) -> Result<(SendRequest, String
         to_pool(&request, pool)?;
         return Ok((SendRequest { path, ..request }, name.clone(), Destination { paths: Vec::new(), target: name }));
     }
+    if request.balancer.is_some() {
+        let words = format!("a balancer chooses among the nodes of a pool (pool:NAME); {} is one node", request.dest);
+        return Err(error(CommandErrorKind::Invalid, words));
+    }
     if let Some(replicas) = request.replicas {
         let words = format!("{replicas} replicas need a pool as destination (pool:NAME); {} is one node", request.dest);
         return Err(error(CommandErrorKind::Invalid, words));

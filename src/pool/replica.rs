@@ -106,8 +106,8 @@ pub trait Replicas: std::fmt::Debug + Send + Sync + 'static {
     /// Why it cannot be.
     fn begin(&self, order: ReplicaOrder) -> BoxFuture<'_, Result<(), CommandError>>;
 
-    /// How it stands; none: there is none, and none is wanted.
-    fn status(&self, content: &ContentId) -> Option<ReplicaStatus>;
+    /// How it stands, with its pieces if `held`; none: there is none, and none is wanted.
+    fn status(&self, content: &ContentId, held: bool) -> Option<ReplicaStatus>;
 
     /// It is not wanted any more. What is whole stays.
     ///

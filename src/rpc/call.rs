@@ -33,6 +33,7 @@ const SEND: &[&str] = &[
     "compress",
     "priority",
     "replicas",
+    "balancer",
     "up",
     "down",
 ];

@@ -169,6 +169,33 @@ async fn a_lost_copy_is_made_again_and_who_returns_causes_no_storm() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn by_how_the_nodes_are_a_drained_one_gets_nothing_and_a_second_try_finds_the_first() {
+    let nodes = nodes(&["alder", "birch", "cedar"], |_| ()).await;
+    let sender = sender(&nodes).await;
+    sender.control.command(Command::PoolDrain { name: "birch".into(), on: true }).await.unwrap();
+    let by_health = |file: &Path, replicas| {
+        let balancer = Some(skep_engine::control::pool::Balancer::ResourceAware);
+        SendRequest { balancer, ..to_pool(file, Some(replicas)) }
+    };
+    for n in 1..=4 {
+        let file = noise_file(sender.dir.path(), &format!("{n}.bin"), n * 100_000);
+        let id = sender.added(Command::Send(by_health(&file, 2))).await;
+        sender.done(id).await;
+        assert_eq!(with(&nodes, &format!("{n}.bin"), n * 100_000), [0, 2], "alder and cedar");
+    }
+    // One copy, again and again: chance would sooner or later name the other one.
+    let file = noise_file(sender.dir.path(), "one.bin", 70_000);
+    for _ in 0..8 {
+        let id = sender.added(Command::Send(by_health(&file, 1))).await;
+        sender.done(id).await;
+        assert_eq!(with(&nodes, "one.bin", 70_000).len(), 1);
+    }
+    let elsewhere = SendRequest { dest: "http://127.0.0.1:1/x".into(), replicas: None, ..by_health(&file, 1) };
+    let error = sender.control.command(Command::Send(elsewhere)).await.unwrap_err();
+    assert_eq!(error.kind, CommandErrorKind::Invalid);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_go_to_the_pool_is_refused_in_words() {
     let nodes = nodes(&["alder", "birch"], |_| ()).await;
     let sender = sender(&nodes).await;

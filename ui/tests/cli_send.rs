@@ -123,11 +123,47 @@ fn pools_and_copies_are_refused_with_clear_words() {
     let lab = Lab::new();
     lab.data("data.bin", 10);
     let ended = lab.run(&["send", "data.bin", "pool:archive"]);
-    assert!(ended.expect(2).stderr().contains("no pools yet"), "{}", ended.stderr());
+    assert!(ended.expect(1).stderr().contains("this node knows the pool \"default\""), "{}", ended.stderr());
+    let ended = lab.run(&["send", "data.bin", "pool:default"]);
+    assert!(ended.expect(1).stderr().contains("the pool has no nodes"), "{}", ended.stderr());
     let ended = lab.run(&["send", "data.bin", "http://127.0.0.1:1/", "--replicas", "2"]);
     assert!(ended.expect(2).stderr().contains("--replicas 2 needs a pool"), "{}", ended.stderr());
+    lab.run(&["send", "data.bin", "http://127.0.0.1:1/", "--balancer", "resource-aware"]).expect(2);
     lab.run(&["send", "data.bin", "http://127.0.0.1:1/", "--replicas", "0"]).expect(2);
     lab.run(&["send", "data.bin", "http://127.0.0.1:1/", "--priority", "urgent"]).expect(2);
+    let ended = lab.run(&["place", "key"]);
+    assert!(ended.expect(1).stderr().contains("the pool has no nodes"), "{}", ended.stderr());
+}
+
+#[test]
+fn without_a_node_of_its_own_a_machine_sends_to_the_nodes_on_its_list() {
+    let (from, labs) = (Lab::new(), [Lab::new(), Lab::new(), Lab::new()]);
+    let names = ["alder", "birch", "cedar"];
+    let nodes: Vec<_> =
+        labs.iter().zip(names).map(|(lab, name)| lab.serve(&["--root", "root", "--name", name])).collect();
+    for node in &nodes {
+        from.run(&["nodes", "add", node.url.as_deref().unwrap()]).expect(0);
+    }
+    let listed = from.run(&["--json", "nodes"]).expect(0).objects();
+    let rows: Vec<_> = listed.iter().filter(|row| row["type"] == "node").map(|row| row["name"].clone()).collect();
+    assert_eq!(rows, names);
+    from.data("data.bin", 400_000);
+    let sent = from.run(&["--json", "send", "data.bin", "pool:default", "--segment", "64KiB"]).expect(0).objects();
+    let result = sent.last().unwrap();
+    assert_eq!(
+        (result["strategy"].as_str(), result["verified"].as_bool()),
+        (Some("transit-pool-replicated"), Some(true))
+    );
+    let there = labs.iter().filter(|lab| lab.path("root/data.bin").exists()).count();
+    assert_eq!(there, 2, "two copies unless told otherwise");
+    let holder = labs.iter().find(|lab| lab.path("root/data.bin").exists()).unwrap();
+    let rows = holder.run(&["--json", "ls"]).expect(0).objects();
+    let content = rows[0]["content_id"].as_str().unwrap().to_owned();
+    from.run(&["get", &format!("pool:default/{content}"), "-o", "got"]).expect(0);
+    assert_eq!(fs::read(from.path("got/data.bin")).unwrap(), fs::read(from.path("data.bin")).unwrap());
+    from.run(&["nodes", "remove", "cedar"]).expect(0);
+    let placed = from.run(&["--json", "place", "key", "--replicas", "3"]).expect(0).objects();
+    assert_eq!(placed.last().unwrap()["nodes"].as_array().unwrap().len(), 2);
 }
 
 #[test]

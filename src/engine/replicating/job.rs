@@ -71,7 +71,9 @@ pub(super) async fn run(job: Job) -> Result<JobEnd, JobError> {
         (row.pieces, row.segment) = (manifest.piece_count(), push.segment);
         (row.done, row.pieces_done) = (0, 0);
     });
-    let mut nodes = Nodes::new(job.services.pool.clone(), id.to_string(), wanted);
+    let balancer = send.request.balancer.unwrap_or_else(|| job.services.pool.balancer());
+    let mut nodes = Nodes::new(job.services.pool.clone(), id.to_string(), wanted, balancer);
+    nodes.find_before(&job).await;
     let mut lacking_since = None;
     loop {
         nodes.fill(&job, &manifest).await?;

@@ -117,7 +117,7 @@ impl Replicas for Keeper {
         })
     }
 
-    fn status(&self, content: &ContentId) -> Option<ReplicaStatus> {
+    fn status(&self, content: &ContentId, with_held: bool) -> Option<ReplicaStatus> {
         let core = self.0.upgrade()?;
         let handle = core.keeps(content)?;
         let row = handle.shared.row();
@@ -132,7 +132,7 @@ impl Replicas for Keeper {
         };
         Some(ReplicaStatus {
             segment_length: held.map_or(0, |held| held.manifest().piece_length),
-            held: runs(&have),
+            held: if with_held { runs(&have) } else { Vec::new() },
             held_count: have.count(),
             state,
             accepts: ["zstd"],

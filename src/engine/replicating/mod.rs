@@ -16,6 +16,7 @@ pub(super) use self::repairing::run as repair;
 use super::push_strategy::push_of;
 use super::strategy::{Job, JobEnd, JobError, Strategy};
 use crate::control::BoxFuture;
+use crate::control::pool::Balancer;
 use crate::store::JobRecord;
 
 /// Copies where nobody says how many.
@@ -44,7 +45,12 @@ impl Strategy for PoolStrategy {
     fn why(&self, job: &JobRecord) -> String {
         let Ok(send) = push_of(job) else { return String::new() };
         let copies = send.request.replicas.unwrap_or(REPLICAS);
-        format!("to a pool: placed by the ring, {copies} copies, each piece is sent once")
+        let by = match send.request.balancer {
+            Some(Balancer::ConsistentHash) => "placed by the ring",
+            Some(Balancer::ResourceAware) => "placed by how the nodes are",
+            None => "placed by its balancer",
+        };
+        format!("to a pool: {by}, {copies} copies, each piece is sent once")
     }
 
     fn start(&self, job: Job) -> BoxFuture<'static, Result<JobEnd, JobError>> {

@@ -1,6 +1,6 @@
 //! The nodes that a content is sent to: asked to keep a copy, watched until they have it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,14 +9,18 @@ use futures_util::future::join_all;
 
 use crate::content::name::printable;
 use crate::content::{Bitmap, Manifest};
+use crate::control::pool::Balancer;
 use crate::engine::pooling::Pool;
 use crate::engine::strategy::{Job, JobError};
+use crate::pool::book::BookError;
 use crate::pool::replica::{OrderOut, ReplicaState};
 use crate::push::paths::PathSpec;
 use crate::push::wire::{Standing, Wire, WireError};
 
 /// A node that does not answer for so long is lost for this push.
 const LOST: Duration = Duration::from_secs(8);
+/// Nodes that are asked at most whether they have some of it.
+const MAX_ASKED: usize = 64;
 /// Who was left out is asked again after this.
 const FORGIVEN: Duration = Duration::from_secs(30);
 
@@ -48,14 +52,42 @@ pub(super) struct Nodes {
     pool: Arc<Pool>,
     key: String,
     wanted: usize,
+    balancer: Balancer,
+    /// Nodes that had some of it before, where chance chooses.
+    before: BTreeSet<Arc<str>>,
     pub all: Vec<Keeping>,
     /// Who is left out, since when and why.
     out: BTreeMap<Arc<str>, (Instant, String)>,
 }
 
 impl Nodes {
-    pub(super) fn new(pool: Arc<Pool>, key: String, wanted: usize) -> Self {
-        Self { pool, key, wanted, all: Vec::new(), out: BTreeMap::new() }
+    pub(super) fn new(pool: Arc<Pool>, key: String, wanted: usize, balancer: Balancer) -> Self {
+        Self { pool, key, wanted, balancer, before: BTreeSet::new(), all: Vec::new(), out: BTreeMap::new() }
+    }
+
+    /// Finds out who has some of it from an earlier try: by the key the same nodes are named again, by chance they are not.
+    pub(super) async fn find_before(&mut self, job: &Job) {
+        if self.balancer == Balancer::ConsistentHash {
+            return;
+        }
+        let all = self.pool.by_health(&self.key).unwrap_or_default();
+        let asking = all.iter().take(MAX_ASKED).map(async |(name, endpoint)| {
+            let wire = wire(job, &spec(endpoint), "").ok()?;
+            let standing = wire.standing(&self.key, false).await.ok()?;
+            let counts = matches!(standing.state, ReplicaState::Waiting | ReplicaState::Fetching | ReplicaState::Whole);
+            counts.then(|| name.clone())
+        });
+        self.before = join_all(asking).await.into_iter().flatten().collect();
+    }
+
+    /// Nodes to ask, the first ones first.
+    fn candidates(&self) -> Result<Vec<(Arc<str>, String)>, BookError> {
+        let mut among = match self.balancer {
+            Balancer::ConsistentHash => self.pool.nodes_for(&self.key, self.wanted + self.out.len()),
+            Balancer::ResourceAware => self.pool.by_health(&self.key),
+        }?;
+        among.sort_by_key(|(name, _)| !self.before.contains(name));
+        Ok(among)
     }
 
     /// So many copies are still without a node.
@@ -76,8 +108,7 @@ impl Nodes {
     pub(super) async fn fill(&mut self, job: &Job, manifest: &Manifest) -> Result<(), JobError> {
         self.out.retain(|_, (since, _)| since.elapsed() < FORGIVEN);
         while self.lacking() > 0 {
-            let among = self.pool.nodes_for(&self.key, self.wanted + self.out.len());
-            let among = among.map_err(|error| JobError::Other(error.to_string()))?;
+            let among = self.candidates().map_err(|error| JobError::Other(error.to_string()))?;
             let is_new =
                 |name: &Arc<str>| !self.out.contains_key(name) && !self.all.iter().any(|node| node.name == *name);
             let next: Vec<(Arc<str>, String)> = among.into_iter().filter(|(name, _)| is_new(name)).collect();
@@ -185,6 +216,17 @@ impl Nodes {
     }
 }
 
+fn spec(endpoint: &str) -> PathSpec {
+    PathSpec { endpoint: endpoint.trim_end_matches('/').to_owned(), via: None }
+}
+
+/// The way to a node.
+fn wire(job: &Job, spec: &PathSpec, target: &str) -> Result<Wire, WireError> {
+    let headers = job.services.swarm.client.node_headers().clone();
+    let wire = Wire::new(spec, target, headers).map_err(|error| WireError::Path(error.to_string()))?;
+    Ok(wire.into_replica())
+}
+
 /// Has one node keep a copy.
 async fn ask(
     job: &Job,
@@ -194,9 +236,8 @@ async fn ask(
     target: &str,
     body: Bytes,
 ) -> Result<Keeping, WireError> {
-    let spec = PathSpec { endpoint: endpoint.trim_end_matches('/').to_owned(), via: None };
-    let headers = job.services.swarm.client.node_headers().clone();
-    let wire = Wire::new(&spec, target, headers).map_err(|error| WireError::Path(error.to_string()))?.into_replica();
+    let spec = spec(endpoint);
+    let wire = wire(job, &spec, target)?;
     let begun = Instant::now();
     let opened = wire.open(key, body).await?;
     job.services.pool.used(name, Some(begun.elapsed()));

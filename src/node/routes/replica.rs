@@ -41,9 +41,9 @@ impl Shared {
         self.services.replicas.get().ok_or_else(|| Problem::not_found("this node keeps no copies for a pool"))
     }
 
-    fn replica(&self, id: &ContentId) -> Result<ReplicaStatus, Problem> {
+    fn replica(&self, id: &ContentId, held: bool) -> Result<ReplicaStatus, Problem> {
         let none = || Problem::not_found(format!("no copy of {id} is wanted here"));
-        self.replicas()?.status(id).ok_or_else(none)
+        self.replicas()?.status(id, held).ok_or_else(none)
     }
 }
 
@@ -63,7 +63,7 @@ pub async fn begin(
         CommandErrorKind::Internal => Problem::internal(error.message),
         _ => Problem::conflict(error.message),
     })?;
-    Ok(Json(shared.replica(&id)?).into_response())
+    Ok(Json(shared.replica(&id, true)?).into_response())
 }
 
 pub async fn status(
@@ -73,10 +73,7 @@ pub async fn status(
 ) -> Result<Response, Problem> {
     let Query(detail) = detail.map_err(|error| Problem::bad_request(error.to_string()))?;
     let id = content(&id)?;
-    let mut status = shared.replica(&id)?;
-    if detail.held == Some(0) {
-        status.held.clear();
-    }
+    let status = shared.replica(&id, detail.held != Some(0))?;
     let came = shared.services.catalog.get(&id).map_or(0, |held| held.came());
     let heads = [(header::CACHE_CONTROL, "no-store".into()), (CAME, came.to_string())];
     Ok((heads, Json(status)).into_response())
@@ -113,16 +110,8 @@ async fn receive(
     head: &Parts,
     body: &mut Incoming,
 ) -> Result<(), Problem> {
-    let status = shared.replica(id)?;
-    let held = shared.services.catalog.get(id);
-    let held = match (held, status.state) {
-        (_, ReplicaState::Failed | ReplicaState::Stopped) => {
-            let why = status.error.unwrap_or_else(|| "its operator stopped it".into());
-            return Err(Problem::conflict(format!("this copy takes no pieces: {why}")));
-        }
-        (None, _) => return Err(Problem::busy("this copy takes no pieces yet", EARLY_RETRY)),
-        (Some(held), _) => held,
-    };
+    shared.replicas()?;
+    let Some(held) = shared.services.catalog.get(id) else { return Err(refused(shared, id)) };
     let piece: u32 = piece.parse().map_err(|_| Problem::bad_request("the piece's index is not a number"))?;
     let head_of = SegmentHead::of(&head.headers)?;
     let manifest = held.manifest();
@@ -156,7 +145,19 @@ async fn receive(
         return Err(mismatch(piece));
     }
     let given = held.give(piece, bytes, sender(head)).await;
-    given.map_err(|_| Problem::busy("this copy takes no pieces now", EARLY_RETRY))
+    given.map_err(|_| refused(shared, id))
+}
+
+/// Why a piece is not taken: who asks comes back, or does not.
+fn refused(shared: &Shared, id: &ContentId) -> Problem {
+    match shared.replica(id, false) {
+        Err(problem) => problem,
+        Ok(ReplicaStatus { state: ReplicaState::Failed | ReplicaState::Stopped, error, .. }) => {
+            let why = error.unwrap_or_else(|| "its operator stopped it".into());
+            Problem::conflict(format!("this copy takes no pieces: {why}"))
+        }
+        Ok(_) => Problem::busy("this copy takes no pieces now", EARLY_RETRY),
+    }
 }
 
 /// Hashing a large piece takes a while.

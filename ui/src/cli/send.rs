@@ -10,6 +10,7 @@ use skep_engine::control::{OnTaken, SendRequest, SendStrategy};
 use super::class::Queued;
 use super::context::{Context, absolute};
 use super::fetch;
+use super::nodes::By;
 use super::queue_follow;
 use crate::config::units;
 use crate::host::with_scheme;
@@ -82,6 +83,9 @@ pub struct Args {
     /// Copies on different nodes of a pool, 2 by default; needs a destination pool:NAME
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     replicas: Option<u32>,
+    /// Who says on which nodes of a pool; without it the pool's own balancer
+    #[arg(long, value_name = "BALANCER")]
+    balancer: Option<By>,
     /// Bytes per segment; default: by size and paths
     #[arg(long, value_name = "SIZE", value_parser = units::size)]
     segment: Option<u64>,
@@ -103,6 +107,9 @@ fn check_replicas(dest: &str, replicas: Option<u32>) -> Result<(), Failure> {
 
 pub(super) fn run(cx: &Context, args: &Args) -> Result<Exit, Failure> {
     check_replicas(&args.dest, args.replicas)?;
+    if args.balancer.is_some() && !args.dest.starts_with("pool:") {
+        return Err(Failure::usage("--balancer needs a pool as destination (pool:NAME)"));
+    }
     let path = absolute(&args.path)?;
     if let Err(e) = std::fs::symlink_metadata(&path) {
         return Err(Failure::because(format!("cannot send {}", path.display()), e));
@@ -111,6 +118,7 @@ pub(super) fn run(cx: &Context, args: &Args) -> Result<Exit, Failure> {
         path,
         dest: if args.dest.starts_with("pool:") { args.dest.clone() } else { with_scheme(&args.dest) },
         replicas: args.replicas,
+        balancer: args.balancer.map(Into::into),
         paths: args.paths.iter().map(|p| with_scheme(p)).collect(),
         via: args.via.clone(),
         strategy: match args.strategy {
