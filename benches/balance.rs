@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use divan::Bencher;
 use hashring::HashRing;
-use skep_engine::control::pool::Figures;
+use skep_engine::control::pool::{Figures, Holding};
+use skep_engine::pool::book::{Book, Member};
 use skep_engine::pool::health::Health;
 use skep_engine::pool::resource::{Limits, ResourceAware};
 use skep_engine::pool::ring::{Ring, hash};
@@ -131,4 +132,27 @@ fn resource_aware_choice(bencher: Bencher<'_, '_>, count: usize) {
         pool.add(name, health);
     }
     bencher.bench_local(|| pool.choose(2_000, |_| true, || rng.u64(..)));
+}
+
+/// What a look at who is there costs where each tells news of itself and holds eight contents.
+#[divan::bench(args = [100, 1_000, 4_096], sample_count = 20)]
+fn a_look_at_all_members(bencher: Bencher<'_, '_>, count: usize) {
+    let mut book = Book::new("pool", "node-0", Limits::default(), 0);
+    let member = |number: usize| Member {
+        name: format!("node-{number}").into(),
+        address: format!("10.0.{}.{}:7070", number >> 8, number & 255),
+        endpoint: format!("http://10.0.{}.{}:7070", number >> 8, number & 255),
+        weight: 1.0,
+        figures: Some(Figures { cpu_percent: 50.0, ..Figures::default() }),
+        drains: vec!["node-7".into()],
+        holds: Arc::new((0..8).map(|held| (format!("{:064x}", number * 8 + held), Holding { bytes: 1_000, ..Holding::default() })).collect()),
+        ..Member::default()
+    };
+    let mut members: Vec<Member> = (0..count).map(member).collect();
+    let mut now = 0;
+    bencher.bench_local(|| {
+        now += 500;
+        members.iter_mut().for_each(|member| member.report += 1);
+        book.on_gossip(members.clone(), now).len()
+    });
 }

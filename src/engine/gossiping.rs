@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::pooling::Pool;
 use super::services::Services;
+use crate::clock::unix_ms;
 use crate::content::name::printable;
 use crate::control::BoxFuture;
 use crate::control::pool::{Figures, Holding};
@@ -54,6 +55,7 @@ impl Gossiping {
             address,
             seeds: services.join.iter().map(|url| host_port(url)).collect(),
             weight,
+            clock: unix_ms,
         };
         let told = Told { pool, reporter, catalog, address: address.to_string() };
         gossip::run(config, token.as_bytes(), datagrams, Arc::new(told), stop).await;
@@ -76,12 +78,16 @@ impl Side for Told {
     fn holds(&self) -> BTreeMap<String, Holding> {
         let whole = |held: &Arc<Held>| held.have().is_full() && held.trouble().is_none();
         let all = self.catalog.list().into_iter().filter(whole);
+        // Twice a second, however many there are: only those that are told are spelled out, and always the same ones.
+        let mut all: Vec<_> = all.map(|held| (held.id(), held)).collect();
+        all.sort_unstable_by_key(|(id, _)| *id);
+        all.truncate(gossip::MAX_HOLDS);
         let holding = |held: &Held| Holding {
             bytes: held.manifest().size(),
             replicas: held.replicas(),
             name: printable(&held.manifest().name),
         };
-        all.map(|held| (held.id().to_string(), holding(&held))).collect()
+        all.into_iter().map(|(id, held)| (id.to_string(), holding(&held))).collect()
     }
 
     fn drains(&self) -> Vec<Arc<str>> {

@@ -63,7 +63,7 @@ impl Echo {
 
     /// Where gossip comes and goes; none if somebody has it already.
     pub(super) fn gossip(&mut self) -> Option<Datagrams> {
-        Some(Datagrams { socket: self.socket.clone(), inbox: self.inbox.take()? })
+        Some(Datagrams { out: self.socket.clone(), inbox: self.inbox.take()? })
     }
 
     /// Answers until `stop`.

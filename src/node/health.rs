@@ -137,21 +137,23 @@ impl Health {
 
 impl Sampler {
     fn sample(&mut self, now: Instant, group: cgroup::Group) -> Load {
-        let (mut cpu, mut used, mut total) = (0.0, 0, 0);
+        let (mut cpu, mut used, mut total, mut cpus_there) = (0.0, 0, 0, f64::INFINITY);
         if let Some(system) = &mut self.system {
             system.refresh_cpu_usage();
             system.refresh_memory();
             cpu = f64::from(system.global_cpu_usage());
             (used, total) = (system.used_memory(), system.total_memory());
+            cpus_there = system.cpus().len().max(1) as f64;
         }
-        if let (Some((used, cpus)), Some((at, Some(before)))) = (group.cpu, self.last) {
+        // A quota of more CPUs than the machine has limits nothing, nor does such a limit of memory.
+        if let (Some((used, cpus)), Some((at, Some(before)))) = (group.cpu.filter(|cpu| cpu.1 < cpus_there), self.last)
+        {
             let seconds = now.saturating_duration_since(at).as_secs_f64();
             if seconds > 0.0 {
                 cpu = used.saturating_sub(before) as f64 / 1e6 / (seconds * cpus) * 100.0;
             }
         }
         let memory = match group.memory {
-            // A limit above what the machine has limits nothing.
             Some((used, limit)) if total == 0 || limit < total => used as f64 / limit.max(1) as f64,
             _ => used as f64 / total.max(1) as f64,
         };
@@ -175,6 +177,22 @@ mod tests {
         let load = sampler.sample(start + Duration::from_secs(2), group(1_250_000));
         assert!((load.cpu - 25.0).abs() < 0.01, "0.25 s of the 1 s that half a CPU has in 2 s: {load:?}");
         assert!((load.memory - 50.0).abs() < 0.01);
+    }
+
+    #[test]
+    fn a_limit_above_what_the_machine_has_is_none() {
+        let mut sampler = Sampler { system: System::new().ok(), last: None, load: None };
+        let start = Instant::now();
+        let group = |used| cgroup::Group { cpu: Some((used, 1e6)), memory: Some((u64::MAX / 2, u64::MAX)) };
+        let measured = sampler.sample(start, group(0));
+        assert!(measured.memory != 50.0, "half of what nobody has: {measured:?}");
+        // All CPU time that a million CPUs have in a second: the machine's own figure is told instead.
+        sampler.sample(start + Duration::from_secs(1), group(500_000_000_000));
+        let (total, used) = {
+            let system = sampler.system.as_ref().unwrap();
+            (system.global_cpu_usage(), sampler.load.unwrap().1.cpu)
+        };
+        assert!((f64::from(total) - used).abs() < 1e-6, "{used} instead of {total}");
     }
 
     #[test]

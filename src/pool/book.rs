@@ -22,6 +22,9 @@ const MISSES: u32 = 2;
 /// Loads are bounded from so many contents per node on: with fewer, one more would be a node's whole share.
 const BOUND_FROM: usize = 8;
 
+/// Nodes chosen one after the other for one key at most: each looks at all of them.
+const MAX_CHOSEN: usize = 64;
+
 /// What gossip tells of a node that is there.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Member {
@@ -42,7 +45,7 @@ pub struct Member {
     /// Nodes that its operator takes out of use.
     pub drains: Vec<Arc<str>>,
     /// What it holds, by id.
-    pub holds: BTreeMap<String, Holding>,
+    pub holds: Arc<BTreeMap<String, Holding>>,
 }
 
 /// A node of the operator's list.
@@ -351,7 +354,7 @@ impl Book {
     ) -> Result<Placement, BookError> {
         let balancer = balancer.unwrap_or(self.balancer);
         let held =
-            |name: &str| self.entries.get(name).and_then(|entry| entry.member.as_ref()).map(|member| &member.holds);
+            |name: &str| self.entries.get(name).and_then(|entry| entry.member.as_ref()).map(|member| &*member.holds);
         let all: usize = self.entries.keys().filter_map(|name| held(name)).map(BTreeMap::len).sum();
         let is_bound = all >= self.hashed.ring().len() * BOUND_FROM;
         // What holds the key already has no less room for it.
@@ -365,9 +368,10 @@ impl Book {
         if balancer == Balancer::ConsistentHash {
             return Ok(placement);
         }
-        let mut nodes: Vec<Arc<str>> = Vec::new();
-        while nodes.len() < replicas.max(1) {
-            let Ok(node) = self.choose(now, |name| !nodes.iter().any(|one| **one == *name), &mut chance) else { break };
+        let (mut nodes, mut chosen): (Vec<Arc<str>>, BTreeSet<Arc<str>>) = Default::default();
+        while nodes.len() < replicas.clamp(1, MAX_CHOSEN) {
+            let Ok(node) = self.choose(now, |name| !chosen.contains(name), &mut chance) else { break };
+            chosen.insert(node.clone());
             nodes.push(node);
         }
         let first = nodes.first().ok_or(RingError::Empty)?;
@@ -409,7 +413,7 @@ impl Book {
     pub fn preview(&self, name: &str, weight: Option<f64>) -> Result<Moves, BookError> {
         let mut keys: BTreeMap<&str, (u64, usize)> = BTreeMap::new();
         for member in self.entries.values().filter_map(|entry| entry.member.as_ref()) {
-            for (content, Holding { bytes: size, .. }) in &member.holds {
+            for (content, Holding { bytes: size, .. }) in member.holds.iter() {
                 let (bytes, copies) = keys.entry(content).or_default();
                 *bytes = (*bytes).max(*size);
                 *copies += 1;
@@ -457,11 +461,11 @@ impl Book {
                 events.push(Event::Left(name.clone(), format!("no answer: {}", entry.why)));
             }
         }
-        let names: Vec<Arc<str>> = self.entries.keys().cloned().collect();
-        for name in &names {
-            let drained = self.drained.contains(name) || self.drained_at(name).is_some();
+        let others = self.entries.iter().filter(|(at, _)| **at != self.own).filter_map(|(_, it)| it.member.as_ref());
+        let drained: BTreeSet<&Arc<str>> = self.drained.iter().chain(others.flat_map(|it| &it.drains)).collect();
+        for name in self.entries.keys() {
             if let Some(health) = self.resource.health_mut(name) {
-                health.drained = drained;
+                health.drained = drained.contains(name);
             }
         }
         self.resource.retain(|name| self.entries.contains_key(name));
@@ -471,8 +475,11 @@ impl Book {
             .filter(|(_, entry)| entry.available)
             .map(|(name, entry)| (name.clone(), entry.weight()))
             .collect();
-        // Weights were checked where they came in.
-        let _ = self.hashed.follow(&on_ring);
+        // Each weight was checked where it came in; together they may still be more than the ring has points for.
+        if self.hashed.follow(&on_ring).is_err() {
+            let light = on_ring.iter().map(|(name, weight)| (name.clone(), weight.min(1.0)));
+            let _ = self.hashed.follow(&light.collect::<Vec<_>>());
+        }
         events
     }
 }

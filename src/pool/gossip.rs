@@ -5,51 +5,47 @@
 //!
 //! | key | |
 //! |---|---|
+//! | `n` | its name |
 //! | `e` | its endpoint's URL |
 //! | `w` | its weight |
-//! | `h` | `{"cpu_percent","memory_percent","active_connections","average_latency_ms","n"}`: how it is, every 5 s; n counts |
+//! | `h` | `{"cpu_percent","memory_percent","active_connections","average_latency_ms","n"}`: how it is; n counts |
 //! | `d` | the nodes that its operator drains, one per line |
 //! | `c:ID` | a content that it holds whole: its bytes, the copies that the pool shall have of it (0: none of its business), its name |
+//!
+//! [`pace`] says how much is told how often, [`roster`] whom digests have room for, [`told`] what a node tells of itself.
 
+pub mod pace;
+mod roster;
+mod told;
 mod wire;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
-use chitchat::{
-    Chitchat, ChitchatConfig, ChitchatHandle, ChitchatId, FailureDetectorConfig, NodeState, spawn_chitchat,
-};
-use serde::{Deserialize, Serialize};
-use tokio::net::UdpSocket;
+use chitchat::{Chitchat, ChitchatConfig, ChitchatHandle, ChitchatId, FailureDetectorConfig, spawn_chitchat};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::pace::ROUND;
+pub use self::told::MAX_HOLDS;
+use self::told::{Readings, TooMuch};
+pub use self::wire::Out;
 use self::wire::{Sealed, Wire};
 use super::book::Member;
-use super::replica::MAX_REPLICAS;
 use super::silence::{LOOK_MS, Silence};
-use crate::clock::unix_ms;
 use crate::content::name::printable;
 use crate::control::BoxFuture;
-use crate::control::pool::{Figures, Holding, MAX_NAME};
+use crate::control::pool::{Figures, Holding};
 
-/// Time between two rounds.
-const ROUND: Duration = Duration::from_millis(400);
-/// Time between two reports of how this node is.
-const REPORT: Duration = Duration::from_secs(5);
-/// What is left of a member that is gone is told for so long, so that it is not taken for news.
-const FORGET: Duration = Duration::from_secs(600);
-/// Contents that a node tells of, and that are taken from one.
-const MAX_HOLDS: usize = 1_024;
-/// Characters of a content's name that are told.
-const MAX_CONTENT_NAME: usize = 80;
-/// Nodes that a node may drain.
-const MAX_DRAINS: usize = 64;
-/// Longest URL taken, in bytes.
-const MAX_URL: usize = 512;
+/// What is left of a member that is gone is kept for so long, and told for half of it, so that it is not taken for news. Each
+/// restart leaves something: of one that crashes every second there are sixty at a time.
+const FORGET: Duration = Duration::from_secs(120);
+/// Heartbeats that are remembered of each node, for the crate's guess whom to gossip with.
+const HEARTBEATS: usize = 32;
 /// Pause before gossip that broke is begun again.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -57,7 +53,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Datagrams {
     /// To send by.
-    pub socket: Arc<UdpSocket>,
+    pub out: Arc<dyn Out>,
     /// Those that came, with where from.
     pub inbox: mpsc::Receiver<(SocketAddr, Bytes)>,
 }
@@ -77,6 +73,8 @@ pub struct Config {
     pub seeds: Vec<String>,
     /// Its weight on the ring.
     pub weight: f64,
+    /// The clock that its starts are told apart by, in ms.
+    pub clock: fn() -> u64,
 }
 
 /// What gossip asks of its node, and tells it.
@@ -91,13 +89,6 @@ pub trait Side: Send + Sync + 'static {
     fn began(&self);
     /// Who is there now.
     fn members(&self, members: Vec<Member>);
-}
-
-#[derive(Serialize, Deserialize)]
-struct Report {
-    #[serde(flatten)]
-    figures: Figures,
-    n: u64,
 }
 
 /// Gossips until `stop`. `secret`: what the nodes of the pool share.
@@ -133,9 +124,10 @@ pub async fn run(config: Config, secret: &[u8], datagrams: Datagrams, side: Arc<
 /// One life of gossip: until `stop`, or an error.
 async fn live(config: &Config, wire: &Arc<Wire>, side: &dyn Side, stop: &CancellationToken) -> anyhow::Result<()> {
     let id = ChitchatId {
-        node_id: config.name.clone(),
+        // Its name would be in every digest: it is told as a key.
+        node_id: String::new(),
         // Restarts are told apart by it: the later one counts.
-        generation_id: unix_ms(),
+        generation_id: (config.clock)(),
         gossip_advertise_addr: config.address,
     };
     let chitchat = ChitchatConfig {
@@ -149,46 +141,58 @@ async fn live(config: &Config, wire: &Arc<Wire>, side: &dyn Side, stop: &Cancell
             initial_interval: ROUND * 2,
             max_interval: Duration::from_secs(3),
             dead_node_grace_period: FORGET,
+            sampling_window_size: HEARTBEATS,
             ..FailureDetectorConfig::default()
         },
         marked_for_deletion_grace_period: FORGET,
         catchup_callback: None,
         extra_liveness_predicate: None,
     };
-    let own = vec![("e".to_owned(), config.endpoint.clone()), ("w".to_owned(), config.weight.to_string())];
+    let own = [("n", config.name.clone()), ("e", config.endpoint.clone()), ("w", config.weight.to_string())];
+    let own = own.map(|(key, value)| (key.to_owned(), value)).to_vec();
     let handle = spawn_chitchat(chitchat, own, &Sealed(wire.clone())).await?;
     let ended = handle.termination_watcher();
     tokio::select! {
         () = stop.cancelled() => {}
         ended = ended => return ended.and_then(|()| Err(anyhow::anyhow!("it stopped by itself"))),
-        never = tend(&handle, &id, side) => match never {},
+        why = tend(&handle, &id, side) => {
+            handle.shutdown().await?;
+            return Err(why.into());
+        }
     }
     handle.shutdown().await
 }
 
-/// Tells of this node and looks who is there, for ever.
-async fn tend(handle: &ChitchatHandle, own: &ChitchatId, side: &dyn Side) -> std::convert::Infallible {
+/// Tells of this node and looks who is there, until somebody tells too much.
+async fn tend(handle: &ChitchatHandle, own: &ChitchatId, side: &dyn Side) -> TooMuch {
     let began = Instant::now();
-    let mut silence = Silence::default();
+    let (mut silence, mut readings) = (Silence::default(), Readings::default());
     let mut look = tokio::time::interval(Duration::from_millis(LOOK_MS));
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let (mut reported, mut reports, mut told) = (None::<Instant>, 0, Vec::new());
+    let (mut asked, mut reported, mut reports) = (None::<Instant>, None::<(Instant, Figures)>, 0);
+    let (mut told, mut nodes) = (Vec::new(), 1);
     let chitchat = handle.chitchat();
     loop {
         look.tick().await;
-        let figures = match reported {
-            Some(at) if at.elapsed() < REPORT => None,
-            _ => Some(side.report().await),
-        };
+        let mut due = None;
+        if asked.is_none_or(|at| at.elapsed() >= pace::report_after(nodes)) {
+            asked = Some(Instant::now());
+            let now = side.report().await;
+            let is_due = |(at, before): &(Instant, Figures)| pace::is_due(before, &now, at.elapsed());
+            due = reported.as_ref().is_none_or(is_due).then_some(now);
+        }
         let (holds, drains) = (side.holds(), side.drains());
         let mut chitchat = chitchat.lock().await;
-        if let Some(figures) = figures {
-            (reported, reports) = (Some(Instant::now()), reports + 1);
-            let report = serde_json::to_string(&Report { figures, n: reports }).unwrap_or_default();
-            chitchat.self_node_state().set("h", report);
+        if let Some(figures) = due {
+            (reported, reports) = (Some((Instant::now(), figures)), reports + 1);
+            chitchat.self_node_state().set("h", told::report(figures, reports));
         }
-        tell(chitchat.self_node_state(), &holds, &drains);
-        let members = members(&chitchat, own, &mut silence, began.elapsed().as_millis() as u64);
+        told::tell(chitchat.self_node_state(), &holds, &drains);
+        nodes = chitchat.node_states().len();
+        let members = match members(&chitchat, own, &mut silence, &mut readings, began.elapsed().as_millis() as u64) {
+            Ok(members) => members,
+            Err(why) => return why,
+        };
         drop(chitchat);
         if members != told {
             told.clone_from(&members);
@@ -197,66 +201,28 @@ async fn tend(handle: &ChitchatHandle, own: &ChitchatId, side: &dyn Side) -> std
     }
 }
 
-/// Brings what is told of this node up to date.
-fn tell(state: &mut NodeState, holds: &BTreeMap<String, Holding>, drains: &[Arc<str>]) {
-    let drained = drains.iter().take(MAX_DRAINS).map(|name| &**name).collect::<Vec<_>>().join("\n");
-    state.set("d", drained);
-    let told: Vec<String> =
-        state.key_values().filter_map(|(key, _)| Some(key.strip_prefix("c:")?.to_owned())).collect();
-    let wanted: BTreeMap<&String, &Holding> = holds.iter().take(MAX_HOLDS).collect();
-    for gone in told.iter().filter(|id| !wanted.contains_key(id)) {
-        state.delete(&format!("c:{gone}"));
-    }
-    for (id, Holding { bytes, replicas, name }) in wanted {
-        let name: String = name.chars().take(MAX_CONTENT_NAME).collect();
-        state.set(format!("c:{id}"), format!("{bytes} {replicas} {name}"));
-    }
-}
-
 /// Who is there: this node and those whose heartbeat grows.
-fn members(chitchat: &Chitchat, own: &ChitchatId, silence: &mut Silence<ChitchatId>, now: u64) -> Vec<Member> {
+fn members(
+    chitchat: &Chitchat,
+    own: &ChitchatId,
+    silence: &mut Silence<ChitchatId>,
+    readings: &mut Readings,
+    now: u64,
+) -> Result<Vec<Member>, TooMuch> {
     let states = chitchat.node_states();
     let others = states.iter().filter(|(id, _)| *id != own);
-    let there = silence.look(others.map(|(id, state)| (id.clone(), state.heartbeat().into())), now);
-    let all = there.iter().chain([own]);
-    all.filter_map(|id| member(id, states.get(id)?)).collect()
-}
-
-/// A member as it tells of itself. What it tells comes from outside: what is no name, no URL or too long is left out.
-fn member(id: &ChitchatId, state: &NodeState) -> Option<Member> {
-    let name = id.node_id.as_str();
-    let endpoint = state.get("e")?;
-    let is_url = (endpoint.starts_with("http://") || endpoint.starts_with("https://")) && endpoint.len() <= MAX_URL;
-    if !is_url || printable(endpoint) != endpoint || !is_name(name) {
-        return None;
+    let heartbeats = others.map(|(id, state)| (id.clone(), state.heartbeat().into()));
+    let there = silence.look(heartbeats, now, pace::silent_ms(states.len()));
+    readings.retain(|id| states.contains_key(id));
+    let mut members = Vec::with_capacity(there.len() + 1);
+    for id in there.iter().chain([own]) {
+        let Some(state) = states.get(id) else { continue };
+        members.extend(readings.member(id, state)?);
     }
-    let report: Option<Report> = state.get("h").and_then(|text| serde_json::from_str(text).ok());
-    let holds = state.key_values().filter_map(|(key, text)| {
-        let id = key.strip_prefix("c:").filter(|id| id.len() == 64 && id.bytes().all(|b| b.is_ascii_hexdigit()))?;
-        Some((id.to_owned(), holding(text)?))
-    });
-    let drains = state.get("d").unwrap_or_default().lines().filter(|name| is_name(name)).take(MAX_DRAINS);
-    Some(Member {
-        name: name.into(),
-        address: id.gossip_advertise_addr.to_string(),
-        endpoint: endpoint.to_owned(),
-        weight: state.get("w").and_then(|weight| weight.parse().ok()).unwrap_or(1.0),
-        generation: id.generation_id,
-        figures: report.as_ref().map(|report| report.figures),
-        report: report.map_or(0, |report| report.n),
-        drains: drains.map(Arc::from).collect(),
-        holds: holds.take(MAX_HOLDS).collect(),
-    })
+    Ok(members)
 }
 
-/// `BYTES REPLICAS NAME`
-fn holding(text: &str) -> Option<Holding> {
-    let mut parts = text.splitn(3, ' ');
-    let (bytes, replicas) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-    let name = parts.next().unwrap_or_default().chars().take(MAX_CONTENT_NAME).collect::<String>();
-    Some(Holding { bytes, replicas: u32::min(replicas, MAX_REPLICAS), name: printable(&name) })
-}
-
-fn is_name(name: &str) -> bool {
-    !name.is_empty() && name.chars().count() <= MAX_NAME && name.trim() == name && printable(name) == name
-}
+#[cfg(test)]
+mod net;
+#[cfg(test)]
+mod tests;

@@ -35,7 +35,7 @@ pub fn between<'a>(before: &Ring, after: &Ring, keys: impl IntoIterator<Item = (
         let new = after.get_nodes(key, copies).unwrap_or_default();
         let to_copy = new.iter().filter(|node| !old.contains(node)).count() as u64;
         moves.keys += u64::from(to_copy > 0);
-        moves.bytes += to_copy.saturating_mul(size);
+        moves.bytes = moves.bytes.saturating_add(to_copy.saturating_mul(size));
     }
     moves
 }

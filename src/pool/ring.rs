@@ -19,8 +19,8 @@ use twox_hash::XxHash32;
 pub const VIRTUAL_NODES: u32 = 150;
 /// Weights allowed: a node with less than a hundredth would have one point anyway.
 pub const WEIGHTS: std::ops::RangeInclusive<f64> = 0.01..=100.0;
-/// Points of a ring at most: 128 MiB of them.
-const MAX_POINTS: usize = 1 << 24;
+/// Points of a ring at most: 32 MiB of them, enough for 4,096 nodes of weight 6.
+const MAX_POINTS: usize = 1 << 22;
 
 /// Why the ring cannot answer or change.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

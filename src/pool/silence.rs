@@ -5,8 +5,6 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
-/// A member that is silent for so many ms is gone. With [`LOOK_MS`] and the time that news takes that is within five seconds.
-pub const SILENT_MS: u64 = 3_000;
 /// Time between two looks.
 pub const LOOK_MS: u64 = 500;
 
@@ -32,8 +30,8 @@ impl<Id> Default for Silence<Id> {
 }
 
 impl<Id: Clone + Eq + Hash> Silence<Id> {
-    /// Takes the heartbeats as they are now; those that are there, in the same order.
-    pub fn look(&mut self, heartbeats: impl IntoIterator<Item = (Id, u64)>, now: u64) -> Vec<Id> {
+    /// Takes the heartbeats as they are now; those that are there, in the same order: who was not silent for `silent_ms`.
+    pub fn look(&mut self, heartbeats: impl IntoIterator<Item = (Id, u64)>, now: u64, silent_ms: u64) -> Vec<Id> {
         self.looks += 1;
         let mut there = Vec::new();
         for (id, heartbeat) in heartbeats {
@@ -43,7 +41,7 @@ impl<Id: Clone + Eq + Hash> Silence<Id> {
                 heard.heartbeat = heartbeat;
                 heard.grew = Some(now);
             }
-            if heard.grew.is_some_and(|grew| now.saturating_sub(grew) < SILENT_MS) {
+            if heard.grew.is_some_and(|grew| now.saturating_sub(grew) < silent_ms) {
                 there.push(id);
             }
         }
@@ -59,14 +57,14 @@ mod tests {
     #[test]
     fn who_grows_is_there_and_who_is_silent_is_gone() {
         let mut silence = Silence::default();
-        assert!(silence.look([("a", 5), ("b", 9)], 0).is_empty(), "what others tell may be old");
-        assert_eq!(silence.look([("a", 6), ("b", 9)], 500), ["a"]);
-        assert_eq!(silence.look([("a", 6), ("b", 10)], 3_499), ["a", "b"]);
-        assert_eq!(silence.look([("a", 6), ("b", 10)], 3_500), ["b"], "three seconds of silence");
-        assert_eq!(silence.look([("a", 7), ("b", 10)], 4_000), ["a", "b"], "it is back at its first word");
-        assert!(silence.look([], 4_500).is_empty());
-        assert!(silence.look([("a", 8)], 5_000).is_empty(), "whoever was forgotten proves itself anew");
+        assert!(silence.look([("a", 5), ("b", 9)], 0, 3_000).is_empty(), "what others tell may be old");
+        assert_eq!(silence.look([("a", 6), ("b", 9)], 500, 3_000), ["a"]);
+        assert_eq!(silence.look([("a", 6), ("b", 10)], 3_499, 3_000), ["a", "b"]);
+        assert_eq!(silence.look([("a", 6), ("b", 10)], 3_500, 3_000), ["b"], "three seconds of silence");
+        assert_eq!(silence.look([("a", 7), ("b", 10)], 4_000, 3_000), ["a", "b"], "it is back at its first word");
+        assert!(silence.look([], 4_500, 3_000).is_empty());
+        assert!(silence.look([("a", 8)], 5_000, 3_000).is_empty(), "whoever was forgotten proves itself anew");
         // A heartbeat that goes back is a replayed one.
-        assert!(silence.look([("a", 1)], 5_500).is_empty());
+        assert!(silence.look([("a", 1)], 5_500, 3_000).is_empty());
     }
 }

@@ -16,11 +16,11 @@ pub fn member(config: &mut EngineConfig, name: &str, key: &str, join: &[&TestNod
     config.join = join.iter().map(|node| node.url()).collect();
 }
 
-async fn node(name: &str, join: &[&TestNode]) -> TestNode {
+pub async fn node(name: &str, join: &[&TestNode]) -> TestNode {
     TestNode::start_with(|config| member(config, name, KEY, join)).await
 }
 
-fn address(node: &TestNode) -> std::net::SocketAddr {
+pub fn address(node: &TestNode) -> std::net::SocketAddr {
     node.url().strip_prefix("http://").unwrap().parse().unwrap()
 }
 

@@ -3,6 +3,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+
+mod bad_days;
 mod given;
 mod gossip;
 mod list;
@@ -27,7 +29,10 @@ pub async fn add(node: &TestNode, endpoint: &str) -> String {
 }
 
 pub async fn place(node: &TestNode, key: &str, replicas: u32) -> Placement {
-    let command = Command::Place { key: key.into(), replicas: Some(replicas), balancer: None };
+    placed(node, Command::Place { key: key.into(), replicas: Some(replicas), balancer: None }).await
+}
+
+pub async fn placed(node: &TestNode, command: Command) -> Placement {
     match node.control.command(command).await.unwrap() {
         Reply::Placed(placement) => *placement,
         other => panic!("{other:?}"),

@@ -26,7 +26,7 @@ impl Book {
     fn contents(&self) -> BTreeMap<&str, (Holding, Vec<&Arc<str>>)> {
         let mut all: BTreeMap<&str, (Holding, Vec<&Arc<str>>)> = BTreeMap::new();
         for (name, entry) in self.entries.iter().filter(|(_, entry)| entry.available) {
-            for (content, holding) in entry.member.iter().flat_map(|member| &member.holds) {
+            for (content, holding) in entry.member.iter().flat_map(|member| member.holds.iter()) {
                 let (known, holders) = all.entry(content).or_default();
                 if holding.replicas >= known.replicas {
                     *known = holding.clone();

@@ -197,10 +197,11 @@ fn drained_nodes_get_no_keys_while_there_are_others() {
 fn who_holds_what_is_known_and_moves_are_told() {
     let mut book = book();
     let holding = |name: &str, port, ids: &[(&str, u64)]| Member {
-        holds: ids
-            .iter()
-            .map(|(id, bytes)| ((*id).to_owned(), Holding { bytes: *bytes, ..Holding::default() }))
-            .collect(),
+        holds: Arc::new(
+            ids.iter()
+                .map(|(id, bytes)| ((*id).to_owned(), Holding { bytes: *bytes, ..Holding::default() }))
+                .collect(),
+        ),
         ..member(name, port, 1)
     };
     book.on_gossip(vec![holding("a", 1, &[("x", 10), ("y", 5)]), holding("b", 2, &[("x", 10)])], 0);
@@ -238,7 +239,7 @@ fn missing_copies_are_known_to_those_whose_turn_it_is() {
             let port = 1 + names.iter().position(|it| it == name).unwrap() as u16;
             let copy = Holding { bytes: 7, replicas: 3, name: "big.img".into() };
             let holds = holders.contains(name).then(|| ("x".to_owned(), copy)).into_iter().collect();
-            Member { holds, ..member(name, port, 1) }
+            Member { holds: Arc::new(holds), ..member(name, port, 1) }
         };
         book.on_gossip(there.iter().map(member).collect(), 0);
         book.wanting(0)
@@ -259,10 +260,54 @@ fn missing_copies_are_known_to_those_whose_turn_it_is() {
     // A copy on a drained node does not count, but can be copied.
     let mut book = Book::new("default", "d", Limits::default(), 0);
     let copy = Holding { bytes: 7, replicas: 1, name: "x".into() };
-    let holder = Member { holds: [("x".to_owned(), copy)].into(), ..member("a", 1, 1) };
+    let holder = Member { holds: Arc::new([("x".to_owned(), copy)].into()), ..member("a", 1, 1) };
     book.on_gossip(vec![holder, member("d", 4, 1)], 0);
     book.drain("a", true, 0).unwrap();
     let wanting = book.wanting(0);
     assert_eq!((wanting[0].live, wanting[0].from.len(), wanting[0].is_due()), (0, 1, true));
     assert_eq!((book.find("x").len(), book.find("y").len(), book.there()), (1, 0, 2));
+}
+
+#[test]
+fn what_is_told_of_weights_and_sizes_breaks_nothing() {
+    let mut book = book();
+    // More points together than a ring has: each counts once then, and nobody is left out.
+    let heavy = |port: u16| Member { weight: 100.0, ..member(&format!("n{port}"), port, 1) };
+    book.on_gossip((1..=300).map(heavy).collect(), 0);
+    assert_eq!(book.hashed.ring().len(), 300);
+    assert_eq!(book.place("key", 400, None, 0, || 0).unwrap().nodes.len(), 300);
+    let holding = |port: u16| Member {
+        holds: Arc::new(["x", "y"].map(|id| (id.to_owned(), Holding { bytes: u64::MAX, ..Holding::default() })).into()),
+        weight: f64::NAN,
+        ..member(&format!("n{port}"), port, 1)
+    };
+    book.on_gossip((1..=3).map(holding).collect(), 0);
+    assert_eq!(row(&book, "n1", 0).held_bytes, u64::MAX);
+    assert!((row(&book, "n1", 0).weight - 1.0).abs() < 1e-9, "a weight that is none is 1");
+    book.preview("n1", None).unwrap();
+    book.preview("n9", Some(100.0)).unwrap();
+}
+
+#[test]
+fn a_pool_without_any_good_node_still_has_its_nodes() {
+    let mut book = book();
+    book.on_gossip((1..=100).map(|port| member(&format!("n{port}"), port, 1)).collect(), 0);
+    let by_health = |book: &mut Book, now| {
+        let placement = book.place("key", usize::MAX, Some(Balancer::ResourceAware), now, || 7 << 40).unwrap();
+        let distinct: BTreeSet<_> = placement.nodes.iter().collect();
+        assert_eq!(distinct.len(), placement.nodes.len());
+        placement.nodes.len()
+    };
+    assert_eq!(by_health(&mut book, 0), MAX_CHOSEN, "nobody needs more copies than that");
+    // No report for an hour.
+    assert!((1..=100).all(|port| row(&book, &format!("n{port}"), 3_600_000).stale));
+    assert_eq!(by_health(&mut book, 3_600_000), MAX_CHOSEN);
+    // All of them excluded.
+    for port in 1..=100 {
+        book.on_used(&format!("n{port}"), None, 3_600_000);
+        book.on_used(&format!("n{port}"), None, 3_600_000);
+    }
+    assert!(row(&book, "n7", 3_600_000).excluded.is_some());
+    assert_eq!(by_health(&mut book, 3_600_000), MAX_CHOSEN);
+    assert_eq!(book.place("key", 3, None, 3_600_000, || 0).unwrap().nodes.len(), 3, "keys belong where they belong");
 }
