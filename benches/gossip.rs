@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Contents that each node holds.
-const HELD: u64 = 8;
+const HELD: u64 = 2;
 /// How long a pool is left alone before its traffic is counted, and how long that is.
 const QUIET: Duration = Duration::from_secs(15);
 const COUNTED: Duration = Duration::from_secs(30);

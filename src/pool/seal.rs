@@ -13,7 +13,8 @@
 //! Each session has a key of its own, HKDF-SHA256 (RFC 5869) of the pool's key with the session as salt; the nonce is the
 //! counter. A message is heard only if it names the receiver's present session and its counter was not seen: what was
 //! recorded before a restart of either side is worth nothing, and no clock is asked. Whoever names another session is told
-//! the present one by a *hello*, which names the asker's session and so cannot be repeated either.
+//! the present one by a *hello*, which names the asker's session and so cannot be repeated either. What was to be said to somebody
+//! whose session is not known waits for that: among many nodes nearly every exchange is the first of its two.
 //!
 //! Messages are cut into parts that fit a packet of any link, so that nothing depends on IP fragments.
 
@@ -39,6 +40,8 @@ const MAX_PARTS: usize = 65_535usize.div_ceil(PART);
 const MAX_SESSIONS: usize = 4_096;
 /// Addresses whose session is remembered.
 const MAX_PEERS: usize = 4_096;
+/// Messages that wait for the session of whom they are for: one for each, the newest.
+const MAX_WAITING: usize = 32;
 /// Counters behind the highest one that may still come.
 const WINDOW: u64 = 128;
 
@@ -53,7 +56,7 @@ pub enum Opened {
     /// The last part of a message: all of it.
     Message(Vec<u8>),
     /// To be sent back to where it came from.
-    Reply(Vec<u8>),
+    Reply(Vec<Vec<u8>>),
     /// Well, and nothing to do.
     Nothing,
     /// Not sealed with this key, damaged, or seen before: dropped.
@@ -80,6 +83,8 @@ pub struct Sealer {
     /// Sessions of those who are reached at an address, and when they were last heard or written to.
     peers: HashMap<SocketAddr, (SessionId, u64)>,
     sessions: HashMap<SessionId, Session>,
+    /// Messages that wait, and since when.
+    waiting: HashMap<SocketAddr, (Vec<u8>, u64)>,
     /// Grows with each use, to tell what was used last.
     uses: u64,
 }
@@ -125,11 +130,12 @@ impl Sealer {
     pub fn new(secret: &[u8], session: SessionId) -> Option<Self> {
         let prk = Salt::new(HKDF_SHA256, b"skep pool v1").extract(secret);
         let key = session_key(&prk, &session)?;
-        Some(Self { prk, own: session, key, counter: 0, peers: HashMap::new(), sessions: HashMap::new(), uses: 0 })
+        let (peers, sessions, waiting) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Some(Self { prk, own: session, key, counter: 0, peers, sessions, waiting, uses: 0 })
     }
 
-    /// The datagrams that carry a message to `to`. To somebody whose session is not known they are one hello: the message is
-    /// lost, as any may be.
+    /// The datagrams that carry a message to `to`. To somebody whose session is not known they are one hello: the message waits
+    /// for the answer, or is lost, as any may be.
     pub fn seal(&mut self, to: SocketAddr, message: &[u8]) -> Vec<Vec<u8>> {
         self.uses += 1;
         let session = match self.peers.get_mut(&to) {
@@ -137,7 +143,14 @@ impl Sealer {
                 *used = self.uses;
                 *session
             }
-            None => return self.one(&[0; SESSION], HELLO, 0, 1, &[]).into_iter().collect(),
+            None => {
+                if !self.waiting.contains_key(&to) && self.waiting.len() >= MAX_WAITING {
+                    let oldest = self.waiting.iter().min_by_key(|(_, (_, since))| *since).map(|(address, _)| *address);
+                    oldest.map(|address| self.waiting.remove(&address));
+                }
+                self.waiting.insert(to, (message.to_vec(), self.uses));
+                return self.one(&[0; SESSION], HELLO, 0, 1, &[]).into_iter().collect();
+            }
         };
         let parts = message.len().div_ceil(PART).max(1);
         if parts > MAX_PARTS {
@@ -201,7 +214,7 @@ impl Sealer {
         if receiver != self.own {
             // It may be old: nothing of it is believed but that somebody with the key made it once.
             return match self.one(&sender, HELLO, 0, 1, &[]) {
-                Some(hello) => Opened::Reply(hello),
+                Some(hello) => Opened::Reply(vec![hello]),
                 None => Opened::Nothing,
             };
         }
@@ -212,7 +225,10 @@ impl Sealer {
         session.see(counter);
         session.used = uses;
         if kind != MESSAGE {
-            return Opened::Nothing;
+            return match self.waiting.remove(&from) {
+                Some((message, _)) => Opened::Reply(self.seal(from, &message)),
+                None => Opened::Nothing,
+            };
         }
         session.gather(counter, part, parts, payload).map_or(Opened::Nothing, Opened::Message)
     }

@@ -261,7 +261,7 @@ async fn one_who_tells_of_thousands_breaks_nothing() {
         net.send(hostile, address(1), &datagram);
     }
     let (from, hello) = datagrams.inbox.recv().await.unwrap();
-    assert_eq!(sealer.open(from, &hello), Opened::Nothing);
+    assert!(matches!(sealer.open(from, &hello), Opened::Reply(_)), "it has the key");
     for round in 0..20u32 {
         let mut syn = vec![0x53, 0xb0, 0, 0];
         syn.extend(1_500u16.to_le_bytes());

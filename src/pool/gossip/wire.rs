@@ -84,7 +84,7 @@ impl Wire {
                     Some(message) => return Some((from, message)),
                     None => tracing::debug!(target: "pool", "{from} sent what cannot be unpacked"),
                 },
-                Opened::Reply(reply) => self.put(from, &reply),
+                Opened::Reply(reply) => reply.iter().for_each(|datagram| self.put(from, datagram)),
                 Opened::Nothing => {}
                 Opened::Refused(why) => self.refused(from, why),
             }

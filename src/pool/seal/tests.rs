@@ -17,13 +17,22 @@ fn one(datagrams: Vec<Vec<u8>>) -> Vec<u8> {
     datagrams.into_iter().next().unwrap()
 }
 
+fn reply(opened: Opened) -> Vec<u8> {
+    match opened {
+        Opened::Reply(datagrams) => one(datagrams),
+        other => panic!("no answer: {other:?}"),
+    }
+}
+
 /// a, at port 1, learns the session of b, at port 2.
 fn meet(a: &mut Sealer, b: &mut Sealer) {
-    let hello = one(a.seal(at(2), b"this one is lost"));
-    assert!(!hello.windows(4).any(|four| four == b"lost"));
-    let Opened::Reply(answer) = b.open(at(1), &hello) else { panic!("no answer") };
+    let hello = one(a.seal(at(2), b"this one waits"));
+    assert!(!hello.windows(5).any(|five| five == b"waits"));
+    let answer = reply(b.open(at(1), &hello));
     assert!(answer.len() <= hello.len(), "nothing is amplified");
-    assert_eq!(a.open(at(2), &answer), Opened::Nothing);
+    let waited = reply(a.open(at(2), &answer));
+    assert_eq!(b.open(at(1), &waited), Opened::Message(b"this one waits".to_vec()));
+    assert_eq!(a.open(at(2), &answer), Opened::Refused(Refusal::Replay), "nor is it said twice");
 }
 
 fn met() -> (Sealer, Sealer) {
@@ -84,7 +93,7 @@ fn what_was_recorded_before_a_restart_is_worth_nothing() {
     assert!(b.sessions.is_empty() && b.peers.is_empty());
     // The live one learns from that and goes on.
     let stale = one(a.seal(at(2), b"words"));
-    let Opened::Reply(hello) = b.open(at(1), &stale) else { panic!("no answer") };
+    let hello = reply(b.open(at(1), &stale));
     assert_eq!(a.open(at(2), &hello), Opened::Nothing);
     let fresh = one(a.seal(at(2), b"words"));
     assert_eq!(b.open(at(1), &fresh), Opened::Message(b"words".to_vec()));
@@ -126,12 +135,12 @@ fn memory_is_bounded_by_those_who_have_the_key() {
         let mut other = Sealer::new(SECRET, id).unwrap();
         let from = SocketAddr::from((number.to_be_bytes(), 1));
         let hello = one(other.seal(at(2), b""));
-        let Opened::Reply(answer) = b.open(from, &hello) else { panic!("no answer") };
-        other.open(at(2), &answer);
-        let sealed = one(other.seal(at(2), b"x"));
-        assert_eq!(b.open(from, &sealed), Opened::Message(b"x".to_vec()));
+        let answer = reply(b.open(from, &hello));
+        let sealed = reply(other.open(at(2), &answer));
+        assert_eq!(b.open(from, &sealed), Opened::Message(Vec::new()));
+        b.seal(SocketAddr::from((number.to_be_bytes(), 2)), b"nobody answers there");
     }
-    assert!(b.sessions.len() <= MAX_SESSIONS && b.peers.len() <= MAX_PEERS);
+    assert!(b.sessions.len() <= MAX_SESSIONS && b.peers.len() <= MAX_PEERS && b.waiting.len() <= MAX_WAITING);
 }
 
 proptest! {
