@@ -145,7 +145,11 @@ fn a_look_at_all_members(bencher: Bencher<'_, '_>, count: usize) {
         weight: 1.0,
         figures: Some(Figures { cpu_percent: 50.0, ..Figures::default() }),
         drains: vec!["node-7".into()],
-        holds: Arc::new((0..8).map(|held| (format!("{:064x}", number * 8 + held), Holding { bytes: 1_000, ..Holding::default() })).collect()),
+        holds: Arc::new(
+            (0..8)
+                .map(|held| (format!("{:064x}", number * 8 + held), Holding { bytes: 1_000, ..Holding::default() }))
+                .collect(),
+        ),
         ..Member::default()
     };
     let mut members: Vec<Member> = (0..count).map(member).collect();

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use net::Net;
 use skep_engine::control::BoxFuture;
-use skep_engine::control::pool::Figures;
+use skep_engine::control::pool::{Figures, Holding};
 use skep_engine::pool::book::Member;
 use skep_engine::pool::gossip::{self, Config, Side};
 pub use skep_engine::pool::gossip::{Datagrams, Out};
@@ -61,10 +61,10 @@ impl Side for Node {
         Box::pin(async move { figures })
     }
 
-    fn holds(&self) -> BTreeMap<String, u64> {
-        (0..HELD)
-            .map(|n| (format!("{:064x}", mix(self.number * HELD + n) as u128 * 77_777_777_777), n * 1_000_003))
-            .collect()
+    fn holds(&self) -> BTreeMap<String, Holding> {
+        let id = |n: u64| format!("{:064x}", u128::from(mix(self.number * HELD + n)) * 77_777_777_777);
+        let held = |n: u64| Holding { bytes: n * 1_000_003, replicas: 2, name: format!("frames-{n}.tar") };
+        (0..HELD).map(|n| (id(n), held(n))).collect()
     }
 
     fn drains(&self) -> Vec<Arc<str>> {

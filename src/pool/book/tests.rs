@@ -198,9 +198,7 @@ fn who_holds_what_is_known_and_moves_are_told() {
     let mut book = book();
     let holding = |name: &str, port, ids: &[(&str, u64)]| Member {
         holds: Arc::new(
-            ids.iter()
-                .map(|(id, bytes)| ((*id).to_owned(), Holding { bytes: *bytes, ..Holding::default() }))
-                .collect(),
+            ids.iter().map(|(id, bytes)| ((*id).to_owned(), Holding { bytes: *bytes, ..Holding::default() })).collect(),
         ),
         ..member(name, port, 1)
     };

@@ -53,8 +53,10 @@ pub fn is_due(before: &Figures, now: &Figures, age: Duration) -> bool {
 
 /// Changes that change a choice: some points of a hundred, or a tenth of what was.
 fn is_news(before: &Figures, now: &Figures) -> bool {
-    let off = |before: f64, now: f64, step: f64| !((before - now).abs() <= step + before.abs() / 10.0);
-    let points = |before: f64, now: f64| !((before - now).abs() <= 3.0);
+    // What is no number is news too.
+    let differ = |before: f64, now: f64, step: f64| (before - now).is_nan() || (before - now).abs() > step;
+    let points = |before: f64, now: f64| differ(before, now, 3.0);
+    let off = |before: f64, now: f64, step: f64| differ(before, now, step + before.abs() / 10.0);
     points(before.cpu_percent, now.cpu_percent)
         || points(before.memory_percent, now.memory_percent)
         || off(before.active_connections as f64, now.active_connections as f64, 10.0)
