@@ -12,7 +12,7 @@
 //! | `d` | the nodes that its operator drains, one per line |
 //! | `c:ID` | a content that it holds whole: its bytes, the copies that the pool shall have of it (0: none of its business), its name |
 //!
-//! [`pace`] says how much is told how often, [`roster`] whom digests have room for, [`told`] what a node tells of itself.
+//! `pace` says how much is told how often, `roster` whom digests have room for, `told` what a node tells of itself.
 
 pub mod pace;
 mod roster;
