@@ -37,6 +37,22 @@ impl Balancer {
             Self::ResourceAware => "resource_aware",
         }
     }
+
+    /// Its name as people write it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::ConsistentHash => "consistent-hash",
+            Self::ResourceAware => "resource-aware",
+        }
+    }
+
+    /// The other one.
+    pub const fn other(self) -> Self {
+        match self {
+            Self::ConsistentHash => Self::ResourceAware,
+            Self::ResourceAware => Self::ConsistentHash,
+        }
+    }
 }
 
 /// How a node is, by its own word.
@@ -67,6 +83,74 @@ pub struct Score {
     pub latency: f64,
     /// Their sum.
     pub total: f64,
+}
+
+/// The limits and weights that scores are made with.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// CPU above this excludes, percent.
+    pub cpu_percent: f64,
+    /// Memory above this excludes, percent.
+    pub memory_percent: f64,
+    /// Connections above this exclude.
+    pub connections: u64,
+    /// What was found by using it above this excludes, ms.
+    pub latency_ms: f64,
+    /// A report older than this says nothing, ms.
+    pub stale_ms: u64,
+    /// A new node counts in full after this, ms.
+    pub slow_start_ms: u64,
+    /// Weights of CPU, memory, connections, latency.
+    pub weights: [f64; 4],
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            cpu_percent: 90.0,
+            memory_percent: 90.0,
+            connections: 10_000,
+            latency_ms: 4_000.0,
+            stale_ms: 30_000,
+            slow_start_ms: 30_000,
+            weights: [0.3, 0.3, 0.2, 0.2],
+        }
+    }
+}
+
+/// Latency that makes its term of a score nothing, ms.
+pub const SLOW_MS: f64 = 1_000.0;
+
+/// How a node stands, in a word: what keeps it most from being chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NodeState {
+    /// It is not there.
+    Gone,
+    /// It is over a limit.
+    Excluded,
+    /// The operator takes it out of use.
+    Drained,
+    /// There is no report of late.
+    Stale,
+    /// A part of its score counts as yet.
+    New,
+    /// Nothing keeps it.
+    Ok,
+}
+
+impl NodeState {
+    /// The word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Gone => "gone",
+            Self::Excluded => "excluded",
+            Self::Drained => "drained",
+            Self::Stale => "stale",
+            Self::New => "new",
+            Self::Ok => "ok",
+        }
+    }
 }
 
 /// How the pool knows of a node.
@@ -114,6 +198,8 @@ pub struct PoolNodeRow {
     pub draining: bool,
     /// Why it is not chosen now though it is available, in words.
     pub excluded: Option<String>,
+    /// Since when that is so, ms since the epoch.
+    pub excluded_ms: Option<u64>,
     /// There is no report of it, or an old one: its score is the neutral one.
     pub stale: bool,
     /// Its newest report.
@@ -140,6 +226,30 @@ pub struct PoolNodeRow {
     pub why: String,
 }
 
+impl PoolNodeRow {
+    /// How it stands.
+    pub fn state(&self) -> NodeState {
+        if !self.available {
+            NodeState::Gone
+        } else if self.draining {
+            NodeState::Drained
+        } else if self.excluded.is_some() {
+            NodeState::Excluded
+        } else if self.stale {
+            NodeState::Stale
+        } else if self.slow_start < 1.0 {
+            NodeState::New
+        } else {
+            NodeState::Ok
+        }
+    }
+
+    /// It is on the operator's list, and can be taken off it.
+    pub fn is_listed(&self) -> bool {
+        matches!(self.known, Known::Listed | Known::Both)
+    }
+}
+
 /// A pool as one of its nodes sees it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -150,6 +260,8 @@ pub struct PoolView {
     pub balancer: Balancer,
     /// Address of gossip; none: the list alone.
     pub gossip: Option<String>,
+    /// What scores are made with.
+    pub limits: Limits,
     /// Its nodes, by name.
     pub nodes: Vec<Arc<PoolNodeRow>>,
     /// Copies that were lost and that this node makes again, or is about to.

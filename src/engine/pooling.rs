@@ -16,13 +16,13 @@ use super::shared::Bell;
 use crate::clock::unix_ms;
 use crate::content::ContentId;
 use crate::content::name::printable;
-use crate::control::pool::{Balancer, MAX_NAME, MoveRow, Moves, Placement, PoolNode, PoolView};
+use crate::control::pool::{Balancer, Limits, MAX_NAME, MoveRow, Moves, Placement, PoolNode, PoolView};
 use crate::control::{CommandError, CommandErrorKind};
 use crate::link::probe;
 use crate::pool::asking::{self, Asker};
 use crate::pool::book::{Book, BookError, Event, Found, Listed, Member};
 use crate::pool::repair::Wanting;
-use crate::pool::resource::{Limits, NoNodes};
+use crate::pool::resource::NoNodes;
 use crate::pool::ring::RingError;
 use crate::store::{PoolNodeRecord, PoolRecord, State};
 
@@ -102,13 +102,14 @@ impl Pool {
     /// The pool as it was kept.
     pub(super) fn open(
         (pool, own): (&str, &str),
+        limits: Limits,
         headers: HeaderMap,
         state: Arc<State>,
         bell: Arc<Bell>,
     ) -> Result<Arc<Self>, StartError> {
         let origin = (unix_ms(), Instant::now());
         let asker = Asker::new(headers).map_err(StartError::Pool)?;
-        let mut book = Book::new(pool, own, Limits::default(), origin.0);
+        let mut book = Book::new(pool, own, limits, origin.0);
         let record = state.pool()?;
         book.set_balancer(record.balancer);
         for (name, PoolNodeRecord { endpoint, weight }) in record.nodes {
@@ -174,7 +175,7 @@ impl Pool {
     /// # Errors
     /// The pool has no nodes.
     pub fn nodes_for(&self, key: &str, count: usize) -> Result<Vec<(Arc<str>, String)>, BookError> {
-        let (mut book, now) = (self.book(), self.now());
+        let (book, now) = (self.book(), self.now());
         let nodes = book.place(key, count, Some(Balancer::ConsistentHash), now, chance)?.nodes;
         Ok(nodes.into_iter().filter_map(|node| Some((node.clone(), book.endpoint(&node)?.to_owned()))).collect())
     }
@@ -184,7 +185,7 @@ impl Pool {
     /// # Errors
     /// The pool has no nodes.
     pub(super) fn by_health(&self, key: &str) -> Result<Vec<(Arc<str>, String)>, BookError> {
-        let (mut book, now) = (self.book(), self.now());
+        let (book, now) = (self.book(), self.now());
         let all = book.there().max(1);
         let nodes = book.place(key, all, Some(Balancer::ResourceAware), now, chance)?.nodes;
         Ok(nodes.into_iter().filter_map(|node| Some((node.clone(), book.endpoint(&node)?.to_owned()))).collect())
@@ -278,7 +279,12 @@ impl Pool {
     /// An operation with a node ended: it had answered after so long, or it failed.
     pub fn used(&self, node: &str, answered: Option<Duration>) {
         let latency = answered.map(|latency| latency.as_secs_f64() * 1_000.0);
-        self.book().on_used(node, latency, self.now());
+        let events = {
+            let (mut book, now) = (self.book(), self.now());
+            book.on_used(node, latency, now);
+            book.look(now)
+        };
+        tell(events);
         self.rings();
     }
 
@@ -297,7 +303,8 @@ impl Pool {
         };
         named(&name)?;
         let listed = Listed { endpoint, weight: node.weight };
-        self.book().list(&name, listed, self.now()).map_err(|error| refused(&error))?;
+        let events = self.book().list(&name, listed, self.now()).map_err(|error| refused(&error))?;
+        tell(events);
         self.record().await?;
         Ok(name)
     }
@@ -311,16 +318,22 @@ impl Pool {
 
     /// Takes a node out of use, or into it again.
     pub(super) async fn drain(&self, name: &str, on: bool) -> Result<(), CommandError> {
-        let changed = self.book().drain(name, on, self.now()).map_err(|error| refused(&error))?;
-        if changed {
-            tracing::info!(target: "pool", "{name} {}", if on { "is drained" } else { "is in use again" });
-        }
+        let events = self.book().drain(name, on, self.now()).map_err(|error| refused(&error))?;
+        tell(events);
         self.record().await
     }
 
     /// Who answers where nobody says.
     pub(super) async fn set_balancer(&self, balancer: Balancer) -> Result<(), CommandError> {
-        self.book().set_balancer(balancer);
+        let before = {
+            let mut book = self.book();
+            let before = book.balancer();
+            book.set_balancer(balancer);
+            before
+        };
+        if before != balancer {
+            tracing::info!(target: "pool", "{} answers from now on, no longer {}", balancer.word(), before.word());
+        }
         self.record().await
     }
 
@@ -365,10 +378,14 @@ impl Pool {
 
     /// Gossip says who is there.
     pub(super) fn on_gossip(&self, members: Vec<Member>) {
-        let events = self.book().on_gossip(members, self.now());
+        let (mut events, looked) = {
+            let (mut book, now) = (self.book(), self.now());
+            (book.on_gossip(members, now), book.look(now))
+        };
         if !events.is_empty() {
             self.changed.notify_waiters();
         }
+        events.extend(looked);
         tell(events);
         self.rings();
     }
@@ -407,6 +424,8 @@ impl Pool {
                 let Some((name, answer)) = answer else { break };
                 tell(self.book().on_answer(&name, answer, self.now()));
             }
+            let events = self.book().look(self.now());
+            tell(events);
             self.rings();
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -426,6 +445,15 @@ fn tell(events: Vec<Event>) {
                 target: "pool",
                 "{first} and {other} both call themselves {name}: the second is left out; give it another --name"
             ),
+            Event::Excluded(name, why) => {
+                tracing::warn!(target: "pool", "{name} is excluded: {why}; chosen only where there is no other");
+            }
+            Event::Back(name, ms) => {
+                tracing::info!(target: "pool", "{name} is chosen again, excluded for {:.1} s", ms as f64 / 1e3);
+            }
+            Event::Drained(name, None) => tracing::info!(target: "pool", "{name} is drained"),
+            Event::Drained(name, Some(at)) => tracing::info!(target: "pool", "{name} is drained, at {at}"),
+            Event::InUse(name) => tracing::info!(target: "pool", "{name} is in use again"),
         }
     }
 }

@@ -103,6 +103,7 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
     let links_limited = Arc::new(LinkLimits::of(&config.limits.schedule));
     let pool = Pool::open(
         (&config.pool.name, &config.name),
+        config.pool.limits,
         swarm.client.node_headers().clone(),
         state.clone(),
         bell.clone(),

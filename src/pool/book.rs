@@ -2,6 +2,7 @@
 //! comes in as milliseconds of this node's own clock, chance as random bits.
 
 mod copies;
+mod settle;
 mod view;
 
 pub use copies::Found;
@@ -10,7 +11,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::hashed::ConsistentHash;
-use super::health::Health;
 use super::preview;
 use super::resource::{Limits, NoNodes, ResourceAware};
 use super::ring::{RingError, WEIGHTS};
@@ -66,6 +66,14 @@ pub enum Event {
     Left(Arc<str>, String),
     /// Two call themselves the same: the one that counts, the one that does not.
     SameName(Arc<str>, String, String),
+    /// It is over a limit, in words: not chosen where there are others.
+    Excluded(Arc<str>, String),
+    /// It is over none any more, after so many ms.
+    Back(Arc<str>, u64),
+    /// It is taken out of use; at which other node, if not here.
+    Drained(Arc<str>, Option<Arc<str>>),
+    /// It is in use again.
+    InUse(Arc<str>),
 }
 
 /// Why something cannot be done.
@@ -104,6 +112,8 @@ struct Entry {
     says: Option<String>,
     why: String,
     available: bool,
+    /// Since when it is over a limit, as far as that was told.
+    excluded_at: Option<u64>,
 }
 
 impl Entry {
@@ -150,7 +160,7 @@ impl Book {
     ///
     /// # Errors
     /// The name is listed with another endpoint, the weight is none, the pool is full.
-    pub fn list(&mut self, name: &str, listed: Listed, now: u64) -> Result<(), BookError> {
+    pub fn list(&mut self, name: &str, listed: Listed, now: u64) -> Result<Vec<Event>, BookError> {
         if let Some(weight) = listed.weight
             && !WEIGHTS.contains(&weight)
         {
@@ -167,8 +177,7 @@ impl Book {
             Some(before) => before.weight = listed.weight.or(before.weight),
             none => *none = Some(listed),
         }
-        self.settle(now);
-        Ok(())
+        Ok(self.settle(now))
     }
 
     /// Takes a node off the list.
@@ -196,19 +205,23 @@ impl Book {
         self.entries.iter().filter_map(|(name, entry)| Some((name.clone(), asked(entry)?.endpoint))).collect()
     }
 
-    /// Takes a node out of use, or into it again; true if that changed anything.
+    /// Takes a node out of use, or into it again; what that changed.
     ///
     /// # Errors
     /// There is none of that name, or another node's operator drained it.
-    pub fn drain(&mut self, name: &str, on: bool, now: u64) -> Result<bool, BookError> {
+    pub fn drain(&mut self, name: &str, on: bool, now: u64) -> Result<Vec<Event>, BookError> {
         if !self.entries.contains_key(name) {
             return Err(BookError::Unknown(name.to_owned()));
         }
-        let changed = if on { self.drained.insert(name.into()) } else { self.drained.remove(name) };
-        self.settle(now);
+        if on {
+            self.drained.insert(name.into());
+        } else {
+            self.drained.remove(name);
+        }
+        let events = self.settle(now);
         match self.drained_at(name) {
             Some(at) if !on => Err(BookError::DrainedAt(name.to_owned(), at.to_string())),
-            _ => Ok(changed),
+            _ => Ok(events),
         }
     }
 
@@ -340,12 +353,12 @@ impl Book {
     }
 
     /// The nodes that `key` belongs to. By the ring: those clockwise from it, drained ones only where there are not enough
-    /// others. By how they are: chosen one after the other.
+    /// others. By how they are: drawn one after the other, as they would be chosen.
     ///
     /// # Errors
     /// There is no node.
     pub fn place(
-        &mut self,
+        &self,
         key: &str,
         replicas: usize,
         balancer: Option<Balancer>,
@@ -370,7 +383,8 @@ impl Book {
         }
         let (mut nodes, mut chosen): (Vec<Arc<str>>, BTreeSet<Arc<str>>) = Default::default();
         while nodes.len() < replicas.clamp(1, MAX_CHOSEN) {
-            let Ok(node) = self.choose(now, |name| !chosen.contains(name), &mut chance) else { break };
+            let is_left = |name: &str| self.is_there(name) && !chosen.contains(name);
+            let Ok(node) = self.resource.draw(now, is_left, &mut chance) else { break };
             chosen.insert(node.clone());
             nodes.push(node);
         }
@@ -427,65 +441,10 @@ impl Book {
         }
     }
 
-    /// At which other node `name` was drained.
-    fn drained_at(&self, name: &str) -> Option<&Arc<str>> {
-        let says = |entry: &Entry| entry.member.as_ref().is_some_and(|it| it.drains.iter().any(|one| **one == *name));
-        self.entries.iter().find(|(at, entry)| **at != self.own && says(entry)).map(|(at, _)| at)
-    }
-
-    /// After anything changed: who is there, on the ring, drained.
-    fn settle(&mut self, now: u64) -> Vec<Event> {
-        let mut events = Vec::new();
-        self.entries.retain(|name, entry| {
-            let is_kept = entry.listed.is_some() || entry.member.is_some();
-            if !is_kept && entry.available {
-                events.push(Event::Left(name.clone(), "it is not heard of any more".to_owned()));
-            }
-            is_kept
-        });
-        for (name, entry) in &mut self.entries {
-            let is_there = entry.is_there();
-            if is_there == entry.available {
-                continue;
-            }
-            entry.available = is_there;
-            if is_there {
-                // Who is there when this node starts has been there before.
-                let is_old = now.saturating_sub(self.started) < SETTLING_MS;
-                match self.resource.health_mut(name) {
-                    Some(known) => known.on_return(now),
-                    None => self.resource.add(name, Health::new(now, is_old)),
-                }
-                events.push(Event::Came(name.clone()));
-            } else {
-                events.push(Event::Left(name.clone(), format!("no answer: {}", entry.why)));
-            }
-        }
-        let others = self.entries.iter().filter(|(at, _)| **at != self.own).filter_map(|(_, it)| it.member.as_ref());
-        let drained: BTreeSet<&Arc<str>> = self.drained.iter().chain(others.flat_map(|it| &it.drains)).collect();
-        for name in self.entries.keys() {
-            if let Some(health) = self.resource.health_mut(name) {
-                health.drained = drained.contains(name);
-            }
-        }
-        self.resource.retain(|name| self.entries.contains_key(name));
-        let on_ring: Vec<(Arc<str>, f64)> = self
-            .entries
-            .iter()
-            .filter(|(_, entry)| entry.available)
-            .map(|(name, entry)| (name.clone(), entry.weight()))
-            .collect();
-        // Each weight was checked where it came in; together they may still be more than the ring has points for.
-        if self.hashed.follow(&on_ring).is_err() {
-            let light = on_ring.iter().map(|(name, weight)| (name.clone(), weight.min(1.0)));
-            let _ = self.hashed.follow(&light.collect::<Vec<_>>());
-        }
-        events
+    fn is_there(&self, name: &str) -> bool {
+        self.entries.get(name).is_some_and(|entry| entry.available)
     }
 }
-
-/// Nodes that come so soon after this one started are no new ones.
-const SETTLING_MS: u64 = 10_000;
 
 #[cfg(test)]
 mod tests;

@@ -29,6 +29,7 @@ pub mod seal;
 pub mod silence;
 
 use self::repair::RepairSettings;
+use crate::control::pool::Limits;
 
 /// A node's place in its pool.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,12 +38,14 @@ pub struct PoolConfig {
     pub name: String,
     /// The node's share beside the others, 0.01 to 100.
     pub weight: f64,
+    /// What makes its nodes good, and what excludes them.
+    pub limits: Limits,
     /// How lost copies are made again.
     pub repair: RepairSettings,
 }
 
 impl Default for PoolConfig {
     fn default() -> Self {
-        Self { name: "default".into(), weight: 1.0, repair: RepairSettings::default() }
+        Self { name: "default".into(), weight: 1.0, limits: Limits::default(), repair: RepairSettings::default() }
     }
 }

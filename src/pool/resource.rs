@@ -10,45 +10,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::health::Health;
-use crate::control::pool::{Figures, Score};
-
-/// The limits and weights.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Limits {
-    /// CPU above this excludes, percent.
-    pub cpu_percent: f64,
-    /// Memory above this excludes, percent.
-    pub memory_percent: f64,
-    /// Connections above this exclude.
-    pub connections: u64,
-    /// What was found by using it above this excludes, ms.
-    pub latency_ms: f64,
-    /// A report older than this says nothing, ms.
-    pub stale_ms: u64,
-    /// A new node counts in full after this, ms.
-    pub slow_start_ms: u64,
-    /// Weights of CPU, memory, connections, latency.
-    pub weights: [f64; 4],
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            cpu_percent: 90.0,
-            memory_percent: 90.0,
-            connections: 10_000,
-            latency_ms: 4_000.0,
-            stale_ms: 30_000,
-            slow_start_ms: 30_000,
-            weights: [0.3, 0.3, 0.2, 0.2],
-        }
-    }
-}
+pub use crate::control::pool::Limits;
+use crate::control::pool::{Figures, SLOW_MS, Score};
 
 /// The score of a node without a report of late.
 pub const NEUTRAL: f64 = 0.5;
-/// Latency that makes its term nothing, ms.
-const LATENCY_MS: f64 = 1_000.0;
 /// Choices that are remembered, for the share of each node.
 const REMEMBERED: usize = 1_000;
 
@@ -104,6 +70,11 @@ impl ResourceAware {
         Self { limits, ..Self::default() }
     }
 
+    /// What scores are made with.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// The health of a node, to tell it what happened.
     pub fn health_mut(&mut self, node: &str) -> Option<&mut Health> {
         let at = self.find(node).ok()?;
@@ -148,12 +119,36 @@ impl ResourceAware {
         })
     }
 
-    /// Chooses among the nodes for which `is_candidate` holds; `chance` gives 64 random bits.
+    /// Over which limit a node is, in words.
+    pub fn excluded(&self, node: &str, now: u64) -> Option<String> {
+        let health = self.health(node)?;
+        self.over(health, now).map(|over| self.words(over, health))
+    }
+
+    /// Chooses among the nodes for which `is_candidate` holds, and remembers that; `chance` gives 64 random bits.
     ///
     /// # Errors
     /// There is none.
     pub fn choose(
         &mut self,
+        now: u64,
+        is_candidate: impl Fn(&str) -> bool,
+        chance: impl FnMut() -> u64,
+    ) -> Result<Arc<str>, NoNodes> {
+        let name = self.draw(now, is_candidate, chance)?;
+        if self.recent.len() == REMEMBERED {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(name.clone());
+        Ok(name)
+    }
+
+    /// The same for who only asks: a question is no choice.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn draw(
+        &self,
         now: u64,
         is_candidate: impl Fn(&str) -> bool,
         mut chance: impl FnMut() -> u64,
@@ -172,12 +167,7 @@ impl ResourceAware {
                 }
             }
         }
-        let name = self.nodes[chosen.ok_or(NoNodes)?].name.clone();
-        if self.recent.len() == REMEMBERED {
-            self.recent.pop_front();
-        }
-        self.recent.push_back(name.clone());
-        Ok(name)
+        Ok(self.nodes[chosen.ok_or(NoNodes)?].name.clone())
     }
 
     /// The chance of each node for which `is_candidate` holds, by name; together 1.
@@ -233,7 +223,7 @@ impl ResourceAware {
             cpu: cpu * (100.0 - figures.cpu_percent) / 100.0,
             memory: memory * (100.0 - figures.memory_percent) / 100.0,
             connections: connections * (1.0 - busy).max(0.0),
-            latency: latency_weight * (1.0 - latency(Some(figures), health, now) / LATENCY_MS).max(0.0),
+            latency: latency_weight * (1.0 - latency(Some(figures), health, now) / SLOW_MS).max(0.0),
             total: 0.0,
         };
         score.total = score.cpu + score.memory + score.connections + score.latency;

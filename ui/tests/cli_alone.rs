@@ -263,6 +263,10 @@ fn the_demo_draws_pictures_of_itself() {
             assert!(svg.contains(words), "{name}: {words}");
         }
     }
+    let nodes = read("nodes.svg");
+    for words in ["6 Nodes", "site-quito", "ADDS", "van-42"] {
+        assert!(nodes.contains(words), "{words}");
+    }
     let mut parser = vt100::Parser::new(40, 120, 0);
     for line in read("demo.cast").lines().skip(1) {
         let event: serde_json::Value = serde_json::from_str(line).unwrap();
@@ -294,6 +298,9 @@ fn the_demo_does_not_go_quiet() {
             // With what is on its way to the ship, whose link comes and goes.
             assert!(most <= 18, "{what}: {most} rows");
         };
+        until("all nodes are in the pool", |s| s.pool.nodes.len() == 8).await;
+        until("one is drained", |s| s.pool.nodes.iter().any(|row| row.available && row.draining)).await;
+        until("one has too much to do", |s| s.pool.nodes.iter().any(|row| row.excluded.is_some())).await;
         until("three paths", |s| s.transfers.iter().any(|row| row.paths.len() == 3)).await;
         until("a push is complete", |s| s.transfers.iter().any(|row| is_push(row) && row.state == TransferState::Done))
             .await;

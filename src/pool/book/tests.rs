@@ -176,15 +176,15 @@ fn drained_nodes_get_no_keys_while_there_are_others() {
         vec![member("a", 1, 1), b]
     };
     book.on_gossip(of(&[]), 0);
-    assert!(book.drain("a", true, 0).unwrap());
-    assert!(!book.drain("a", true, 0).unwrap());
+    assert_eq!(book.drain("a", true, 0).unwrap(), [Event::Drained("a".into(), None)]);
+    assert_eq!(book.drain("a", true, 0).unwrap(), []);
     for key in 0..20 {
         assert_eq!(book.place(&key.to_string(), 1, None, 0, || 0).unwrap().nodes, ["b".into()]);
         assert_eq!(&*book.choose(0, |_| true, || key << 58).unwrap(), "b");
     }
     assert_eq!(book.place("key", 2, None, 0, || 0).unwrap().nodes.len(), 2, "both are needed");
     assert_eq!(row(&book, "a", 0).why, "drained");
-    assert!(book.drain("a", false, 0).unwrap());
+    assert_eq!(book.drain("a", false, 0).unwrap(), [Event::InUse("a".into())]);
     // Another node's operator says so.
     book.on_gossip(of(&["a"]), 0);
     assert_eq!(row(&book, "a", 0).why, "drained at b");
@@ -213,6 +213,44 @@ fn who_holds_what_is_known_and_moves_are_told() {
     // What a node holds already is no load that keeps the same key away from it.
     let owner = book.place("x", 1, None, 0, || 0).unwrap();
     assert!(owner.way.iter().all(|step| step.passed.is_none()));
+}
+
+#[test]
+fn who_comes_over_a_limit_is_told_once_and_so_is_its_return() {
+    let mut book = book();
+    let at = |cpu, report| vec![Member { figures: Some(figures(cpu)), report, ..member("a", 1, 1) }, member("b", 2, 1)];
+    book.on_gossip(at(10.0, 1), LATE);
+    assert_eq!(book.look(LATE), []);
+    book.on_gossip(at(97.0, 2), LATE + 1_000);
+    assert_eq!(book.look(LATE + 1_000), [Event::Excluded("a".into(), "CPU at 97 %, above 90 %".into())]);
+    assert_eq!(book.look(LATE + 2_000), [], "once");
+    assert_eq!(row(&book, "a", LATE + 2_000).excluded_ms, Some(LATE + 1_000));
+    book.on_gossip(at(20.0, 3), LATE + 6_000);
+    assert_eq!(book.look(LATE + 6_000), [Event::Back("a".into(), 5_000)]);
+    assert_eq!(row(&book, "a", LATE + 6_000).excluded_ms, None);
+    // Failures are forgotten in time, without anything else happening.
+    for _ in 0..2 {
+        book.on_used("b", None, LATE + 7_000);
+    }
+    assert!(matches!(&book.look(LATE + 7_000)[..], [Event::Excluded(name, _)] if &**name == "b"));
+    let later = LATE + 60_000;
+    assert_eq!(book.look(later), [Event::Back("b".into(), 53_000)]);
+    // Who left is not back.
+    book.on_gossip(at(97.0, 4), later);
+    assert_eq!(book.look(later).len(), 1);
+    book.on_gossip(vec![member("b", 2, 1)], later);
+    assert_eq!(book.look(later), []);
+}
+
+#[test]
+fn a_question_is_no_choice() {
+    let mut book = book();
+    book.on_gossip(vec![member("a", 1, 1), member("b", 2, 1)], 0);
+    let placed = book.place("key", 2, Some(Balancer::ResourceAware), 0, || 0).unwrap();
+    assert_eq!(placed.nodes, ["a".into(), "b".into()] as [Arc<str>; 2]);
+    assert_eq!((row(&book, "a", 0).chosen, row(&book, "b", 0).chosen), (0.0, 0.0));
+    book.choose(0, |_| true, || 0).unwrap();
+    assert!((row(&book, "a", 0).chosen - 1.0).abs() < 1e-9);
 }
 
 #[test]

@@ -43,6 +43,7 @@ impl Book {
                 available: entry.available,
                 draining: standing.drained,
                 excluded: standing.excluded.clone().filter(|_| entry.available),
+                excluded_ms: entry.excluded_at.filter(|_| entry.available && standing.excluded.is_some()),
                 stale: standing.stale,
                 figures: report.map(|(figures, _)| *figures),
                 reported_ms: report.map(|(_, at)| at),
@@ -63,7 +64,14 @@ impl Book {
             }
         };
         let nodes = self.entries.iter().map(row).collect();
-        PoolView { name: self.name.clone(), balancer: self.balancer, gossip, nodes, moves: before.moves.clone() }
+        PoolView {
+            name: self.name.clone(),
+            balancer: self.balancer,
+            gossip,
+            limits: self.resource.limits(),
+            nodes,
+            moves: before.moves.clone(),
+        }
     }
 
     fn why(&self, name: &str, entry: &super::Entry, standing: &crate::pool::resource::Standing) -> String {

@@ -16,6 +16,7 @@ pub(super) fn change(old: &PoolView, new: &PoolView) -> PoolDelta {
             name: new.name.clone(),
             balancer: new.balancer,
             gossip: new.gossip.clone(),
+            limits: new.limits,
             nodes: Vec::new(),
             moves: new.moves.clone(),
         }),

@@ -29,7 +29,8 @@ const BEFORE_PICTURE: Duration = Duration::from_secs(16);
 ///
 /// Several real nodes on loopback in a temporary folder, with shaped links and a hostile peer among
 /// them, move real bytes: they fetch from one another, push over three uplinks at once, keep a large file equal by
-/// deltas, receive, and keep what is for a ship until it is in reach; links are watched as they change. The console shows it, for as long as you like. Nothing is left behind.
+/// deltas, receive, and keep what is for a ship until it is in reach; links are watched as they change. All of
+/// them are a pool, in which one is drained and others in turn have more to do than they should. The console shows it, for as long as you like. Nothing is left behind.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The same seed gives the same fleet, data and link weather
@@ -53,7 +54,7 @@ pub(super) fn run(cx: &Context, args: &Args) -> Result<Exit, Failure> {
     cx.engine(async {
         let mut stop = Stop::listen()?;
         let logging = logging::in_memory()?;
-        cx.out.say("setting up the fleet: eight nodes, four contents, three uplinks, a ship that goes out of reach, one of the peers hostile");
+        cx.out.say("setting up the fleet: eight nodes in a pool, four contents, three uplinks, a ship that goes out of reach, one of the peers hostile");
         let fleet = Fleet::start(args.seed, &logging.logs).await;
         let fleet = fleet.map_err(|e| Failure::because("the demo does not start", e))?;
         let exit = if let Some(folder) = &args.pictures {
@@ -106,20 +107,23 @@ async fn summary(cx: &Context, fleet: &Fleet) -> Result<Exit, Failure> {
     let tally = fleet.tally();
     let (pushed, received) = (of(&tally.pushed), of(&tally.received));
     let (deltas, saved) = (of(&tally.deltas), of(&tally.saved));
+    let pool = &snapshot.pool.nodes;
+    let there = pool.iter().filter(|row| row.available).count();
     let (all, done) = (rows.len() as u64 + of(&tally.retired), done as u64 + of(&tally.retired));
     cx.out.result(
         || {
             json!({ "type": "result", "transfers": all, "done": done, "failed": failed, "pushed": pushed,
-                "received": received, "deltas": deltas, "bytes_saved": saved, "bytes_down": down, "bytes_up": up, "bans": snapshot.bans.len() })
+                "received": received, "deltas": deltas, "bytes_saved": saved, "bytes_down": down, "bytes_up": up, "bans": snapshot.bans.len(), "nodes": pool.len(), "nodes_there": there })
         },
         || {
             format!(
                 "{done} of {all} transfers complete ({pushed} pushed, {received} received), {failed} failed; {} down, {} up; \
-                 {deltas} deltas saved {}; {} hostile peers banned",
+                 {deltas} deltas saved {}; {} hostile peers banned; {there} of {} nodes in the pool",
                 human::bytes(down),
                 human::bytes(up),
                 human::bytes(saved),
-                snapshot.bans.len()
+                snapshot.bans.len(),
+                pool.len()
             )
         },
     );

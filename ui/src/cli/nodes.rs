@@ -135,18 +135,11 @@ async fn carry_out(cx: &Context, node: &dyn Control, what: &Option<What>) -> Res
                 node.command(Command::SetBalancer { balancer }).await?;
                 cx.out.result(
                     || json!({ "type": "result", "balancer": balancer }),
-                    || format!("{} answers", words(balancer)),
+                    || format!("{} answers", balancer.word()),
                 );
                 Ok(Exit::Done)
             }
         }
-    }
-}
-
-fn words(balancer: Balancer) -> &'static str {
-    match balancer {
-        Balancer::ConsistentHash => "consistent-hash",
-        Balancer::ResourceAware => "resource-aware",
     }
 }
 
@@ -198,7 +191,7 @@ async fn list(cx: &Context, node: &dyn Control) -> Result<Exit, Failure> {
         for row in &pool.nodes {
             let mut object = json!(row);
             object["type"] = "node".into();
-            object["state"] = state(row).into();
+            object["state"] = row.state().name().into();
             cx.out.object(&object);
         }
         for row in &pool.moves {
@@ -248,24 +241,7 @@ fn summary(pool: &PoolView) -> String {
         return "no pool: `skep nodes add URL` lists a node, `skep serve --join ADDR:PORT` joins others".to_owned();
     }
     let count = human::counted(pool.nodes.len() as u64, "node");
-    format!("pool {}: {count}, {there} there; {} answers; {gossip}", pool.name, words(pool.balancer))
-}
-
-/// One word for how a node stands.
-fn state(row: &PoolNodeRow) -> &'static str {
-    if !row.available {
-        "gone"
-    } else if row.draining {
-        "drained"
-    } else if row.excluded.is_some() {
-        "excluded"
-    } else if row.stale {
-        "stale"
-    } else if row.slow_start < 1.0 {
-        "new"
-    } else {
-        "ok"
-    }
+    format!("pool {}: {count}, {there} there; {} answers; {gossip}", pool.name, pool.balancer.word())
 }
 
 fn table(pool: &PoolView) -> Table {
@@ -289,7 +265,7 @@ fn table(pool: &PoolView) -> Table {
         let figure = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
         table.row(vec![
             row.name.to_string(),
-            state(row).to_owned(),
+            row.state().name().to_owned(),
             figure(figures.map(|figures| format!("{:.0} %", figures.cpu_percent))),
             figure(figures.map(|figures| format!("{:.0} %", figures.memory_percent))),
             figure(figures.map(|figures| figures.active_connections.to_string())),

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use skep_engine::control::pool;
 use skep_engine::control::{PieceOrder, Rate};
 use skep_engine::link::{LinkConfig, Thresholds};
 use skep_engine::pool::PoolConfig;
@@ -243,6 +244,7 @@ impl Settings {
             pool: PoolConfig {
                 name: of.text("pool.name"),
                 weight: of.number("pool.weight"),
+                limits: pool(&of),
                 repair: RepairSettings {
                     after_ms: of.span("pool.repair_after").unwrap_or_default().as_millis() as u64,
                     at_once: of.count("pool.repairs"),
@@ -269,6 +271,19 @@ impl Settings {
                 targets: of.list("console.targets"),
             },
         }
+    }
+}
+
+/// `[pool]`.
+fn pool(of: &Values<'_>) -> pool::Limits {
+    let ms = |key| of.span(key).unwrap_or_default().as_millis() as u64;
+    pool::Limits {
+        cpu_percent: of.number("pool.cpu"),
+        memory_percent: of.number("pool.memory"),
+        connections: of.count("pool.connections") as u64,
+        stale_ms: ms("pool.stale"),
+        slow_start_ms: ms("pool.slow_start"),
+        ..pool::Limits::default()
     }
 }
 

@@ -255,6 +255,11 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("pool.repairs", None, Kind::Count(1, 64), "2", "Lost copies that this node makes again at once"),
     setting("pool.budget", None, Kind::Rate, "64MiB", "What it takes for that, per second"),
+    setting("pool.cpu", None, Kind::Number(1.0, 100.0), "90", "A node of the pool above this percentage is not chosen"),
+    setting("pool.memory", None, Kind::Number(1.0, 100.0), "90", "Nor is one that uses more of its memory"),
+    setting("pool.connections", None, Kind::Count(1, 1_000_000), "10000", "Nor is one with more connections"),
+    setting("pool.stale", None, Kind::Duration, "30s", "A report older than this says nothing: its node counts half"),
+    setting("pool.slow_start", None, Kind::Duration, "30s", "Time until a node that came counts in full"),
     setting("link.automatic", None, Kind::Bool, "true", "Monitor the links that sends and syncs use"),
     setting("link.linger", None, Kind::Duration, "3m", "How long such a monitor goes on after the last of them"),
     setting(

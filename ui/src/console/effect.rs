@@ -72,6 +72,15 @@ pub enum Effect {
         /// Of which.
         request: ProbeRequest,
     },
+    /// Ask both balancers where a key belongs. Questions asked before and not answered yet need no answer any more.
+    Place {
+        /// The number that the answer bears.
+        number: u64,
+        /// The key.
+        key: String,
+        /// So many different nodes.
+        replicas: u32,
+    },
     /// Ask what the monitor of a link remembers.
     LinkHistory {
         /// The link's endpoint.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crossterm::event::MouseEvent;
 use skep_engine::control::link::{LinkHistory, ProbeReport};
+use skep_engine::control::pool::{Moves, Placement};
 use skep_engine::control::{CommandError, Connection, Preview, Reply, Snapshot, SyncPlan, TransferId};
 
 use super::effect::{PreviewKey, Told};
@@ -81,6 +82,15 @@ pub enum Event {
     Preview(PreviewKey, Result<Box<Preview>, String>),
     /// What a sync would do, or why that cannot be told.
     Plan(PreviewKey, Result<Box<SyncPlan>, CommandError>),
+    /// What would move in the pool, or why that cannot be told.
+    Moves(PreviewKey, Result<Moves, CommandError>),
+    /// Both balancers said where a key belongs, or why they cannot: the ring, then who looks at how nodes are.
+    Placed {
+        /// The number of the question.
+        number: u64,
+        /// The answers.
+        answers: [Result<Box<Placement>, CommandError>; 2],
+    },
     /// A probe is over.
     Probed {
         /// The number of the request.

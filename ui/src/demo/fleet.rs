@@ -5,16 +5,21 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use skep_engine::control::{Command, Control};
+use skep_engine::control::pool::{Limits, PoolNode};
+use skep_engine::control::{Command, Control, Focus};
 use skep_engine::engine::{Engine, EngineConfig, StartError};
 use skep_engine::log::Logs;
+use skep_engine::pool::PoolConfig;
+use skep_engine::store::instance;
 use skep_shaper::{Profile, Shaper};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::hostile;
+use super::load;
 use super::program::Content;
 use super::ship::{self, Ship};
 use super::warehouse::Warehouse;
@@ -37,6 +42,8 @@ const CONTENTS: [(&str, usize, usize); 4] = [
 ];
 /// Attempts to start a node on a port that was free a moment ago.
 const ATTEMPTS: usize = 8;
+/// Longest wait for a site to be heard of in the pool.
+const HEARD: Duration = Duration::from_secs(60);
 /// Which of the sites pushes to the node in the middle.
 const VAN: usize = 3;
 
@@ -85,13 +92,23 @@ impl Fleet {
     pub async fn start(seed: u64, logs: &Logs) -> Result<Self, DemoError> {
         let folder = tempfile::Builder::new().prefix("skep-demo-").tempdir()?;
         let stop = CancellationToken::new();
-        let origin = site(folder.path(), "hive", Profile::FIBER, seed, &Logs::default()).await?;
+        let alone = Pooling::default();
+        let origin = site(folder.path(), "hive", Profile::FIBER, seed, &alone).await?;
+        // One key makes a pool, and one node to ask for the others.
+        let token = instance::own_token(&folder.path().join("hive").join("state"))?;
+        let pooling = Pooling { token: Some(token), join: vec![origin.link.url()] };
         let mut sites = Vec::new();
         for (at, (name, profile)) in SITES.into_iter().enumerate() {
-            sites.push(site(folder.path(), name, profile, seed + at as u64 + 1, &Logs::default()).await?);
+            sites.push(site(folder.path(), name, profile, seed + at as u64 + 1, &pooling).await?);
         }
-        let ship = site(folder.path(), "ship-9", Profile::BROADBAND, seed + 50, &Logs::default()).await?;
-        let middle = EngineConfig { logs: logs.clone(), ..config(folder.path(), "demo") };
+        let ship = site(folder.path(), "ship-9", Profile::BROADBAND, seed + 50, &alone).await?;
+        // All of them are one machine: its CPU tells none from another.
+        let limits = Limits { connections: load::MOST, cpu_percent: 100.0, ..Limits::default() };
+        let middle = EngineConfig {
+            logs: logs.clone(),
+            pool: PoolConfig { limits, ..PoolConfig::default() },
+            ..pooling.of(config(folder.path(), "demo"))
+        };
         let local = Engine::start(middle).await?;
         let vault = Engine::start(config(folder.path(), "vault")).await?;
         let mallory = hostile::start(address(origin.engine.url())?, stop.clone()).await?;
@@ -151,7 +168,14 @@ impl Fleet {
             there.push_back(fetching.distribute(&content).await?);
         }
         self.watch().await;
+        self.list().await;
         let stop = &self.stop;
+        let crowded =
+            |(site, (name, _)): (&Site, (&'static str, Profile))| Some((name, address(site.engine.url()).ok()?));
+        let crowded = self.sites.iter().zip(SITES).take(VAN).filter_map(crowded).collect();
+        self.tasks.spawn(stop.clone().run_until_cancelled_owned(load::come_and_go(crowded, seed)).map(drop));
+        let drained = drain(self.local.control(), SITES[VAN].0);
+        self.tasks.spawn(stop.clone().run_until_cancelled_owned(drained).map(drop));
         let sea = ship::sail(self.ship.link.clone(), seed);
         self.tasks.spawn(stop.clone().run_until_cancelled_owned(sea).map(drop));
         self.tasks.spawn(stop.clone().run_until_cancelled_owned(ship.run(seed)).map(drop));
@@ -170,6 +194,17 @@ impl Fleet {
             let endpoint = site.link.url();
             if let Err(error) = self.local.control().command(Command::StartMonitor { endpoint }).await {
                 return tracing::warn!("links are not watched: {error}");
+            }
+        }
+    }
+
+    /// Vault and ship are on the pool's list: they do not gossip.
+    async fn list(&self) {
+        let vault = PoolNode { name: "vault".into(), endpoint: self.vault.url().to_owned(), weight: Some(2.0) };
+        let ship = PoolNode { name: "ship-9".into(), endpoint: self.ship.link.url(), weight: None };
+        for node in [vault, ship] {
+            if let Err(error) = self.local.control().command(Command::PoolAdd(node)).await {
+                return tracing::warn!("the pool has no list: {error}");
             }
         }
     }
@@ -236,20 +271,45 @@ async fn travel(link: Arc<Shaper>, mut journey: Journey) {
     }
 }
 
+/// The operator of the node in the middle takes a node out of use, as soon as it is heard of.
+async fn drain(control: Arc<dyn Control>, name: &str) {
+    let mut view = control.view(Focus::default());
+    let is_there = view.snapshots.wait_for(|s| s.pool.nodes.iter().any(|row| *row.name == *name && row.available));
+    if !matches!(tokio::time::timeout(HEARD, is_there).await, Ok(Ok(_))) {
+        return tracing::warn!("{name} does not come to the pool");
+    }
+    if let Err(error) = control.command(Command::PoolDrain { name: name.to_owned(), on: true }).await {
+        tracing::warn!("{name} is not drained: {error}");
+    }
+}
+
+/// What a node needs to be in the pool; nothing: it is in none unless others call it.
+#[derive(Default)]
+struct Pooling {
+    token: Option<String>,
+    join: Vec<String>,
+}
+
+impl Pooling {
+    fn of(&self, config: EngineConfig) -> EngineConfig {
+        EngineConfig { token: self.token.clone(), join: self.join.clone(), ..config }
+    }
+}
+
 fn config(folder: &Path, name: &str) -> EngineConfig {
     let own = folder.join(name);
     EngineConfig { name: name.into(), ..EngineConfig::new(own.join("state"), own.join("root")) }
 }
 
 /// A node that others reach through a shaped link only.
-async fn site(folder: &Path, name: &str, profile: Profile, seed: u64, logs: &Logs) -> Result<Site, DemoError> {
+async fn site(folder: &Path, name: &str, profile: Profile, seed: u64, pooling: &Pooling) -> Result<Site, DemoError> {
     for attempt in 0.. {
         // The link's address is announced before the node listens, so its port is chosen first. Another
         // process may take it in between; then there is another port.
         let listen = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let link = Shaper::start(listen, profile, seed).await?;
         let advertise = Some(format!("http://{}", link.addr()));
-        let config = EngineConfig { listen, advertise, logs: logs.clone(), ..config(folder, name) };
+        let config = EngineConfig { listen, advertise, ..pooling.of(config(folder, name)) };
         match Engine::start(config).await {
             Ok(engine) => return Ok(Site { engine, link: Arc::new(link) }),
             Err(StartError::Node(_)) if attempt < ATTEMPTS => {}

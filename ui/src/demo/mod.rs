@@ -15,12 +15,16 @@
 //!                                └── from fiber to nothing ─▶ ship     what is for it waits in the queue; its link is watched
 //! ```
 //!
+//! The origin, the sites and this node are a pool by gossip, through the same links; vault and ship are on its list. One site is
+//! drained, and real crowds make one after the other too busy to be chosen.
+//!
 //! It goes on for as long as it is looked at: `program` decides what comes next, `work` does it and removes what
 //! is old, so that neither the list nor the disk fills.
 
 mod content;
 pub mod fleet;
 mod hostile;
+mod load;
 mod program;
 mod ship;
 mod warehouse;

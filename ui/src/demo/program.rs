@@ -168,6 +168,14 @@ pub(super) fn voyage(rng: &mut fastrand::Rng) -> Vec<(Duration, Sea)> {
     course.map(|(seconds, sea)| (Duration::from_secs(seconds + rng.u64(0..6)), sea)).into()
 }
 
+/// To which of so many nodes crowds come, how long each stays, and the pause behind it: to every one of them, in an order by chance.
+pub(super) fn crowds(rng: &mut fastrand::Rng, nodes: usize) -> Vec<(usize, Duration, Duration)> {
+    let mut order: Vec<usize> = (0..nodes).collect();
+    rng.shuffle(&mut order);
+    let seconds = |s: u64| Duration::from_secs(s);
+    order.into_iter().map(|at| (at, seconds(rng.u64(18..26)), seconds(rng.u64(8..14)))).collect()
+}
+
 /// What is for the ship next, its class, and the pause before it. `number` counts from one.
 pub(super) fn cargo(rng: &mut fastrand::Rng, number: usize) -> (Duration, PriorityClass, Content) {
     let (name, class, kib) = match number % 6 {
@@ -185,6 +193,15 @@ pub(super) fn cargo(rng: &mut fastrand::Rng, number: usize) -> (Duration, Priori
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_crowd_comes_to_every_node_the_same_way_every_time() {
+        let of = |seed| crowds(&mut fastrand::Rng::with_seed(seed), 3);
+        assert_eq!(of(7), of(7));
+        let mut nodes: Vec<usize> = of(3).iter().map(|(at, ..)| *at).collect();
+        nodes.sort_unstable();
+        assert_eq!(nodes, [0, 1, 2]);
+    }
 
     #[test]
     fn the_ship_goes_out_of_reach_and_comes_back_the_same_way_every_time() {

@@ -212,20 +212,20 @@ fn panes_are_hidden_and_come_back() {
     press(&mut model, "2 H");
     assert_eq!(panes(&model), [PaneId::Transfers, PaneId::Paths, PaneId::Log]);
     assert_eq!(model.focus, PaneId::Paths);
-    press(&mut model, "H H H");
-    assert_eq!(panes(&model), [PaneId::Transfers, PaneId::Log], "paths, link and queue are gone, too");
+    press(&mut model, "H H H H");
+    assert_eq!(panes(&model), [PaneId::Transfers, PaneId::Log], "paths, link, queue and nodes are gone, too");
     assert_eq!(model.focus, PaneId::Log);
     press(&mut model, "H");
     assert_eq!(panes(&model), [PaneId::Transfers], "the last one stays");
     press(&mut model, "2");
     assert_eq!(panes(&model), [PaneId::Transfers, PaneId::Pieces]);
     let mut seen = Vec::new();
-    for _ in 0..6 {
+    for _ in 0..7 {
         press(&mut model, "w");
         seen.push(panes(&model).len());
     }
     seen.sort_unstable();
-    assert_eq!(seen, [1, 2, 2, 2, 3, 3]);
+    assert_eq!(seen, [1, 2, 2, 2, 2, 3, 3]);
 }
 
 #[test]

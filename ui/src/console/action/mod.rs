@@ -84,6 +84,13 @@ pub enum Action {
     RetryQueued,
     Dequeue,
     Purge,
+    PlaceKey,
+    DrainNode,
+    AddNode,
+    RemoveNode,
+    Balancer,
+    SortNodes,
+    SortNodesReverse,
     LogLevel,
     CopyLine,
     Accept,
@@ -122,7 +129,7 @@ pub enum Scope {
 
 impl Scope {
     /// All scopes, in the order of help and documentation.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Global,
         Self::List,
         Self::Pane(PaneId::Transfers),
@@ -130,6 +137,7 @@ impl Scope {
         Self::Pane(PaneId::Paths),
         Self::Pane(PaneId::Link),
         Self::Pane(PaneId::Queue),
+        Self::Pane(PaneId::Nodes),
         Self::Pane(PaneId::Log),
         Self::Dialog,
         Self::Bans,

@@ -4,7 +4,7 @@ use super::Action as A;
 use super::Danger::{LosesData, LosesProgress, Reversible, View};
 use super::Scope::{Bans, Dialog, Global, List, Pane, Replay};
 use super::{Action, Danger, Entry, Scope};
-use crate::console::panes::PaneId::{Link, Log, Paths, Pieces, Queue, Transfers};
+use crate::console::panes::PaneId::{Link, Log, Nodes, Paths, Pieces, Queue, Transfers};
 
 #[allow(clippy::too_many_arguments, reason = "a line of the table reads as one")]
 const fn line(
@@ -55,16 +55,18 @@ pub const TABLE: &[Entry] = &[
         "Go to the link pane: the links that are watched, what kind each is, and how syncs behave on it."),
     line(A::Focus(Queue), "focus.queue", &["5"], "queue", Global, View, 0,
         "Go to the queue pane: what waits for its turn or for its link."),
+    line(A::Focus(Nodes), "focus.nodes", &["6"], "nodes", Global, View, 0,
+        "Go to the nodes pane: those of the pool, how they are, and why each is chosen or is not."),
     line(A::Focus(Log), "focus.log", &["7"], "log", Global, View, 0,
         "Give the keys to the log."),
     line(A::Expand, "expand", &["z", "enter"], "expand", Global, View, 50,
         "Give the whole screen to the pane, or back."),
     line(A::NextLayout, "layout", &["w"], "layout", Global, View, 0,
-        "Go to the next layout: all panes, transfers with pieces, with paths, with link and queue, with the log, transfers alone."),
+        "Go to the next layout: all panes, transfers with pieces, with paths, with link and queue, with nodes, with the log, transfers alone."),
     line(A::HidePane, "hide", &["H"], "hide", Global, View, 0,
         "Hide the pane; its number brings it back."),
     line(A::Undo, "undo", &["u"], "undo", Global, Reversible, 57,
-        "Take back the last reversible action: pauses, priorities, order, limits, paths, lifted bans."),
+        "Take back the last reversible action: pauses, priorities, order, limits, paths, lifted bans, nodes of the pool."),
     line(A::Bans, "bans", &["b"], "bans", Global, View, 75,
         "List the banned peers, with a way to lift a ban."),
     line(A::NodeLimit, "node.limit", &["N"], "node limits", Global, Reversible, 0,
@@ -81,7 +83,7 @@ pub const TABLE: &[Entry] = &[
         "Go on by a minute."),
     line(A::SaveRecording, "recording.save", &["W"], "save recording", Global, View, 0,
         "Write what was recorded into a file, for skep attach --replay."),
-    line(A::Targets, "targets", &["@"], "nodes", Global, View, 0,
+    line(A::Targets, "targets", &["@"], "switch node", Global, View, 0,
         "Show another node: this one, or those that the configuration names."),
     line(A::Drain, "node.drain", &["D"], "drain", Global, Reversible, 0,
         "Let what runs come to its end and begin nothing more, or begin again; what is shared is served on."),
@@ -193,6 +195,21 @@ pub const TABLE: &[Entry] = &[
         "Take the operation out of the queue: it will not be done."),
     line(A::Purge, "queue.purge", &["X"], "purge", Pane(Queue), LosesData, 31,
         "Take out all operations of a class, of an endpoint, older than a time, or all there are."),
+
+    line(A::PlaceKey, "nodes.place", &["f"], "place a key", Pane(Nodes), View, 5,
+        "Find the nodes that a key belongs to, and why: the way around the ring, and the chances by how the nodes are."),
+    line(A::DrainNode, "nodes.drain", &["space", "p"], "drain", Pane(Nodes), Reversible, 6,
+        "Take the selected node out of use: it is chosen only where there is no other. Again: into use."),
+    line(A::Balancer, "nodes.balancer", &["A"], "balancer", Pane(Nodes), Reversible, 7,
+        "Let the other balancer answer where nobody says which: by the ring, or by how the nodes are."),
+    line(A::AddNode, "nodes.add", &["n"], "list a node", Pane(Nodes), Reversible, 8,
+        "Put a node on the pool's list, or give it another weight; shows first what would move."),
+    line(A::RemoveNode, "nodes.remove", &["d", "delete"], "off the list", Pane(Nodes), Reversible, 9,
+        "Take the selected node off the list; shows what would move, and asks. One that gossips goes when it stops."),
+    line(A::SortNodes, "nodes.sort", &["o"], "sort", Pane(Nodes), View, 25,
+        "Sort by the next criterion: name, state, score, CPU, share of the ring, bytes held."),
+    line(A::SortNodesReverse, "nodes.sort-reverse", &["O"], "reverse", Pane(Nodes), View, 0,
+        "Turn the order round."),
 
     line(A::LogLevel, "log.level", &["f"], "level", Pane(Log), View, 20,
         "Show from the next level up: debug, info, warn, error."),

@@ -5,6 +5,7 @@ pub mod delta;
 pub mod files;
 pub mod link;
 pub mod map;
+pub mod nodes;
 pub mod over;
 pub mod phases;
 pub mod queue;
@@ -44,6 +45,8 @@ pub struct Derived {
     pub charts: link::Charts,
     /// What is kept for which endpoint.
     pub outbox: queue::Outbox,
+    /// Of the whole pool.
+    pub nodes: nodes::Whole,
     /// Sums over all transfers.
     pub totals: totals::Totals,
     map_key: Option<MapKey>,
@@ -106,6 +109,7 @@ impl Derived {
         let chart = layout.area(PaneId::Link).map_or(0, |area| pane_link::chart_columns(model, area));
         self.charts.update(model, chart);
         self.outbox.update(&model.snapshot.queue);
+        self.nodes.update(&model.snapshot.pool);
         match (model.detail(), layout.area(PaneId::Pieces)) {
             (Some(detail), Some(area)) => {
                 let shape = pieces::Shape::shown(model, area);

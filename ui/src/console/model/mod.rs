@@ -12,9 +12,11 @@ pub mod link;
 pub mod links;
 pub mod log;
 pub mod looks;
+pub mod nodes;
 pub mod overlay;
 pub mod paths;
 pub mod pieces;
+pub mod place;
 pub mod probe;
 pub mod queue;
 pub mod sort;
@@ -156,6 +158,8 @@ pub struct Model {
     pub links: links::LinksView,
     /// What waits.
     pub queue: queue::QueueList,
+    /// The nodes of the pool.
+    pub nodes: nodes::NodesView,
     /// The log.
     pub log: log::LogView,
     /// The pane that has the keys.
@@ -164,6 +168,8 @@ pub struct Model {
     pub expanded: Option<PaneId>,
     /// Probes so far: the number of the newest.
     pub probes: u64,
+    /// Questions where a key belongs so far: the number of the newest.
+    pub placed: u64,
     /// Dialogs, the topmost last.
     pub overlays: Vec<Overlay>,
     /// Short messages.
@@ -217,10 +223,12 @@ impl Model {
             paths: paths::PathsView::default(),
             links: links::LinksView::default(),
             queue: queue::QueueList::default(),
+            nodes: nodes::NodesView::default(),
             log: log::LogView::default(),
             focus: PaneId::Transfers,
             expanded: None,
             probes: 0,
+            placed: 0,
             overlays: Vec::new(),
             toasts: toast::Toasts::default(),
             wishes: wish::Wishes::default(),
@@ -315,6 +323,7 @@ impl Model {
         self.paths.change_node();
         self.links.change_node();
         self.queue.change_node();
+        self.nodes.change_node();
         self.log.change_node();
     }
 

@@ -6,9 +6,10 @@ use skep_engine::control::link::{ClassChoice, LinkClass};
 use super::form::Form;
 use super::input::Input;
 use super::looks::ThemesView;
+use super::place::PlaceView;
 use super::probe::ProbeView;
 use crate::console::action::{Action, Entry, TABLE};
-use crate::console::effect::Effect;
+use crate::console::effect::{Effect, PreviewKey};
 use crate::console::panes::PaneId;
 
 /// A dialog. The topmost has all keys.
@@ -34,6 +35,8 @@ pub enum Overlay {
     Classes(ClassesView),
     /// A link being measured.
     Probe(Box<ProbeView>),
+    /// Where a key belongs.
+    Place(Box<PlaceView>),
 }
 
 /// Help on screen.
@@ -157,6 +160,8 @@ pub struct Confirm {
     pub ids: Vec<TransferId>,
     /// Carried out instead when this word was typed: for what loses data.
     pub typed: Option<TypedAnswer>,
+    /// What is still being found out: it becomes the last line.
+    pub awaits: Option<PreviewKey>,
 }
 
 /// A stronger answer that has to be typed.

@@ -77,6 +77,7 @@ impl ProbeView {
             super::PaneId::Pieces => model.pieces.selected.clone(),
             super::PaneId::Paths => model.paths.selected.as_deref().map(|path| with_scheme(authority(path))),
             super::PaneId::Queue => model.queue.row(&model.snapshot.queue).map(|row| row.target.clone()),
+            super::PaneId::Nodes => model.nodes.row(&model.snapshot.pool).map(|row| row.endpoint.clone()),
             super::PaneId::Transfers | super::PaneId::Log => model.selected().map(|row| row.dest.clone()),
         };
         let looked_at = looked_at.filter(|text| !text.is_empty());
@@ -135,24 +136,7 @@ impl ProbeView {
     /// # Errors
     /// What is wrong with it, in words.
     pub fn url(&self) -> Result<String, &'static str> {
-        let text = self.input.text().trim();
-        if text.is_empty() {
-            return Err("HOST:PORT or the URL of a node");
-        }
-        let url = with_scheme(text);
-        let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
-        if !matches!(scheme, "http" | "https") {
-            return Err("only http:// and https:// are measured");
-        }
-        let at = authority(&url);
-        let port = at.rsplit_once(':').map(|(_, port)| port).filter(|_| !at.ends_with(']'));
-        if at.is_empty() || at.starts_with(':') || text.contains(char::is_whitespace) {
-            return Err("the host is missing: HOST:PORT");
-        }
-        if port.is_some_and(|port| port.parse::<u16>().unwrap_or(0) == 0) {
-            return Err("the port is no number from 1 to 65535");
-        }
-        Ok(url)
+        url(self.input.text())
     }
 
     /// Notes what was measured, once.
@@ -179,6 +163,31 @@ impl ProbeView {
             self.note(&newest);
         }
     }
+}
+
+/// A typed endpoint as a URL.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub fn url(text: &str) -> Result<String, &'static str> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err("HOST:PORT or the URL of a node");
+    }
+    let url = with_scheme(text);
+    let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
+    if !matches!(scheme, "http" | "https") {
+        return Err("a node is reached by http:// or https:// only");
+    }
+    let at = authority(&url);
+    let port = at.rsplit_once(':').map(|(_, port)| port).filter(|_| !at.ends_with(']'));
+    if at.is_empty() || at.starts_with(':') || text.contains(char::is_whitespace) {
+        return Err("the host is missing: HOST:PORT");
+    }
+    if port.is_some_and(|port| port.parse::<u16>().unwrap_or(0) == 0) {
+        return Err("the port is no number from 1 to 65535");
+    }
+    Ok(url)
 }
 
 /// Endpoints that the node knows: links that are watched, ways of pushes, peers.

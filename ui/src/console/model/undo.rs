@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use skep_engine::control::link::{ClassChoice, LinkChangeRequest};
+use skep_engine::control::pool::PoolNode;
 use skep_engine::control::queue::QueueMove;
 use skep_engine::control::{Command, Snapshot, TransferId, TransferState};
 
@@ -67,6 +68,13 @@ impl History {
     pub fn refused(&mut self, told: Told, ids: &[TransferId]) {
         if let Some(at) = self.0.iter().rposition(|step| step.told == told && step.ids == ids) {
             self.0.remove(at);
+        }
+    }
+
+    /// A node was listed that said its name itself: from now on that can be taken back.
+    pub fn listed(&mut self, told: Told, name: &str) {
+        if let Some(step) = self.0.iter_mut().rev().find(|step| step.told == told).filter(|step| step.back.is_empty()) {
+            step.back = vec![Command::PoolRemove { name: name.to_owned() }];
         }
     }
 
@@ -176,8 +184,24 @@ fn step(command: &Command, told: Told, snapshot: &Snapshot) -> Option<Step> {
             let back = Command::SetBalancer { balancer: snapshot.pool.balancer };
             made("the balancer".to_owned(), &[], vec![back])
         }
-        Command::PoolAdd(node) => made(format!("listing {}", node.name), &[], Vec::new()),
-        Command::PoolRemove { name } => made(format!("taking {name} off the list"), &[], Vec::new()),
+        Command::PoolAdd(node) => {
+            // Without a name it cannot be taken back until that is known: see `History::listed`.
+            let old = snapshot.pool.nodes.iter().find(|row| *row.name == *node.name && row.is_listed());
+            let back = match old {
+                Some(row) => Some(Command::PoolAdd(PoolNode { weight: Some(row.weight), ..node.clone() })),
+                None if node.name.is_empty() => None,
+                None => Some(Command::PoolRemove { name: node.name.clone() }),
+            };
+            let name = if node.name.is_empty() { authority(&node.endpoint) } else { &node.name };
+            made(format!("listing {name}"), &[], Vec::from_iter(back))
+        }
+        Command::PoolRemove { name } => {
+            let row = snapshot.pool.nodes.iter().find(|row| *row.name == **name)?;
+            let node = PoolNode { name: name.clone(), endpoint: row.endpoint.clone(), weight: Some(row.weight) };
+            let drained = row.draining.then(|| Command::PoolDrain { name: name.clone(), on: true });
+            let back = std::iter::once(Command::PoolAdd(node)).chain(drained).collect();
+            made(format!("taking {name} off the list"), &[], back)
+        }
         Command::PurgeQueue(_) => made("taking out of the queue".to_owned(), &[], Vec::new()),
         Command::Cancel { ids } => made(format!("cancelling {}", called(ids)), ids, Vec::new()),
         Command::Remove { ids, .. } => made(format!("removing {}", called(ids)), ids, Vec::new()),

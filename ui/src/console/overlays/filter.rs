@@ -19,6 +19,7 @@ pub fn draw(canvas: &mut Canvas<'_>, edit: &FilterEdit, layout: &Layout, model: 
     let error = match edit.pane {
         PaneId::Transfers => model.transfers.filter.error(),
         PaneId::Queue => model.queue.filter.error(),
+        PaneId::Nodes => model.nodes.filter.error(),
         _ => model.log.filter.error(),
     };
     if let Some(error) = error {

@@ -75,7 +75,7 @@ pub fn draw(canvas: &mut Canvas<'_>, form: &Form, context: Context<'_>) {
 fn height(form: &Form) -> u16 {
     let extra = match form.purpose {
         Purpose::Limit => 0,
-        Purpose::Purge => 1 + SUMMARY + FOLDER / 2,
+        Purpose::Purge | Purpose::Node => 1 + SUMMARY + FOLDER / 2,
         _ => 1 + SUMMARY + FOLDER,
     };
     form.fields.len() as u16 + 1 + extra + 2

@@ -8,6 +8,7 @@ mod folder;
 mod form;
 mod help;
 mod palette;
+mod place;
 mod plan;
 mod probe;
 mod targets;
@@ -36,6 +37,7 @@ pub fn draw(canvas: &mut Canvas<'_>, overlay: &Overlay, layout: &Layout, context
         Overlay::Bans(view) => bans::draw(canvas, view, context),
         Overlay::Targets(view) => targets::draw(canvas, view, context),
         Overlay::Classes(view) => classes::draw(canvas, view, context),
+        Overlay::Place(view) => place::draw(canvas, view, context),
         Overlay::Probe(view) => probe::draw(canvas, view, context),
         Overlay::Themes(view) => themes::draw(canvas, view),
     }

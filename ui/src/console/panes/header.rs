@@ -137,6 +137,7 @@ fn badges(canvas: &mut Canvas<'_>, mut x: u16, y: u16, right: u16, context: Cont
 
 /// The link that matters: its class and what that means for syncs, and whose it is, as far as there is room.
 fn link(canvas: &mut Canvas<'_>, x: u16, y: u16, right: u16, context: Context<'_>) {
+    let x = pool(canvas, x, y, right, context);
     let Some(link) = &context.derived.link else { return };
     let room = right.saturating_sub(x + 2);
     let (class, mode) = (link.class.name(), mode_name(&link.params));
@@ -158,6 +159,17 @@ fn link(canvas: &mut Canvas<'_>, x: u16, y: u16, right: u16, context: Context<'_
     if usize::from(left) >= text::width(at) + 4 {
         canvas.left(x, y, left, format_args!(" to {at}"), Token::Muted);
     }
+}
+
+/// Nodes of the pool that are there, of all: `pool 5/6`; gives the column behind it.
+fn pool(canvas: &mut Canvas<'_>, x: u16, y: u16, right: u16, context: Context<'_>) -> u16 {
+    let (there, all) = (context.derived.nodes.there, context.model.snapshot.pool.nodes.len());
+    let width = 6 + 2 * all.max(1).ilog10() as u16 + 2;
+    if all == 0 || right.saturating_sub(x + 2) < width {
+        return x;
+    }
+    let token = if there < all { Token::Warn } else { Token::Text };
+    x + 1 + canvas.left(x + 1, y, width, format_args!("pool {there}/{all}"), token) + 1
 }
 
 /// Totals, right-aligned; gives the column where they start.

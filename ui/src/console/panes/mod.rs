@@ -5,6 +5,7 @@ pub mod footer;
 pub mod header;
 pub mod link;
 pub mod log;
+pub mod nodes;
 pub mod paths;
 pub mod pieces;
 pub mod queue;
@@ -17,7 +18,7 @@ use super::derive::Derived;
 use super::model::Model;
 use super::widgets::Canvas;
 
-/// Which pane. The number is its key; 6 is kept for nodes.
+/// Which pane. The number is its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PaneId {
     /// The list of transfers.
@@ -30,13 +31,16 @@ pub enum PaneId {
     Link,
     /// What waits for its turn or its link.
     Queue,
+    /// The nodes of the pool.
+    Nodes,
     /// The node's log.
     Log,
 }
 
 impl PaneId {
     /// All panes, from top to bottom.
-    pub const ALL: [Self; 6] = [Self::Transfers, Self::Pieces, Self::Paths, Self::Link, Self::Queue, Self::Log];
+    pub const ALL: [Self; 7] =
+        [Self::Transfers, Self::Pieces, Self::Paths, Self::Link, Self::Queue, Self::Nodes, Self::Log];
 
     /// The digit that focuses it.
     pub const fn number(self) -> u8 {
@@ -46,6 +50,7 @@ impl PaneId {
             Self::Paths => 3,
             Self::Link => 4,
             Self::Queue => 5,
+            Self::Nodes => 6,
             Self::Log => 7,
         }
     }
@@ -58,6 +63,7 @@ impl PaneId {
             Self::Paths => "paths",
             Self::Link => "link",
             Self::Queue => "queue",
+            Self::Nodes => "nodes",
             Self::Log => "log",
         }
     }
@@ -70,6 +76,7 @@ impl PaneId {
             Self::Paths => "Paths",
             Self::Link => "Link",
             Self::Queue => "Queue",
+            Self::Nodes => "Nodes",
             Self::Log => "Log",
         }
     }
@@ -82,6 +89,7 @@ impl PaneId {
             Self::Paths => "3 Paths",
             Self::Link => "4 Link",
             Self::Queue => "5 Queue",
+            Self::Nodes => "6 Nodes",
             Self::Log => "7 Log",
         }
     }
@@ -116,6 +124,7 @@ pub fn pane(id: PaneId) -> &'static dyn Pane {
         PaneId::Paths => &paths::Paths,
         PaneId::Link => &link::Link,
         PaneId::Queue => &queue::Queue,
+        PaneId::Nodes => &nodes::Nodes,
         PaneId::Log => &log::Log,
     }
 }

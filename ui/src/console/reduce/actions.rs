@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use skep_engine::control::Command;
 
-use super::{available, forms, links, looks, movement, paths, probe, queue, targets, transfers, travel, undo};
+use super::{available, forms, links, looks, movement, nodes, paths, probe, queue, targets, transfers, travel, undo};
 use crate::console::action::Action;
 use crate::console::effect::Effect;
 use crate::console::model::Model;
@@ -80,6 +80,13 @@ pub fn perform(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
         | Action::RetryQueued
         | Action::Dequeue
         | Action::Purge => queue::perform(model, action, effects),
+        Action::PlaceKey
+        | Action::DrainNode
+        | Action::AddNode
+        | Action::RemoveNode
+        | Action::Balancer
+        | Action::SortNodes
+        | Action::SortNodesReverse => nodes::perform(model, action, effects),
         Action::Bans => model.overlays.push(Overlay::Bans(BansView::default())),
         Action::Undo => undo::undo(model, effects),
         Action::HidePane => hide(model),
@@ -165,6 +172,7 @@ fn quit(model: &mut Model, effects: &mut Vec<Effect>) {
         return;
     };
     model.overlays.push(Overlay::Confirm(Confirm {
+        awaits: None,
         title: "Quit".to_owned(),
         lines,
         yes: vec![Effect::Quit],
@@ -189,6 +197,8 @@ fn back(model: &mut Model) {
         set_filter(model, PaneId::Log, "");
     } else if model.focus == PaneId::Queue && !model.queue.filter.is_empty() {
         set_filter(model, PaneId::Queue, "");
+    } else if model.focus == PaneId::Nodes && !model.nodes.filter.is_empty() {
+        set_filter(model, PaneId::Nodes, "");
     } else if model.expanded.is_some() {
         model.expanded = None;
     } else if model.focus == PaneId::Pieces {
@@ -224,14 +234,18 @@ fn hide(model: &mut Model) {
 }
 
 /// What is hidden in each layout, and its name.
-const LAYOUTS: [(&[PaneId], &str); 6] = [
-    (&[], "all panes"),
-    (&[PaneId::Paths, PaneId::Link, PaneId::Queue, PaneId::Log], "transfers and pieces"),
-    (&[PaneId::Pieces, PaneId::Link, PaneId::Queue, PaneId::Log], "transfers and paths"),
-    (&[PaneId::Pieces, PaneId::Paths, PaneId::Log], "transfers, link and queue"),
-    (&[PaneId::Pieces, PaneId::Paths, PaneId::Link, PaneId::Queue], "transfers and log"),
-    (&[PaneId::Pieces, PaneId::Paths, PaneId::Link, PaneId::Queue, PaneId::Log], "transfers alone"),
-];
+const LAYOUTS: [(&[PaneId], &str); 7] = {
+    use PaneId::{Link, Log, Nodes, Paths, Pieces, Queue};
+    [
+        (&[], "all panes"),
+        (&[Paths, Link, Queue, Nodes, Log], "transfers and pieces"),
+        (&[Pieces, Link, Queue, Nodes, Log], "transfers and paths"),
+        (&[Pieces, Paths, Nodes, Log], "transfers, link and queue"),
+        (&[Pieces, Paths, Link, Queue, Log], "transfers and nodes"),
+        (&[Pieces, Paths, Link, Queue, Nodes], "transfers and log"),
+        (&[Pieces, Paths, Link, Queue, Nodes, Log], "transfers alone"),
+    ]
+};
 
 fn next_layout(model: &mut Model) {
     let at = LAYOUTS.iter().position(|(hidden, _)| model.hidden.as_slice() == *hidden);
@@ -246,13 +260,18 @@ fn next_layout(model: &mut Model) {
 
 fn filter(model: &mut Model) {
     // The other panes have no filter of their own: the list that they belong to has.
-    let pane = if matches!(model.focus, PaneId::Log | PaneId::Queue) { model.focus } else { PaneId::Transfers };
+    let pane = if matches!(model.focus, PaneId::Log | PaneId::Queue | PaneId::Nodes) {
+        model.focus
+    } else {
+        PaneId::Transfers
+    };
     if Layout::of(model).area(pane).is_none() {
         focus(model, pane);
     }
     let before = match pane {
         PaneId::Log => model.log.filter.text(),
         PaneId::Queue => model.queue.filter.text(),
+        PaneId::Nodes => model.nodes.filter.text(),
         _ => model.transfers.filter.text(),
     }
     .to_owned();
@@ -262,7 +281,7 @@ fn filter(model: &mut Model) {
 
 /// Narrows a pane to what matches.
 pub fn set_filter(model: &mut Model, pane: PaneId, text: &str) {
-    let lists_lines = matches!(pane, PaneId::Log | PaneId::Queue);
+    let lists_lines = matches!(pane, PaneId::Log | PaneId::Queue | PaneId::Nodes);
     let filter = Filter::parse(text, if lists_lines { Subject::Lines } else { Subject::Transfers });
     match pane {
         PaneId::Log => {
@@ -273,6 +292,10 @@ pub fn set_filter(model: &mut Model, pane: PaneId, text: &str) {
             model.queue.filter = filter;
             let queue = Arc::clone(&model.snapshot.queue);
             model.queue.refresh(&queue);
+        }
+        PaneId::Nodes => {
+            model.nodes.filter = filter;
+            nodes::refresh(model, true);
         }
         _ => {
             model.transfers.filter = filter;

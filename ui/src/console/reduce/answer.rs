@@ -26,7 +26,11 @@ pub fn take(model: &mut Model, told: &'static str, ids: &[TransferId], result: R
         Ok(Reply::Interfaces { interfaces }) => super::forms::interfaces(model, &interfaces),
         // Previews, probes and histories come another way.
         Ok(Reply::Preview(_) | Reply::SyncPlan(_) | Reply::Probed(_) | Reply::LinkHistory(_)) => {}
-        Ok(Reply::Listed { name }) => say(model, ToastLevel::Info, format!("{told}: {name} is listed")),
+        Ok(Reply::Listed { name }) => {
+            say(model, ToastLevel::Info, format!("{name} is listed: u takes it back"));
+            model.undo.listed(told, &name);
+            model.nodes.awaited = Some(name);
+        }
         Ok(Reply::Placed(placement)) => {
             let nodes = placement.nodes.iter().map(|node| &**node).collect::<Vec<_>>().join(", ");
             say(model, ToastLevel::Info, format!("{} belongs to {nodes}", placement.key));
@@ -57,6 +61,7 @@ pub fn take(model: &mut Model, told: &'static str, ids: &[TransferId], result: R
             model.live_wishes().drop_all(ids);
             model.paths.refused(ids);
             model.queue.refused();
+            model.nodes.refused();
             model.undo.refused(told, ids);
             say(model, ToastLevel::Error, format!("cannot {told}: {}", error.message));
         }

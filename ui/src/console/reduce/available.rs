@@ -156,9 +156,24 @@ pub fn why_not(model: &Model, action: Action) -> Option<&'static str> {
             Some(_) => Some("only what failed or is kept for later can be tried again"),
         },
         Action::Purge if model.snapshot.queue.count() == 0 => Some("nothing waits"),
+        Action::DrainNode | Action::RemoveNode => match model.nodes.row(&model.snapshot.pool) {
+            None => Some("no node is selected"),
+            Some(row) if action == Action::RemoveNode && !row.is_listed() => {
+                Some("it came by gossip, and goes when it stops; space takes it out of use")
+            }
+            Some(_) => None,
+        },
+        Action::Balancer | Action::SortNodes | Action::SortNodesReverse if model.snapshot.pool.nodes.is_empty() => {
+            Some("there are no nodes: n lists one")
+        }
+        Action::PlaceKey if model.settings.replay => Some("this is a recording: no node answers"),
+        Action::PlaceKey if model.travel.past.is_some() => Some(PAST),
+        Action::PlaceKey if model.snapshot.pool.nodes.is_empty() => Some("there are no nodes: n lists one"),
         Action::LiftBan if model.snapshot.bans.is_empty() => Some("no peer is banned"),
         Action::LiftBan if !matches!(model.overlays.last(), Some(Overlay::Bans(_))) => Some("b lists the bans"),
-        Action::NextField | Action::PreviousField if !matches!(model.overlays.last(), Some(Overlay::Form(_))) => {
+        Action::NextField | Action::PreviousField
+            if !matches!(model.overlays.last(), Some(Overlay::Form(_) | Overlay::Place(_))) =>
+        {
             Some("there is one field only")
         }
         Action::HiddenFiles => match model.overlays.last() {

@@ -81,6 +81,10 @@ pub fn typed(model: &mut Model, key: Key, effects: &mut Vec<Effect>) -> bool {
             super::probe::typed(model, view, key, action, effects);
             true
         }
+        Some(Overlay::Place(view)) => {
+            super::place::typed(model, view, key, action, effects);
+            true
+        }
         Some(Overlay::Themes(_)) if action == Some(Action::Accept) => {
             looks::keep(model);
             true
@@ -119,6 +123,7 @@ fn filter_error(model: &Model, pane: PaneId) -> bool {
     match pane {
         PaneId::Transfers => model.transfers.filter.error().is_some(),
         PaneId::Queue => model.queue.filter.error().is_some(),
+        PaneId::Nodes => model.nodes.filter.error().is_some(),
         _ => model.log.filter.error().is_some(),
     }
 }
@@ -156,6 +161,7 @@ pub fn paste(model: &mut Model, text: &str, effects: &mut Vec<Effect>) {
         }
         Some(Overlay::Palette(palette)) => palette.input.insert(text),
         Some(Overlay::Probe(view)) => super::probe::paste(view, text),
+        Some(Overlay::Place(_)) => super::place::paste(model, text, effects),
         Some(Overlay::Filter(filter)) => {
             filter.input.insert(text);
             let (pane, text) = (filter.pane, filter.input.text().to_owned());

@@ -11,7 +11,9 @@ mod links;
 mod looks;
 mod mouse;
 mod movement;
+mod nodes;
 mod paths;
+mod place;
 mod probe;
 mod queue;
 mod rest;
@@ -47,7 +49,7 @@ pub fn reduce(model: &mut Model, event: Event, at: Moment) -> Vec<Effect> {
         Event::Mouse(event) => mouse::mouse(model, event, &mut effects),
         Event::Resize(width, height) => model.size = (width, height),
         Event::TerminalFocus(focused) => model.terminal_focused = focused,
-        Event::Snapshot(snapshot) => snapshot::take(model, snapshot),
+        Event::Snapshot(snapshot) => snapshot::take(model, snapshot, &mut effects),
         Event::Connection(connection) => connected(model, connection),
         Event::Recorded { number, result } => travel::take(model, number, result, &mut effects),
         Event::Replay => travel::open(model, &mut effects),
@@ -61,6 +63,8 @@ pub fn reduce(model: &mut Model, event: Event, at: Moment) -> Vec<Effect> {
         Event::Listing(dir, listing) => forms::listing(model, &dir, listing),
         Event::Preview(key, found) => forms::preview(model, &key, found),
         Event::Plan(key, found) => forms::plan(model, &key, found),
+        Event::Moves(key, found) => nodes::would_move(model, &key, &found),
+        Event::Placed { number, answers } => place::take(model, number, answers),
         Event::Probed { number, result } => probe::probed(model, number, result),
         Event::LinkHistory { endpoint, history } => model.links.take_history(&endpoint, &history),
         Event::Cost(cost) => model.cost = cost,
@@ -157,6 +161,10 @@ fn keep_in_sight(model: &mut Model) {
             PaneId::Queue => {
                 let snapshot = std::sync::Arc::clone(&model.snapshot);
                 model.queue.keep_in_sight(&snapshot.queue, page);
+            }
+            PaneId::Nodes => {
+                let pool = std::sync::Arc::clone(&model.snapshot.pool);
+                model.nodes.keep_in_sight(&pool, page);
             }
             PaneId::Log => model.log.keep_in_sight(page),
         }

@@ -87,6 +87,14 @@ pub fn mouse(model: &mut Model, event: MouseEvent, _effects: &mut Vec<Effect>) {
                 }
             }
         }
+        PaneId::Nodes => {
+            let place = model.nodes.top + line.saturating_sub(1);
+            let shown = line >= 1 && line <= panes::pane(pane).page(area.height);
+            if shown && place < model.nodes.rows.len() {
+                let pool = Arc::clone(&model.snapshot.pool);
+                model.nodes.select(&pool, place);
+            }
+        }
         PaneId::Log => {
             let place = model.log.top + line;
             if place < model.log.shown.len() {

@@ -48,6 +48,10 @@ pub fn by(model: &mut Model, lines: isize) {
                 let snapshot = Arc::clone(&model.snapshot);
                 model.queue.move_by(&snapshot.queue, lines);
             }
+            PaneId::Nodes => {
+                let pool = Arc::clone(&model.snapshot.pool);
+                model.nodes.move_by(&pool, lines);
+            }
             PaneId::Log => model.log.move_by(lines),
         },
     }

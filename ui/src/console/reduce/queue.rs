@@ -41,6 +41,7 @@ pub fn perform(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
                 _ => "It will not be done. The source stays as it is.",
             };
             model.overlays.push(Overlay::Confirm(Confirm {
+                awaits: None,
                 title: "Remove from the queue".to_owned(),
                 lines: vec![format!("{} {} to {}", row.what, row.name, row.dest), then.to_owned()],
                 yes: vec![Effect::command(Command::PurgeQueue(request), "remove it from the queue")],

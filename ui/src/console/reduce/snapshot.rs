@@ -6,14 +6,15 @@ use skep_engine::control::link::LinkClass;
 use skep_engine::control::{Direction, Snapshot, TransferKind, TransferState};
 
 use super::actions::{refresh_rows, say};
-use super::rest;
+use super::{nodes, place, rest};
 use crate::console::derive::link::class_change;
+use crate::console::effect::Effect;
 use crate::console::model::Model;
 use crate::console::model::overlay::Overlay;
 use crate::console::model::toast::ToastLevel;
 
 /// Takes a snapshot into the model.
-pub fn take(model: &mut Model, snapshot: Arc<Snapshot>) {
+pub fn take(model: &mut Model, snapshot: Arc<Snapshot>, effects: &mut Vec<Effect>) {
     if model.settings.replay {
         return;
     }
@@ -28,6 +29,7 @@ pub fn take(model: &mut Model, snapshot: Arc<Snapshot>) {
         announce(model, &before, &now);
         announce_links(model, &before, &now);
         announce_drops(model, &before, &now);
+        announce_nodes(model, &before, &now);
     }
     model.received = Some(model.now);
     model.live_wishes().settle(&now);
@@ -36,6 +38,8 @@ pub fn take(model: &mut Model, snapshot: Arc<Snapshot>) {
     model.paths.settle(&now, model.now.mono_ms);
     model.links.note(&now);
     model.queue.settle(&now.queue, model.now.mono_ms);
+    model.nodes.settle(&now.pool, model.now.mono_ms);
+    place::watch(model, &now, effects);
     if let Some(Overlay::Probe(view)) = model.overlays.last_mut() {
         view.watch(&now);
     }
@@ -46,14 +50,15 @@ pub fn take(model: &mut Model, snapshot: Arc<Snapshot>) {
     refresh_rows(model, false);
     refresh_peers(model);
     refresh_paths(model);
-    refresh_links_and_queue(model);
+    refresh_lists(model);
 }
 
-/// Brings the selections among links and in the queue up to date with the snapshot on screen.
-pub fn refresh_links_and_queue(model: &mut Model) {
+/// Brings the selections among links, in the queue and among nodes up to date with the snapshot on screen.
+pub fn refresh_lists(model: &mut Model) {
     let snapshot = Arc::clone(&model.snapshot);
     model.links.refresh(&snapshot.links);
     model.queue.refresh(&snapshot.queue);
+    nodes::refresh(model, false);
 }
 
 /// Brings the selection among paths up to date with the selected transfer.
@@ -78,6 +83,28 @@ fn announce_links(model: &mut Model, before: &Snapshot, now: &Snapshot) {
         let Some(old) = old.filter(|old| !Arc::ptr_eq(old, link) && old.class != LinkClass::Unknown) else { continue };
         if let Some((text, worse)) = class_change(old, link) {
             say(model, if worse { ToastLevel::Warn } else { ToastLevel::Info }, text);
+        }
+    }
+}
+
+/// Tells which nodes left the pool, and which are back.
+fn announce_nodes(model: &mut Model, before: &Snapshot, now: &Snapshot) {
+    if Arc::ptr_eq(&before.pool, &now.pool) {
+        return;
+    }
+    for row in &now.pool.nodes {
+        let place = before.pool.nodes.binary_search_by(|old| old.name.cmp(&row.name));
+        let is_other = place.is_ok_and(|at| before.pool.nodes[at].available != row.available);
+        match row.available {
+            _ if !is_other => {}
+            true => say(model, ToastLevel::Info, format!("{} is back in the pool", row.name)),
+            false => say(model, ToastLevel::Warn, format!("{} has left the pool: {}", row.name, row.why)),
+        }
+    }
+    for old in &before.pool.nodes {
+        let is_there = now.pool.nodes.binary_search_by(|row| row.name.cmp(&old.name)).is_ok();
+        if old.available && !is_there {
+            say(model, ToastLevel::Warn, format!("{} has left the pool", old.name));
         }
     }
 }

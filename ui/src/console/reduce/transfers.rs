@@ -179,6 +179,7 @@ fn cancel(model: &mut Model) {
         "What is complete stays on disk; it only stops serving others.".to_owned()
     };
     model.overlays.push(Overlay::Confirm(Confirm {
+        awaits: None,
         title: "Cancel".to_owned(),
         lines: vec![called(model, &ids), what_goes],
         yes: vec![Effect::command(Command::Cancel { ids: ids.clone() }, "cancel")],
@@ -208,6 +209,7 @@ fn remove(model: &mut Model) {
         "Its data stays on disk unless you type the word."
     };
     model.overlays.push(Overlay::Confirm(Confirm {
+        awaits: None,
         title: "Remove from the list".to_owned(),
         lines: vec![called(model, &ids), data.to_owned()],
         yes: vec![command(&ids, false)],

@@ -117,7 +117,7 @@ fn refresh(model: &mut Model) {
     model.log.show(&log);
     refresh_rows(model, false);
     snapshot::refresh_peers(model);
-    snapshot::refresh_links_and_queue(model);
+    snapshot::refresh_lists(model);
 }
 
 fn play(model: &mut Model, effects: &mut Vec<Effect>) {

@@ -52,6 +52,7 @@ const fn shot(name: &'static str, size: (u16, u16), theme: &'static str, keys: &
 pub const SHOTS: &[Shot] = &[
     shot("console.svg", SIZE, "slate", ""),
     Shot { glyphs: GlyphChoice::Octant, ..shot("pieces.svg", SIZE, "slate", "2 z Z Z") },
+    shot("nodes.svg", SIZE, "slate", "6 z j j j j j"),
     shot("light.svg", SIZE, "paper", ""),
     shot("small.svg", (80, 24), "slate", ""),
 ];

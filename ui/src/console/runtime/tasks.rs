@@ -7,6 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use ratatui::buffer::Buffer;
 use skep_engine::control::link::{ProbeReport, ProbeRequest};
+use skep_engine::control::pool::{Balancer, Placement};
 use skep_engine::control::{AddTransfer, Command, CommandError, CommandErrorKind, Control, Reply, TransferId};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -25,6 +26,8 @@ const MAX_DOCUMENT: u64 = 64 << 20;
 const MAX_ENTRIES: usize = 20_000;
 /// How long nothing must be typed before the network or the disk is asked about it.
 const TYPING: Duration = Duration::from_millis(300);
+/// The same before a node is asked where a key belongs, which costs next to nothing.
+const PLACING: Duration = Duration::from_millis(80);
 
 /// Effects under way.
 pub struct Tasks {
@@ -98,6 +101,23 @@ impl Tasks {
                 self.spawn(async move { Event::Probed { number, result: probe(control.as_ref(), request).await } });
                 None
             }
+            Effect::Place { number, key, replicas } => {
+                self.wished.send_modify(|wish| *wish += 1);
+                let mut wished = self.wished.subscribe();
+                let asked = async move {
+                    tokio::time::sleep(PLACING).await;
+                    let ask = |balancer| place(control.as_ref(), &key, replicas, balancer);
+                    let (ring, resource) = (ask(Balancer::ConsistentHash).await, ask(Balancer::ResourceAware).await);
+                    Event::Placed { number, answers: [ring, resource] }
+                };
+                self.spawn(async move {
+                    tokio::select! {
+                        event = asked => event,
+                        Ok(()) = wished.changed() => Event::Tick,
+                    }
+                });
+                None
+            }
             Effect::LinkHistory { endpoint, window_s } => {
                 self.spawn(async move { history(control.as_ref(), endpoint, window_s).await });
                 None
@@ -150,6 +170,19 @@ async fn probe(control: &dyn Control, request: ProbeRequest) -> Result<Box<Probe
     }
 }
 
+async fn place(
+    control: &dyn Control,
+    key: &str,
+    replicas: u32,
+    balancer: Balancer,
+) -> Result<Box<Placement>, CommandError> {
+    let command = Command::Place { key: key.to_owned(), replicas: Some(replicas), balancer: Some(balancer) };
+    match control.command(command).await? {
+        Reply::Placed(placement) => Ok(placement),
+        _ => Err(CommandError::new(CommandErrorKind::Internal, "the node does not tell")),
+    }
+}
+
 /// Charts begin with what the console saw itself where the node does not tell what was before.
 async fn history(control: &dyn Control, endpoint: String, window_s: u64) -> Event {
     match control.command(Command::LinkHistory { endpoint: endpoint.clone(), window_s }).await {
@@ -190,6 +223,14 @@ async fn preview(control: &dyn Control, ask: PreviewAsk) -> Event {
             Err(error) => Err(error),
         };
         return Event::Plan(ask.key, planned);
+    }
+    if let PreviewFrom::Command(command @ Command::PreviewPool { .. }) = ask.from {
+        let found = match control.command(command).await {
+            Ok(Reply::Moves(moves)) => Ok(moves),
+            Ok(_) => Err(CommandError::new(CommandErrorKind::Internal, "the node does not tell")),
+            Err(error) => Err(error),
+        };
+        return Event::Moves(ask.key, found);
     }
     let command = match ask.from {
         PreviewFrom::Command(command) => Ok(command),

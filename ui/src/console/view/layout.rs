@@ -51,6 +51,7 @@ impl Layout {
                     paths,
                     links: model.snapshot.links.len(),
                     queued: model.snapshot.queue.rows.len(),
+                    nodes: model.snapshot.pool.nodes.len(),
                 };
                 share(body.height, content, model.focus, &model.hidden)
             }
@@ -79,23 +80,24 @@ struct Content {
     paths: usize,
     links: usize,
     queued: usize,
+    nodes: usize,
 }
 
 /// Fewest lines of the pieces that say something.
 const PIECES: u16 = 7;
-/// Fewest lines of link and queue that say something.
+/// Fewest lines of link, queue and nodes that say something.
 const LEAST_OTHER: u16 = 8;
-/// From this height on link and queue have a place beside pieces and paths.
+/// From this height on link, queue and nodes have a place beside pieces and paths.
 const TALL: u16 = 46;
-/// Below this height the log gives way to link and queue where they have the keys.
+/// Below this height the log gives way to link, queue and nodes where they have the keys.
 const LOG_BESIDE: u16 = 30;
 
 /// Heights of the panes. With little room the log goes first, then one of pieces and paths, then all but
 /// the focused pane. The paths have a place where the selected transfer has some, where they have the keys,
-/// and where nothing else has it. Link and queue have a place where they have the keys, where pieces and paths
-/// are hidden, and on a high screen where there is something in them.
+/// and where nothing else has it. Link, queue and nodes have a place where they have the keys, where pieces and
+/// paths are hidden, and on a high screen where there is something in them.
 fn share(height: u16, content: Content, focus: PaneId, hidden: &[PaneId]) -> Vec<(PaneId, u16)> {
-    use PaneId::{Link, Log, Paths, Pieces, Queue, Transfers};
+    use PaneId::{Link, Log, Nodes, Paths, Pieces, Queue, Transfers};
     if height < 14 {
         return vec![(focus, height)];
     }
@@ -106,7 +108,7 @@ fn share(height: u16, content: Content, focus: PaneId, hidden: &[PaneId]) -> Vec
         details.push(Pieces);
     }
     let (list, mut log) = (shown(Transfers), shown(Log));
-    let others = shown(Link) || shown(Queue);
+    let others = shown(Link) || shown(Queue) || shown(Nodes);
     if focus == Paths || (shown(Paths) && (content.paths > 0 || !(shown(Pieces) || log || others))) {
         details.push(Paths);
     }
@@ -120,6 +122,9 @@ fn share(height: u16, content: Content, focus: PaneId, hidden: &[PaneId]) -> Vec
     }
     if room_for(Queue, content.queued > 0) {
         others.push(Queue);
+    }
+    if room_for(Nodes, content.nodes > 0) {
+        others.push(Nodes);
     }
     // What has the keys goes before what explains another pane.
     if others.contains(&focus) && !tall {
@@ -152,7 +157,7 @@ fn share(height: u16, content: Content, focus: PaneId, hidden: &[PaneId]) -> Vec
         // Charts and what waits need more room than peers do.
         (true, false) => wanted(content.transfers).min(if others.is_empty() { room / 2 } else { room / 3 }),
     };
-    let mut panes = Vec::with_capacity(6);
+    let mut panes = Vec::with_capacity(PaneId::ALL.len());
     if list {
         panes.push((Transfers, list_height));
     }
@@ -167,7 +172,7 @@ fn share(height: u16, content: Content, focus: PaneId, hidden: &[PaneId]) -> Vec
     panes
 }
 
-/// Heights of link and queue. `beside`: pieces or paths need room, too; they have what is left. `spare`: the log takes
+/// Heights of link, queue and nodes. `beside`: pieces or paths need room, too; they have what is left. `spare`: the log takes
 /// what is left.
 fn divide_others(
     room: u16,
@@ -182,6 +187,8 @@ fn divide_others(
         // Rows, what is said of one, charts.
         (PaneId::Link, true) => rows(content.links, 4) + 14,
         (PaneId::Link, false) => rows(content.links, 8) + 24,
+        (PaneId::Nodes, true) => rows(content.nodes, 6) + 7,
+        (PaneId::Nodes, false) => rows(content.nodes, 100) + 13,
         (_, true) => rows(content.queued, 6) + 7,
         (_, false) => rows(content.queued, 100) + 7,
     };
@@ -192,17 +199,21 @@ fn divide_others(
             Vec::from_iter((height >= LEAST_OTHER).then_some((one, height)))
         }
         [one] => vec![(one, if spare { wanted(one).min(room) } else { room })],
-        [first, second] => {
+        [_, _, ..] => {
             let left = if beside { room.saturating_sub(PIECES * 2) } else { room };
-            if left < LEAST_OTHER * 2 {
-                // One of them: whichever has the keys, else the link.
-                let one = if focus == second { second } else { first };
-                return divide_others(room, &[one], beside, content, focus, spare);
+            let many = others.len() as u16;
+            if left < LEAST_OTHER * many {
+                // One less: whichever has the keys stays, else the first ones.
+                let last = others.iter().rposition(|pane| *pane != focus).unwrap_or(0);
+                let fewer: Vec<PaneId> = [&others[..last], &others[last + 1..]].concat();
+                return divide_others(room, &fewer, beside, content, focus, spare);
             }
-            let below = wanted(second).min((left / 3).max(LEAST_OTHER));
-            let above = left - below;
-            let above = if beside || spare { wanted(first).min(above) } else { above };
-            vec![(first, above), (second, below)]
+            // One has what the others leave: the nodes where they have the keys, else the first.
+            let main = if focus == PaneId::Nodes { focus } else { others[0] };
+            let height = |pane: PaneId| wanted(pane).min((left / (many + 1)).max(LEAST_OTHER));
+            let rest: u16 = others.iter().filter(|pane| **pane != main).map(|pane| height(*pane)).sum();
+            let most = if beside || spare { wanted(main).min(left - rest) } else { left - rest };
+            others.iter().map(|pane| (*pane, if *pane == main { most } else { height(*pane) })).collect()
         }
         _ => Vec::new(),
     }
@@ -258,12 +269,12 @@ mod tests {
         #[test]
         fn panes_fill_the_body_and_none_is_empty(
             height in 8u16..300, transfers in 0usize..2000, peers in 0usize..5000, paths in 0usize..17,
-            links in 0usize..300, queued in 0usize..1001,
-            focus in 0usize..6, hidden in proptest::collection::vec(0usize..6, 0..6)
+            links in 0usize..300, queued in 0usize..1001, nodes in 0usize..4_097,
+            focus in 0usize..7, hidden in proptest::collection::vec(0usize..7, 0..7)
         ) {
             let focus = PaneId::ALL[focus];
             let hidden: Vec<PaneId> = hidden.into_iter().map(|at| PaneId::ALL[at]).collect();
-            let panes = share(height, Content { transfers, peers, paths, links, queued }, focus, &hidden);
+            let panes = share(height, Content { transfers, peers, paths, links, queued, nodes }, focus, &hidden);
             prop_assert_eq!(panes.iter().map(|p| p.1).sum::<u16>(), height);
             prop_assert!(panes.iter().all(|p| p.1 >= 5), "{:?}", panes);
             prop_assert!(panes.iter().all(|p| p.0 == focus || !hidden.contains(&p.0)));

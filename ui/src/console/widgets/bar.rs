@@ -16,6 +16,42 @@ pub fn draw(canvas: &mut Canvas<'_>, x: u16, y: u16, width: u16, part: u64, whol
     }
 }
 
+/// Parts from 0 to 1 of a whole as a bar: nothing that is no number is drawn.
+pub fn share(canvas: &mut Canvas<'_>, x: u16, y: u16, width: u16, part: f64, token: Token) {
+    draw(canvas, x, y, width, (part.clamp(0.0, 1.0) * WHOLE) as u64, WHOLE as u64, token);
+}
+
+/// One whole, in steps.
+const WHOLE: f64 = 1e6;
+
+/// Parts from 0 to 1 of a whole one behind the other, each in its own token: a cell has that of the part that most of it is.
+pub fn stacked(canvas: &mut Canvas<'_>, x: u16, y: u16, width: u16, parts: &[(f64, Token)]) {
+    let all: f64 = parts.iter().map(|(part, _)| part.clamp(0.0, 1.0)).sum();
+    share(canvas, x, y, width, all, Token::BarFill);
+    let steps = canvas.glyphs.bar.len() as u64 - 1;
+    let lit = lit((all.min(1.0) * WHOLE) as u64, WHOLE as u64, u64::from(width) * steps);
+    let mut end = 0.0;
+    let mut ends = parts.iter().map(|(part, token)| {
+        end += part.clamp(0.0, 1.0);
+        (end * f64::from(width), *token)
+    });
+    let mut part = ends.next();
+    for column in 0..width {
+        let here = lit.saturating_sub(u64::from(column) * steps).min(steps);
+        while let Some((edge, _)) = part
+            && edge <= f64::from(column) + 0.5
+        {
+            let Some(next) = ends.next() else { break };
+            part = Some(next);
+        }
+        if here > 0
+            && let Some((_, token)) = part
+        {
+            canvas.glyph(x + column, y, canvas.glyphs.bar[here as usize], token);
+        }
+    }
+}
+
 fn lit(part: u64, whole: u64, all: u64) -> u64 {
     if whole == 0 || part == 0 || all == 0 {
         return 0;

@@ -35,6 +35,7 @@ impl Form {
                 Vec::from_iter(sound.then_some(ask))
             }
             Purpose::Sync => Vec::from_iter(self.sync_ask()),
+            Purpose::Node => Vec::from_iter(self.node_ask()),
             Purpose::Add if self.remark(FieldKey::Folder).is_err() => Vec::new(),
             Purpose::Add => {
                 let adds = self.adds().into_iter().filter(|add| judge(&add.link).is_ok()).take(MAX_PREVIEWS);
@@ -98,6 +99,7 @@ impl Form {
             Purpose::Send => vec![Effect::command(Command::Send(self.request()), "send")],
             Purpose::Sync => vec![Effect::command(Command::Sync(self.sync_request()), "sync")],
             Purpose::Purge => vec![Effect::command(Command::PurgeQueue(self.purge_request()), "purge the queue")],
+            Purpose::Node => vec![Effect::command(Command::PoolAdd(self.pool_node()), "list the node")],
             Purpose::Limit => {
                 let (up, down) = (Some(limit(FieldKey::Up)), Some(limit(FieldKey::Down)));
                 let effect = |id| Effect::command(Command::Limit { id, up, down }, "limit");

@@ -3,6 +3,7 @@
 
 mod asking;
 mod browser;
+mod node;
 pub mod plan;
 mod proposals;
 mod purge;
@@ -16,6 +17,7 @@ mod tests;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use skep_engine::control::pool::{Moves, PoolView};
 use skep_engine::control::queue::QueueView;
 use skep_engine::control::{CommandError, CommandErrorKind, InterfaceRow, Preview, SyncPlan, TransferId};
 
@@ -43,6 +45,8 @@ pub enum Purpose {
     Limit,
     /// Take operations out of the queue.
     Purge,
+    /// Put a node on the pool's list.
+    Node,
 }
 
 /// Which field.
@@ -82,6 +86,12 @@ pub enum FieldKey {
     Target,
     /// Least time that operations have waited.
     Older,
+    /// Endpoint of a node.
+    Url,
+    /// Name of a node.
+    Name,
+    /// Weight of a node.
+    Weight,
     /// Limit down.
     Down,
     /// Limit up.
@@ -109,7 +119,7 @@ pub struct Field {
 }
 
 /// What is known of something the form would add, share or send.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Seen {
     /// The node was asked.
     Asked,
@@ -117,6 +127,8 @@ pub enum Seen {
     Known(Box<Preview>),
     /// What a sync would do.
     Plan(Box<plan::PlanView>),
+    /// What would move.
+    Moves(Moves),
     /// Not known now, and why: it may be known later.
     Away(String),
     /// Nothing, and why.
@@ -144,7 +156,7 @@ pub struct Places {
 }
 
 /// A form on screen.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Form {
     /// What for.
     pub purpose: Purpose,
@@ -169,6 +181,8 @@ pub struct Form {
     limited: Vec<TransferId>,
     /// The queue that is purged, and when it was so.
     queue: (Arc<QueueView>, u64),
+    /// The pool that a node is added to.
+    pool: Arc<PoolView>,
 }
 
 const ORDERS: &[&str] = &["rarest", "sequential", "random"];
@@ -189,6 +203,7 @@ impl Form {
             places,
             limited: Vec::new(),
             queue: Default::default(),
+            pool: Arc::default(),
         }
     }
 
@@ -298,7 +313,7 @@ impl Form {
     pub fn update(&mut self) -> Vec<Effect> {
         let mut effects = Vec::new();
         match self.fields.get(self.at).map(|field| field.key) {
-            Some(key @ (FieldKey::Dest | FieldKey::Target)) => {
+            Some(key @ (FieldKey::Dest | FieldKey::Target | FieldKey::Url)) => {
                 let typed = self.text(key).to_owned();
                 self.proposals.show_dests(&typed);
             }

@@ -110,6 +110,7 @@ impl Form {
         let mut lines: Vec<String> = self.purged().into_iter().map(|(_, line)| line).collect();
         lines.push("They will not be done, and this cannot be undone.".to_owned());
         Confirm {
+            awaits: None,
             title: "Purge the queue".to_owned(),
             lines,
             yes: Vec::new(),

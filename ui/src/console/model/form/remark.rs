@@ -50,6 +50,7 @@ impl Form {
                 self.remark_on_send(key)
             }
             FieldKey::Class | FieldKey::Target | FieldKey::Older => self.remark_on_purge(key),
+            FieldKey::Url | FieldKey::Name | FieldKey::Weight => self.remark_on_node(key),
             FieldKey::Order => Ok(match text {
                 "sequential" => "from the first piece to the last",
                 "random" => "any piece",

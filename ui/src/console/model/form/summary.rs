@@ -33,6 +33,7 @@ pub fn lines(form: &Form, node: &NodeRow) -> Vec<Line> {
         Purpose::Sync => super::plan::lines(form, node),
         Purpose::Limit => Vec::new(),
         Purpose::Purge => form.purged(),
+        Purpose::Node => form.node_listed(),
     }
 }
 
@@ -198,6 +199,7 @@ pub fn accept_word(form: &Form) -> &'static str {
         Purpose::Sync if form.question().is_some() => "Enter asks about deletions",
         Purpose::Sync => "Enter syncs it",
         Purpose::Purge => "Enter asks once more",
+        Purpose::Node => "Enter lists it",
         Purpose::Limit => "Enter sets them",
     }
 }

@@ -138,6 +138,7 @@ impl Form {
             Effect::command(Command::Sync(SyncRequest { delete, max_delete, ..request.clone() }), "sync")
         };
         Some(Confirm {
+            awaits: None,
             title: "Delete at the receiver".to_owned(),
             lines,
             yes: vec![sync(false)],
