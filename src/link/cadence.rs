@@ -88,6 +88,8 @@ pub struct Cadence {
     rough: bool,
     /// A rough figure is all there is: a good one may use what the others leave alone.
     wanting: bool,
+    /// The link became another one, whose bandwidth is not known.
+    owed: bool,
     /// Mbit/s.
     capacity: Option<f64>,
 }
@@ -119,6 +121,7 @@ impl Cadence {
             quick: 0,
             rough: false,
             wanting: false,
+            owed: false,
             capacity: None,
         }
     }
@@ -141,7 +144,10 @@ impl Cadence {
 
     /// Bytes of a full probe.
     fn full_bytes(&self) -> u64 {
-        let Some(capacity) = self.capacity else { return FIRST };
+        self.capacity.map_or(FIRST, Self::full_bytes_of)
+    }
+
+    fn full_bytes_of(capacity: f64) -> u64 {
         ((capacity * 1e6 / 8.0 * FULL_SECONDS) as u64).clamp(SHORT, LONG)
     }
 
@@ -217,9 +223,15 @@ impl Cadence {
         ask
     }
 
-    /// What is asked beside signs of life, when these made suspicious or not.
-    pub fn then(&mut self, now: Duration, ask: Ask, confirm: Confirm, busy: bool) -> Ask {
+    /// What is asked beside signs of life, when these made suspicious or not. `changed`: they made the link another one, which is
+    /// to be told before anything else.
+    pub fn then(&mut self, now: Duration, ask: Ask, confirm: Confirm, changed: bool, busy: bool) -> Ask {
         let mut then = Ask { echoes: 0, head: false, ..ask };
+        if changed {
+            self.owed = confirm == Confirm::Bandwidth;
+            return Ask { train: 0, full: 0, ..then };
+        }
+        let confirm = if std::mem::take(&mut self.owed) { Confirm::Bandwidth } else { confirm };
         match confirm {
             _ if busy => (then.train, then.full) = (0, 0),
             Confirm::No => {}
@@ -254,7 +266,9 @@ impl Cadence {
     /// become a fast one is not charged for its probes as a slow one.
     pub fn done(&mut self, now: Duration, bytes: u64, capacity: Option<f64>, seen: Option<f64>) {
         self.capacity = capacity.or(self.capacity);
-        if std::mem::take(&mut self.rough) && self.capacity.is_some() && self.full_bytes() > FIRST_IS_GOOD {
+        // The class may not have followed yet: what was seen counts too.
+        let carried = self.capacity.into_iter().chain(seen).fold(0.0, f64::max);
+        if std::mem::take(&mut self.rough) && self.capacity.is_some() && Self::full_bytes_of(carried) > FIRST_IS_GOOD {
             self.next_full = self.next_full.min(now + SOON);
             self.wanting = true;
         }
@@ -297,7 +311,7 @@ mod tests {
         let mut now = Duration::ZERO;
         while now < Duration::from_secs(seconds) {
             let ask = cadence.ask(now, confirm(now), false, false);
-            let mut then = cadence.then(now, ask, confirm(now), false);
+            let mut then = cadence.then(now, ask, confirm(now), false, false);
             if then.grow {
                 // What it grows to.
                 then.full = then.full.min(((mbps * 1e6 / 8.0 * 0.1) as u64).max(32 << 10));
@@ -339,10 +353,26 @@ mod tests {
         let mut cadence = Cadence::new(&LinkConfig::default());
         let ask = cadence.ask(Duration::ZERO, Confirm::No, false, false);
         assert!(ask.full > 0 && ask.echoes > 0 && ask.head);
-        assert_eq!(cadence.then(Duration::ZERO, ask, Confirm::Life, false).full, 0);
-        assert_eq!(cadence.then(Duration::ZERO, ask, Confirm::Bandwidth, true).full, 0, "transfers tell it");
-        assert_eq!(cadence.then(Duration::ZERO, ask, Confirm::No, false).full, ask.full);
+        assert_eq!(cadence.then(Duration::ZERO, ask, Confirm::Life, false, false).full, 0);
+        assert_eq!(cadence.then(Duration::ZERO, ask, Confirm::Bandwidth, false, true).full, 0, "transfers tell it");
+        assert_eq!(cadence.then(Duration::ZERO, ask, Confirm::No, false, false).full, ask.full);
         assert_eq!(cadence.ask(Duration::from_secs(1), Confirm::No, false, true).echoes, 0, "nobody would hear them");
+    }
+
+    #[test]
+    fn a_change_is_told_before_its_bandwidth_is_measured() {
+        let mut cadence = Cadence::new(&LinkConfig::default());
+        cadence.done(Duration::ZERO, 1_000, Some(480.0), None);
+        let now = Duration::from_secs(20);
+        let ask = cadence.ask(now, Confirm::Life, false, false);
+        assert_eq!(cadence.then(now, ask, Confirm::Bandwidth, true, false).full, 0);
+        cadence.done(now, 1_000, None, None);
+        cadence.hurry(now);
+        let now = cadence.due();
+        let ask = cadence.ask(now, Confirm::Bandwidth, false, false);
+        let then = cadence.then(now, ask, Confirm::No, false, false);
+        assert!(then.full > 0 && then.grow, "it may carry far less than the one before: {then:?}");
+        assert_eq!(cadence.then(now, ask, Confirm::No, false, false).full, 0, "once");
     }
 
     #[test]

@@ -41,9 +41,11 @@ const WITHOUT_BANDWIDTH: Duration = Duration::from_millis(3_500);
 const PASSIVE_LASTS: Duration = Duration::from_millis(2_500);
 /// A train's bandwidth that is so many times more or less than the link's makes suspicious.
 const HINT_FACTOR: f64 = 2.0;
-/// A latency that is so many times more or less, and so many ms, does.
+/// A latency that is so many times more or less, and so many ms, does, …
 const LATENCY_FACTOR: f64 = 1.5;
 const LATENCY_STEP: f64 = 3.0;
+/// … and one that no wavering makes of a single round trip.
+const OTHER_LATENCY_FACTOR: f64 = 2.5;
 /// Datagrams behind a loss that makes a link worse; behind one that makes it better.
 const LOSS_DOWN: u32 = 20;
 const LOSS_UP: u32 = 45;
@@ -329,10 +331,13 @@ impl Judge {
     fn look(&mut self, now: Duration, sample: &Sample, again: bool) -> Confirm {
         let known = self.window.figures();
         let is_odd = self.is_odd(now, sample, &known);
-        if is_odd {
-            self.suspected.get_or_insert(sample.at);
-        } else {
-            self.suspected = None;
+        self.suspected = match self.suspected {
+            _ if !is_odd => None,
+            Some(since) if !self.is_another(since, sample) => Some(since),
+            _ => Some(sample.at),
+        };
+        if let Some(since) = self.suspected {
+            self.window.withdraw(since, HINT_FACTOR);
         }
         if let Some(since) = self.suspected
             && let Some(confirm) = self.look_closer(now, since)
@@ -341,6 +346,13 @@ impl Judge {
         }
         self.look_at_median(again);
         if is_odd { Confirm::Bandwidth } else { Confirm::No }
+    }
+
+    /// A link that came back from silence may become another one as well, before it is believed: is this sample that one's, and
+    /// not like those since `since`?
+    fn is_another(&self, since: Duration, sample: &Sample) -> bool {
+        let run = self.window.since(since).filter(|other| other.at < sample.at).filter_map(|other| other.latency_ms);
+        self.silent && is_far_off(sample.latency_ms, median(run), OTHER_LATENCY_FACTOR)
     }
 
     /// Does this sample look like another link than the one that is known?
@@ -356,12 +368,7 @@ impl Judge {
         if self.moved(&own) != self.sides {
             return true;
         }
-        let factor = |new: Option<f64>, old: Option<f64>| match (new, old) {
-            (Some(new), Some(old)) if new > 0.0 && old > 0.0 => (new / old).max(old / new),
-            _ => 1.0,
-        };
-        let far_off = factor(sample.latency_ms, known.latency_ms) > LATENCY_FACTOR
-            && sample.latency_ms.zip(known.latency_ms).is_some_and(|(new, old)| (new - old).abs() > LATENCY_STEP);
+        let far_off = is_far_off(sample.latency_ms, known.latency_ms, LATENCY_FACTOR);
         let loss = sample.loss_percent().unwrap_or(0.0);
         let limit = self.config.thresholds.intermittent_loss;
         let loses_otherwise =
@@ -405,11 +412,11 @@ impl Judge {
         let hold =
             if self.silent { self.outages.hold(now, &self.window.figures_since(since, fresh)) } else { Duration::ZERO };
         let better = class != LinkClass::Intermittent && rank(class) > rank(self.class);
-        let hold = if better { hold.max(SLOW_UP) } else { hold };
+        let hold = if better { hold.max(SLOW_UP.saturating_sub(lasts)) } else { hold };
         let wait = match () {
             () if needs_bandwidth => Some("the bandwidth is being measured".to_owned()),
             () if agree < needed => None,
-            () if lasts < hold => Some(format!("it has to hold for {} s", (hold - lasts).as_secs() + 1)),
+            () if !hold.is_zero() => Some(format!("it has to hold for {} s", hold.as_secs() + 1)),
             () => {
                 self.window.forget_before(since);
                 let mut figures = self.window.figures();
@@ -421,7 +428,7 @@ impl Judge {
                 return Some(if fresh.is_none() { Confirm::Bandwidth } else { Confirm::No });
             }
         };
-        let held = lasts < hold && agree >= needed && !needs_bandwidth;
+        let held = !hold.is_zero() && agree >= needed && !needs_bandwidth;
         self.pending = Some(PendingClass {
             class,
             samples: agree.min(needed) as u32,
@@ -458,6 +465,19 @@ impl Judge {
         let why = format!("{count} of {needed} medians say so");
         self.pending = Some(PendingClass { class, samples: count, needed, why });
     }
+}
+
+/// How many times one figure is the other; 1 where one is not known.
+fn factor(new: Option<f64>, old: Option<f64>) -> f64 {
+    match (new, old) {
+        (Some(new), Some(old)) if new > 0.0 && old > 0.0 => (new / old).max(old / new),
+        _ => 1.0,
+    }
+}
+
+/// Is this the latency of another link?
+fn is_far_off(new: Option<f64>, old: Option<f64>, limit: f64) -> bool {
+    factor(new, old) > limit && new.zip(old).is_some_and(|(new, old)| (new - old).abs() > LATENCY_STEP)
 }
 
 /// Better is more.

@@ -100,7 +100,7 @@ impl Looker {
         let now = self.now();
         sample.at = now;
         let mut outcome = self.judge.on_sample(now, sample);
-        let then = self.cadence.then(now, ask, outcome.confirm, busy);
+        let then = self.cadence.then(now, ask, outcome.confirm, outcome.changed.is_some(), busy);
         if !sample.failed && (then.full > 0 || then.train > 0) {
             let trips = sample.latency_ms.map_or(Duration::ZERO, |ms| Duration::from_secs_f64(ms * 3.0 / 1e3));
             let limit = (BANDWIDTH_LIMIT + trips).min(self.config.probe_limit);

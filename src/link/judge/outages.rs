@@ -57,7 +57,7 @@ impl Outages {
         }
     }
 
-    /// How long the link must hold from when it came back, being like `figures`.
+    /// How long the link must hold yet, which came back being like `figures`.
     pub(super) fn hold(&self, now: Duration, figures: &Figures) -> Duration {
         let off = |new: Option<f64>, old: Option<f64>, factor: f64, step: f64| match (new, old) {
             (Some(new), Some(old)) => (new / old).max(old / new) > factor && (new - old).abs() > step,
@@ -69,10 +69,11 @@ impl Outages {
             return Duration::ZERO;
         }
         let of_late = self.begun.iter().filter(|begun| **begun + MEMORY > now).count();
-        match of_late {
+        let hold = match of_late {
             0 => Duration::ZERO,
             1 => FIRST_HOLD,
             _ => (self.longest * 2).clamp(FIRST_HOLD, LONGEST_HOLD),
-        }
+        };
+        hold.saturating_sub(now.saturating_sub(self.back.unwrap_or(now)))
     }
 }

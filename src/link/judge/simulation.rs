@@ -120,7 +120,7 @@ impl World {
         self.note(self.now, outcome);
         self.confirm = outcome.confirm;
         let (mut cost, mut seen) = (life.probe_bytes, None);
-        let then = self.cadence.then(self.now, ask, self.confirm, false);
+        let then = self.cadence.then(self.now, ask, self.confirm, outcome.changed.is_some(), false);
         let bytes = then.full + then.train;
         if up && bytes > 0 {
             // It grows until it takes long enough, or as its time allows.

@@ -145,6 +145,45 @@ proptest! {
     }
 }
 
+/// Comes and goes, is back for a moment, and then it is another link. One whose round trip is much the same is told by its
+/// bandwidth, when the budget lets that be measured again.
+#[test]
+fn a_link_that_becomes_another_one_while_it_is_not_believed_yet_is_published_within_five_seconds() {
+    for (to, is, within) in
+        [(FIBER, Fiber, 5), (BROADBAND, Broadband, 5), (MOBILE, Mobile, 15), (SATELLITE, Satellite, 5)]
+    {
+        for seed in 0..20 {
+            let mut world = World::new(OUTAGES, seed);
+            // In the second, third … half of a time in which it works.
+            world.run(40.0 + 1.0 + f64::from(u32::try_from(seed).unwrap() % 10) / 2.0);
+            assert_eq!(world.judge.class(), Intermittent);
+            let changed = world.now;
+            world.becomes(to);
+            world.run(20.0);
+            let settled = world.settled(changed).map_or(Duration::MAX, |at| at - changed);
+            assert!(world.judge.class() == is && settled <= seconds(within), "{is:?}: {settled:?} {:?}", world.changes);
+        }
+    }
+}
+
+/// The first body over a link that became another one came at the rate of a connection, not of the link.
+#[test]
+fn a_figure_that_the_next_one_contradicts_does_not_count() {
+    let mut judge = judge_of(0.77, 600.0, 30);
+    let figure = |at, mbps, over| Sample { over: Duration::from_millis(over), ..sample(at, mbps, 2.0) };
+    let at = |tenth| seconds(30) + Duration::from_millis(100) * tenth;
+    judge.on_sample(at(1), figure(at(1), 5.0, 400));
+    judge.on_sample(at(3), figure(at(3), 484.0, 30));
+    for tenth in [5, 7, 9, 20] {
+        judge.on_sample(at(tenth), Sample { bandwidth_mbps: None, ..sample(at(tenth), 0.0, 2.0) });
+    }
+    assert_eq!((judge.class(), judge.median().bandwidth_mbps), (Fiber, Some(484.0)), "{}", judge.why());
+    for tenth in [30, 40, 50, 60] {
+        let outcome = judge.on_sample(at(tenth), Sample { bandwidth_mbps: None, ..sample(at(tenth), 0.0, 2.0) });
+        assert_eq!(outcome.changed, None);
+    }
+}
+
 fn sample(at: Duration, mbps: f64, latency: f64) -> Sample {
     Sample { at, bandwidth_mbps: Some(mbps), latency_ms: Some(latency), echoes: 10, echoed: 10, ..Sample::default() }
 }

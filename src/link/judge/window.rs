@@ -70,6 +70,17 @@ impl Window {
         self.last_latency = self.samples.iter().rev().find_map(|sample| sample.latency_ms);
     }
 
+    /// Bandwidths since `at`, but the newest, that differ from it by more than `factor` belong to no link: they were measured while it
+    /// changed, or over connections that reckoned with the old one.
+    pub(super) fn withdraw(&mut self, at: Duration, factor: f64) {
+        let Some((newest, earlier)) = self.samples.make_contiguous().split_last_mut() else { return };
+        let Some(right) = newest.bandwidth_mbps.or(newest.hint_mbps) else { return };
+        let is_off = |figure: f64| (figure / right).max(right / figure) > factor;
+        for sample in earlier.iter_mut().filter(|sample| sample.at >= at) {
+            sample.bandwidth_mbps = sample.bandwidth_mbps.filter(|figure| !is_off(*figure));
+        }
+    }
+
     pub(super) fn since(&self, at: Duration) -> impl Iterator<Item = &Sample> {
         self.samples.iter().filter(move |sample| sample.at >= at)
     }

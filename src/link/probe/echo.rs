@@ -44,6 +44,16 @@ impl Asker {
     /// Sends `count` questions and waits for their echoes, until `wait` after the last one. What cannot be sent at all
     /// counts as not sent.
     pub(super) async fn ask(&mut self, to: SocketAddr, count: u32, wait: Duration) -> Echoed {
+        self.exchange(to, count, SPACING, wait, count).await
+    }
+
+    /// The same spread over `limit`, half of which is left for the last one, until one comes back: its round trip in ms.
+    pub(super) async fn first(&mut self, to: SocketAddr, count: u32, limit: Duration) -> Option<f64> {
+        let echoed = self.exchange(to, count, limit / 2 / count.max(1), limit / 2, 1).await;
+        echoed.trips_ms.first().copied()
+    }
+
+    async fn exchange(&mut self, to: SocketAddr, count: u32, spacing: Duration, wait: Duration, enough: u32) -> Echoed {
         let first = self.next;
         self.next += u64::from(count);
         let mut sent: HashMap<u64, Instant> = HashMap::new();
@@ -71,12 +81,12 @@ impl Asker {
                         echoed.sent += 1;
                     }
                     number += 1;
-                    due += SPACING;
+                    due += spacing;
                     end = tokio::time::Instant::now() + wait;
                 }
                 () = tokio::time::sleep_until(end), if !is_sending => return echoed,
             }
-            if number == self.next && sent.is_empty() {
+            if (number == self.next && sent.is_empty()) || echoed.trips_ms.len() >= enough as usize {
                 return echoed;
             }
         }

@@ -7,15 +7,19 @@
 
 mod echo;
 pub mod estimate;
+mod hearing;
 mod wire;
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
+use futures_util::future::{Either, select};
 use reqwest::header::HeaderMap;
 
 use self::echo::{Asker, Echoed};
 use self::estimate::{FAST_MBPS, Growth, Rate, rate};
+use self::hearing::Hearing;
 use self::wire::Wire;
 pub use self::wire::{ProbeError, endpoint};
 use super::cadence::{Ask, ECHO_BYTES, HEAD_BYTES};
@@ -44,17 +48,17 @@ const ENOUGH_ALONE: Duration = Duration::from_millis(200);
 const ROUGH: Duration = Duration::from_millis(3);
 /// Datagrams of one measurement by itself.
 const ECHOES: u32 = 10;
+/// Datagrams to a link in doubt.
+const SIGNS: u32 = 5;
 /// Exchanges where no datagram comes back.
 const HEADS: usize = 5;
-/// Time for a sign of life.
-const LIFE: Duration = Duration::from_millis(1_000);
-const LONGEST_LIFE: Duration = Duration::from_millis(2_000);
-/// Asks without a single echo, though the node answers otherwise, after which datagrams count as blocked.
-const DEAF: u32 = 2;
-/// Then they are tried again after so many asks.
-const TRY_AGAIN: u32 = 30;
+/// Time for one of them.
+const HEAD: Duration = Duration::from_millis(2_000);
 /// Headers of packets, and acknowledgements, per byte of payload.
 const OVERHEAD: f64 = 1.06;
+
+/// How long an exchange took, and with whom.
+type Headed = Result<(Duration, Option<SocketAddr>), ProbeError>;
 
 /// What a measurement by itself found.
 #[derive(Debug, Clone, Default)]
@@ -78,10 +82,7 @@ pub struct Prober {
     warm: bool,
     /// A bandwidth was measured: what is asked for is asked for at once.
     measured: bool,
-    /// Asks without an echo, in a row.
-    unheard: u32,
-    /// Round trip, as far as known.
-    trip: Option<Duration>,
+    hearing: Hearing,
     secret: u64,
 }
 
@@ -92,7 +93,8 @@ impl Prober {
     /// It is no URL of an endpoint.
     pub fn new(endpoint: &str, headers: HeaderMap, secret: u64) -> Result<Self, ProbeError> {
         let wire = Wire::new(endpoint, headers)?;
-        Ok(Self { wire, asker: None, at: None, warm: false, measured: false, unheard: 0, trip: None, secret })
+        let hearing = Hearing::default();
+        Ok(Self { wire, asker: None, at: None, warm: false, measured: false, hearing, secret })
     }
 
     /// Whom the connection led to.
@@ -102,7 +104,7 @@ impl Prober {
 
     /// Do no datagrams come back, though the node answers?
     pub fn is_deaf(&self) -> bool {
-        self.unheard >= DEAF && !self.unheard.is_multiple_of(TRY_AGAIN)
+        self.hearing.is_deaf()
     }
 
     /// A whole measurement, in `limit` at most. What was measured until then counts.
@@ -123,7 +125,7 @@ impl Prober {
                 if trips.len() >= 3 && left() < reserve {
                     break;
                 }
-                let Ok((took, _)) = self.head(left().min(LIFE * 2), &mut probed.sample).await else { break };
+                let Ok((took, _)) = self.head(left().min(HEAD), &mut probed.sample).await else { break };
                 trips.push(took.as_secs_f64() * 1e3);
                 probed.exchanges += 1;
             }
@@ -175,30 +177,63 @@ impl Prober {
         let mut sample = Sample { method: Method::Active, ..Sample::default() };
         let error = self.look_for_life(ask, &mut sample).await.err();
         (sample.wall_ms, sample.failed) = (unix_ms(), error.is_some());
+        self.hearing.on_look(sample.failed);
         (sample, error)
     }
 
     async fn look_for_life(&mut self, ask: Ask, sample: &mut Sample) -> Result<(), ProbeError> {
-        let life = self.trip.map_or(LIFE, |trip| (trip * 2).clamp(LIFE, LONGEST_LIFE));
+        let life = self.hearing.life();
         if self.at.is_none() {
             self.meet(life * 2, sample).await?;
         }
-        let wait = self.trip.map_or(life, |trip| trip * 3 / 2 + Duration::from_millis(200)).min(life);
-        let echoed = if ask.echoes > 0 { self.echo(ask.echoes, wait, sample).await } else { Echoed::default() };
+        if self.hearing.is_in_doubt() {
+            let trip = self.first_sign(ask.echoes, life, sample).await?;
+            self.latency(&[trip], sample);
+            return Ok(());
+        }
+        let echoed = self.echo(ask.echoes, self.hearing.echoes(), sample).await;
         let mut trips = echoed.trips_ms;
-        if ask.head || trips.is_empty() {
+        let was_heard = !trips.is_empty();
+        let mut answered = false;
+        if ask.head || !was_heard {
             let was_warm = self.warm;
             match self.head(life, sample).await {
-                // Of two round trips, where the connection is new.
-                Ok((took, _)) if trips.is_empty() => {
-                    trips.push(took.as_secs_f64() * if was_warm { 1e3 } else { 5e2 });
-                }
-                Err(error) if trips.is_empty() => return Err(error),
+                Ok((took, _)) if !was_heard => trips.push(one_trip(took, was_warm)),
+                Err(error) if !was_heard => return Err(error),
                 Ok(_) | Err(_) => {}
             }
+            answered = true;
+        }
+        match ask.echoes {
+            0 => self.hearing.on_spared(),
+            _ => self.hearing.on_echoes(was_heard, answered),
         }
         self.latency(&trips, sample);
         Ok(())
+    }
+
+    /// A link in doubt is asked by datagrams and by an exchange at once: how long what answers first took, in ms. Those that are
+    /// not waited for say nothing of the loss.
+    async fn first_sign(&mut self, echoes: u32, life: Duration, sample: &mut Sample) -> Result<f64, ProbeError> {
+        self.open_asker().await;
+        let was_warm = std::mem::take(&mut self.warm);
+        let count = echoes.min(SIGNS);
+        sample.probe_bytes += HEAD_BYTES + u64::from(count) * ECHO_BYTES;
+        let echo = async {
+            match (self.at, &mut self.asker) {
+                (Some(at), Some(asker)) if count > 0 => asker.first(at, count, life).await,
+                _ => None,
+            }
+        };
+        let head = self.wire.head(life);
+        let headed = match select(pin!(echo), pin!(head)).await {
+            Either::Left((Some(trip), _)) => return Ok(trip),
+            Either::Left((None, head)) => head.await,
+            Either::Right((Err(error), echo)) => return echo.await.ok_or(error),
+            Either::Right((headed, _)) => headed,
+        };
+        self.warm = headed.is_ok();
+        headed.map(|(took, _)| one_trip(took, was_warm))
     }
 
     /// The bandwidth, as asked for: a sample with nothing else in it.
@@ -207,6 +242,10 @@ impl Prober {
         let begun = Instant::now();
         let left = || limit.saturating_sub(begun.elapsed());
         let mut error = None;
+        if self.hearing.on_body() {
+            self.wire.renew();
+            self.warm = false;
+        }
         if ask.full > 0 {
             let first = if ask.grow || !self.measured { SMALL } else { ask.full };
             let mut growth = Growth::new(first, ask.full, ENOUGH, 1);
@@ -245,15 +284,13 @@ impl Prober {
         let (took, at) = self.head(limit, sample).await?;
         self.at = at.or(self.at);
         // A round trip for the connection, another for the exchange.
-        self.trip.get_or_insert(took / 2);
+        if self.hearing.trip().is_none() {
+            self.hearing.on_trip(took / 2);
+        }
         Ok(())
     }
 
-    async fn head(
-        &mut self,
-        limit: Duration,
-        sample: &mut Sample,
-    ) -> Result<(Duration, Option<SocketAddr>), ProbeError> {
+    async fn head(&mut self, limit: Duration, sample: &mut Sample) -> Headed {
         sample.probe_bytes += HEAD_BYTES;
         let answer = self.wire.head(limit).await;
         self.warm = answer.is_ok();
@@ -271,33 +308,42 @@ impl Prober {
         let pulled = pulled.inspect_err(|_| sample.probe_bytes += HEAD_BYTES)?;
         let came = pulled.arrivals.last().map_or(0, |arrival| arrival.bytes);
         sample.probe_bytes += HEAD_BYTES * pulled.requests + (came as f64 * OVERHEAD) as u64;
-        Ok((rate(&pulled.arrivals, self.trip), pulled.cut))
+        Ok((rate(&pulled.arrivals, self.hearing.trip()), pulled.cut))
     }
 
-    /// Datagrams; what they say of the loss goes into the sample.
+    /// Datagrams, if any; what they say of the loss goes into the sample.
     async fn echo(&mut self, count: u32, wait: Duration, sample: &mut Sample) -> Echoed {
-        let Some(at) = self.at else { return Echoed::default() };
-        if self.asker.is_none() {
-            self.asker = Asker::new(at, self.secret).await.ok();
-        }
-        let Some(asker) = &mut self.asker else { return Echoed::default() };
-        let echoed = asker.ask(at, count, wait).await;
+        self.open_asker().await;
+        let echoed = match (self.at, &mut self.asker) {
+            (Some(at), Some(asker)) if count > 0 => asker.ask(at, count, wait).await,
+            _ => Echoed::default(),
+        };
         sample.probe_bytes += u64::from(echoed.sent) * ECHO_BYTES;
         // Not one of them: they may be lost, or blocked. Who answers otherwise tells which; until then it is not known.
-        if echoed.trips_ms.is_empty() {
-            self.unheard = self.unheard.saturating_add(1);
-        } else {
-            self.unheard = 0;
+        if !echoed.trips_ms.is_empty() {
             (sample.echoes, sample.echoed) = (echoed.sent, echoed.trips_ms.len() as u32);
         }
         echoed
     }
 
+    async fn open_asker(&mut self) {
+        if let (None, Some(at)) = (&self.asker, self.at) {
+            self.asker = Asker::new(at, self.secret).await.ok();
+        }
+    }
+
     fn latency(&mut self, trips_ms: &[f64], sample: &mut Sample) {
         sample.latency_ms = median(trips_ms.iter().copied());
         sample.jitter_ms = deviation(trips_ms);
-        self.trip = sample.latency_ms.map(|ms| Duration::from_secs_f64(ms / 1e3)).or(self.trip);
+        if let Some(ms) = sample.latency_ms {
+            self.hearing.on_trip(Duration::from_secs_f64(ms / 1e3));
+        }
     }
+}
+
+/// Milliseconds of a round trip; an exchange takes two where its connection is new.
+fn one_trip(took: Duration, was_warm: bool) -> f64 {
+    took.as_secs_f64() * if was_warm { 1e3 } else { 5e2 }
 }
 
 /// Standard deviation of two or more.

@@ -79,15 +79,14 @@ impl Wire {
     pub(super) fn new(endpoint: &str, headers: HeaderMap) -> Result<Self, ProbeError> {
         let url = Url::parse(endpoint).and_then(|url| url.join("/probe"));
         let url = url.map_err(|_| ProbeError::Url(excerpt(endpoint)))?;
-        let mut client = base_client()
-            .redirect(reqwest::redirect::Policy::none())
-            // So that what an earlier request warmed the next one uses.
-            .pool_max_idle_per_host(STREAMS as usize);
-        if url.scheme() == "http" {
-            client = client.tls_certs_only([]);
+        Ok(Self { client: client(&url)?, url, headers })
+    }
+
+    /// What is asked for next comes over connections that know nothing of how the link was.
+    pub(super) fn renew(&mut self) {
+        if let Ok(client) = client(&self.url) {
+            self.client = client;
         }
-        let client = client.build().map_err(|error| ProbeError::Network(broken::words(&error)))?;
-        Ok(Self { client, url, headers })
     }
 
     /// One small exchange: how long it took, and with whom.
@@ -154,6 +153,17 @@ impl Wire {
             false => ProbeError::Network(broken::words(error)),
         }
     }
+}
+
+fn client(url: &Url) -> Result<reqwest::Client, ProbeError> {
+    let mut client = base_client()
+        .redirect(reqwest::redirect::Policy::none())
+        // So that what an earlier request warmed the next one uses.
+        .pool_max_idle_per_host(STREAMS as usize);
+    if url.scheme() == "http" {
+        client = client.tls_certs_only([]);
+    }
+    client.build().map_err(|error| ProbeError::Network(broken::words(&error)))
 }
 
 /// The arrivals of all parts, in order of time.
