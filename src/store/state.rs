@@ -73,8 +73,8 @@ pub enum StateError {
         /// Its schema.
         found: u64,
     },
-    /// The disk refused.
-    #[error("cannot write the state file: {0}")]
+    /// The disk refused. Nothing more is written until the file is opened anew.
+    #[error("cannot write the state file: {0}; if its disk is full, free space, then start this node again")]
     Database(#[from] redb::Error),
     /// The task that should have written it did not end well.
     #[error("cannot write the state file: {0}")]

@@ -236,3 +236,42 @@ fn errors_of_a_push_say_where_and_what_to_do() {
     let result = lab.run(&["--json", "send", "data.bin", &dest]).expect(1).last();
     assert_eq!(result["error"], words);
 }
+
+/// A link that comes and goes: the node puts what is wished into its queue, and the command follows it there.
+#[test]
+fn what_the_link_makes_wait_is_queued_once_and_followed_under_its_number() {
+    let (from, to) = (Lab::new(), Lab::new());
+    let node = to.serve(&["--root", "root"]);
+    let dest = format!("{}/in/", node.url.as_deref().unwrap());
+    // Whatever this link is measured to be, what goes over it is stored first.
+    let classes = ["unknown", "fiber", "broadband", "mobile", "satellite", "intermittent"];
+    let profile = |class| format!("[link.profiles.{class}]\nmode = \"store_and_forward\"\n");
+    fs::create_dir_all(from.path("home/.config/skep")).unwrap();
+    fs::write(from.path("home/.config/skep/config.toml"), classes.map(profile).concat()).unwrap();
+    let _own = from.serve(&[]);
+    let sends = || -> Vec<serde_json::Value> {
+        let rows = from.run(&["ls", "--all", "--json"]).expect(0).objects();
+        rows.into_iter().filter(|row| row["kind"] == "send").collect()
+    };
+    // The first one goes at once, nothing is known of the link; and with it the link is monitored.
+    from.data("first.bin", 1_000);
+    from.run(&["send", "first.bin", &dest]).expect(0);
+    from.data("data.bin", 300_000);
+    let ended = from.run(&["--json", "send", "data.bin", &dest]);
+    let events = ended.expect(0).objects();
+    let queued: Vec<_> = events.iter().filter(|event| event["type"] == "queued").collect();
+    let [queued] = queued[..] else { panic!("once: {events:?}") };
+    assert_eq!((&queued["id"], &queued["again"]), (&1.into(), &false.into()));
+    let result = events.last().unwrap();
+    assert_eq!(
+        (&result["type"], &result["bytes"], &result["verified"]),
+        (&"result".into(), &300_000.into(), &true.into())
+    );
+    assert!(fs::read(from.path("data.bin")).unwrap() == fs::read(to.path("root/in/data.bin")).unwrap());
+    assert_eq!(sends().len(), 2, "one transfer each");
+    assert_eq!(from.run(&["queue", "--json"]).expect(0).last()["count"], 0);
+    // The next wish has the next number: nothing was put there beside it.
+    from.data("next.bin", 1_000);
+    let ended = from.run(&["--json", "send", "next.bin", &dest]);
+    assert!(ended.expect(0).objects().iter().any(|event| event["type"] == "queued" && event["id"] == 2), "{ended:?}");
+}

@@ -11,7 +11,13 @@ use super::{MB, number, result, says, until, until_bytes};
 
 /// A node that can make no file longer than 4 MiB: a disk that is full (EFBIG stands for ENOSPC).
 pub fn cramped(lab: &Lab) -> Process {
-    started_by(lab, &["bash", "-c", r#"trap "" XFSZ; ulimit -f 4096; exec "$0" "$@""#])
+    cramped_to(lab, 4096)
+}
+
+/// The same with so many KiB.
+pub fn cramped_to(lab: &Lab, kib: u32) -> Process {
+    let limit = format!(r#"trap "" XFSZ; ulimit -f {kib}; exec "$0" "$@""#);
+    started_by(lab, &["bash", "-c", &limit])
 }
 
 /// A node for which the folder `small` is a file system of 8 MiB, in a mount namespace of its own.
