@@ -136,6 +136,11 @@ impl Following {
         Self { adapt, known: Mutex::default() }
     }
 
+    /// What the link asks for.
+    pub(super) fn adapt(&self) -> &Adapt {
+        &self.adapt
+    }
+
     /// The level at which literals of a delta go over this link.
     pub(super) fn literals(&self) -> Option<i32> {
         self.adapt.row()?.params.compression

@@ -72,8 +72,6 @@ pub(super) async fn run(job: &Job) -> Result<Outcome, JobError> {
         return Ok(Outcome::Full("no path".into()));
     };
     let (cost, size) = (Arc::new(Cost::default()), source.size());
-    let link = Following::new(Adapt::of(&job.services, &send.request.dest));
-    let shown = Shown::new(job.shared.clone(), link, cost.clone(), size, &paths[best], latencies[best]);
     let limits = job.shared.limits.up.clone();
     let adapt = Adapt::of(&job.services, &send.request.dest);
     let (compress, level) = adapt.compress(send.request.compress);
@@ -89,6 +87,8 @@ pub(super) async fn run(job: &Job) -> Result<Outcome, JobError> {
         rate: limits.iter().filter_map(|limit| limit.rate()).chain(adapt.rate()).min(),
         throttles: limits,
     };
+    let shown =
+        Shown::new(job.shared.clone(), Following::new(adapt), cost.clone(), size, &paths[best], latencies[best]);
     let delta = Delta {
         job,
         name: printable(&send.request.path.to_string_lossy()),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::adapt::{Adapt, Following};
 use super::queueing::tell_behind;
 use super::strategy::{Job, JobEnd, JobError};
-use super::sync_job::{Passed, pass, scan_source};
+use super::sync_job::{Passed, pass};
 use crate::clock::unix_ms;
 use crate::content::name::{counted, printable};
 use crate::control::sync::WatchRow;
@@ -51,7 +51,6 @@ struct Watch<'a> {
     shown: WatchRow,
     /// Passes in a row that the receiver could not be reached for.
     away: u32,
-    adapt: Adapt,
     link: Following,
     /// The link is metered: what the receiver was told that it lacks, in files and bytes.
     held_back: Option<(u64, u64)>,
@@ -70,7 +69,6 @@ pub(super) async fn run(job: &Job, request: &SyncRequest, destination: &Destinat
         cover: Cover::default(),
         shown: job.shared.row().watch.unwrap_or_default(),
         away: 0,
-        adapt: Adapt::of(&job.services, &request.dest),
         link: Following::new(Adapt::of(&job.services, &request.dest)),
         held_back: None,
     };
@@ -79,7 +77,7 @@ pub(super) async fn run(job: &Job, request: &SyncRequest, destination: &Destinat
         watch.changes.on_look(Instant::now());
         watch.held_back = None;
         let before = watch.equal.as_ref().filter(|_| !sure);
-        let passed = match watch.adapt.is_metered() {
+        let passed = match watch.link.adapt().is_metered() {
             true => watch.hold_back(destination).await,
             false => pass(job, request, destination, before).await,
         };
@@ -173,20 +171,19 @@ impl Watch<'_> {
     /// Every byte costs, and nobody waits for these: the receiver is told what it lacks.
     async fn hold_back(&mut self, destination: &Destination) -> Result<Option<Passed>, JobError> {
         let began = Instant::now();
-        let told = tell_behind(&self.job.services, self.request, destination).await?;
+        let (told, scanned) = tell_behind(&self.job.services, self.request, destination).await?;
         self.held_back = Some(told.unwrap_or_default());
-        let scanned = scan_source(self.request).await?;
         Ok(Some(Passed::looked_at(scanned, began.elapsed())))
     }
 
     /// The least time between two looks that the link asks for.
     fn interval(&self) -> Duration {
-        self.adapt.interval().map_or(Duration::ZERO, |(interval, _)| interval)
+        self.link.adapt().interval().map_or(Duration::ZERO, |(interval, _)| interval)
     }
 
     /// What is said while something that changed waits to be looked at.
     fn waits(&self) -> String {
-        match self.adapt.interval().filter(|(interval, _)| *interval >= SLOW) {
+        match self.link.adapt().interval().filter(|(interval, _)| *interval >= SLOW) {
             Some((interval, class)) => format!(
                 "something changed: it is looked at when it is time (the link is {}: every {} s)",
                 class.name(),
@@ -231,7 +228,7 @@ impl Watch<'_> {
             tokio::select! {
                 () = stop.cancelled() => return Woken::Stop,
                 () = tokio::time::sleep_until(wakes.into()) => {
-                    if self.held_back.is_some() && !self.adapt.is_metered() {
+                    if self.held_back.is_some() && !self.link.adapt().is_metered() {
                         return Woken::Time;
                     }
                     if wakes == next {

@@ -41,6 +41,8 @@ const WITHOUT_BANDWIDTH: Duration = Duration::from_millis(3_500);
 const PASSIVE_LASTS: Duration = Duration::from_millis(2_500);
 /// A train's bandwidth that is so many times more or less than the link's makes suspicious.
 const HINT_FACTOR: f64 = 2.0;
+/// A figure past a threshold makes suspicious if it is so many times more or less than the known one.
+const APART: f64 = 1.4;
 /// A latency that is so many times more or less, and so many ms, does, …
 const LATENCY_FACTOR: f64 = 1.5;
 const LATENCY_STEP: f64 = 3.0;
@@ -360,9 +362,11 @@ impl Judge {
         if self.silent {
             return true;
         }
+        // What only wavers is the median's to judge: a few quick confirmations would all meet the same crest of a wave.
+        let apart = |new: Option<f64>, old: Option<f64>| new.filter(|_| old.is_none() || factor(new, old) > APART);
         let own = Figures {
-            bandwidth_mbps: sample.bandwidth_mbps,
-            latency_ms: sample.latency_ms,
+            bandwidth_mbps: apart(sample.bandwidth_mbps, known.bandwidth_mbps),
+            latency_ms: apart(sample.latency_ms, known.latency_ms),
             loss_percent: self.loss(now),
         };
         if self.moved(&own) != self.sides {

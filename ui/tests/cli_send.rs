@@ -7,6 +7,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use common::Lab;
+use serde_json::json;
 
 #[test]
 fn a_file_arrives_with_its_mode_and_the_result_says_how() {
@@ -242,20 +243,14 @@ fn errors_of_a_push_say_where_and_what_to_do() {
 fn what_the_link_makes_wait_is_queued_once_and_followed_under_its_number() {
     let (from, to) = (Lab::new(), Lab::new());
     let node = to.serve(&["--root", "root"]);
-    let dest = format!("{}/in/", node.url.as_deref().unwrap());
-    // Whatever this link is measured to be, what goes over it is stored first.
-    let classes = ["unknown", "fiber", "broadband", "mobile", "satellite", "intermittent"];
-    let profile = |class| format!("[link.profiles.{class}]\nmode = \"store_and_forward\"\n");
-    fs::create_dir_all(from.path("home/.config/skep")).unwrap();
-    fs::write(from.path("home/.config/skep/config.toml"), classes.map(profile).concat()).unwrap();
+    let url = node.url.as_deref().unwrap();
+    let dest = format!("{url}/in/");
     let _own = from.serve(&[]);
-    let sends = || -> Vec<serde_json::Value> {
-        let rows = from.run(&["ls", "--all", "--json"]).expect(0).objects();
-        rows.into_iter().filter(|row| row["kind"] == "send").collect()
-    };
-    // The first one goes at once, nothing is known of the link; and with it the link is monitored.
-    from.data("first.bin", 1_000);
-    from.run(&["send", "first.bin", &dest]).expect(0);
+    from.rpc("transport.bandwidth.monitor.start", &json!({ "endpoint": url }));
+    from.rpc("transport.switch", &json!({ "endpoint": url, "class": "intermittent" }));
+    while from.rpc("node.snapshot", &json!({}))["links"][0]["class"] != "intermittent" {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
     from.data("data.bin", 300_000);
     let ended = from.run(&["--json", "send", "data.bin", &dest]);
     let events = ended.expect(0).objects();
@@ -268,7 +263,8 @@ fn what_the_link_makes_wait_is_queued_once_and_followed_under_its_number() {
         (&"result".into(), &300_000.into(), &true.into())
     );
     assert!(fs::read(from.path("data.bin")).unwrap() == fs::read(to.path("root/in/data.bin")).unwrap());
-    assert_eq!(sends().len(), 2, "one transfer each");
+    let sends: Vec<_> = from.run(&["ls", "--all", "--json"]).expect(0).objects();
+    assert_eq!(sends.iter().filter(|row| row["kind"] == "send").count(), 1, "one transfer");
     assert_eq!(from.run(&["queue", "--json"]).expect(0).last()["count"], 0);
     // The next wish has the next number: nothing was put there beside it.
     from.data("next.bin", 1_000);

@@ -153,6 +153,8 @@ pub(super) fn start(core: &Arc<Core>, setup: Setup) -> Result<(), StateError> {
         rests_until: None,
     };
     driver.take_up();
+    // Who asks as soon as the node listens sees what waits.
+    driver.show();
     core.tasks.spawn(driver.run().instrument(core.span.clone()));
     Ok(())
 }

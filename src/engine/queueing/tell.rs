@@ -10,6 +10,7 @@ use crate::engine::services::Services;
 use crate::engine::strategy::JobError;
 use crate::engine::sync_job::{Receiver, Seen, compare, scan_source};
 use crate::push::paths::{Destination, resolve};
+use crate::sync::scan::Scanned;
 
 impl Driver {
     /// Compares and tells; what came of it comes as [`Ask::Told`].
@@ -28,23 +29,24 @@ impl Driver {
 
 async fn told(services: &Services, request: &SyncRequest, name: &str) -> Result<Option<(u64, u64)>, JobError> {
     let destination = resolve(&request.dest, &[], &[], name).map_err(JobError::Other)?;
-    tell_behind(services, request, &destination).await
+    Ok(tell_behind(services, request, &destination).await?.0)
 }
 
-/// What a sync would have to send is told to the receiver: files, and bytes. None: nothing, both are equal.
+/// What a sync would have to send is told to the receiver: files, and bytes, and the source as it was. None: nothing, both are
+/// equal.
 pub(in crate::engine) async fn tell_behind(
     services: &Services,
     request: &SyncRequest,
     destination: &Destination,
-) -> Result<Option<(u64, u64)>, JobError> {
+) -> Result<(Option<(u64, u64)>, Scanned), JobError> {
     let receiver = Receiver::find(services, request, destination).await?;
     let scanned = scan_source(request).await?;
-    let Seen { plan, .. } = compare(request, &receiver.client, scanned, |_, _| ()).await?;
+    let Seen { plan, scanned } = compare(request, &receiver.client, scanned, |_, _| ()).await?;
     if plan.totals.is_nothing() {
-        return Ok(None);
+        return Ok((None, scanned));
     }
     let totals = plan.totals;
     let files = totals.new + totals.changed + totals.moved + totals.copied + totals.linked + totals.deleted;
     receiver.client.tell(&services.name, files, totals.send_bytes).await?;
-    Ok(Some((files, totals.send_bytes)))
+    Ok((Some((files, totals.send_bytes)), scanned))
 }

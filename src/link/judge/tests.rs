@@ -125,11 +125,12 @@ proptest! {
         }
     }
 
-    /// ± 15 % around any threshold for ten minutes: the class is not changed (but for the first one, which is a guess).
+    /// ± 15 % around any threshold for ten minutes, measured some percent wrong: the class is not changed (but for the first one,
+    /// which is a guess).
     #[test]
     fn jitter_around_a_threshold_changes_nothing(seed in any::<u64>(), edge in 0usize..6, from_below in any::<bool>()) {
         let around = [link(1.0, 100.0, 0.0), link(10.0, 30.0, 0.0), link(100.0, 5.0, 0.0), link(200.0, 10.0, 0.0), link(50.0, 50.0, 0.0), link(20.0, 500.0, 0.0)];
-        let around = Link { noise: 0.15, ..around[edge] };
+        let around = Link { noise: 0.22, ..around[edge] };
         let scale = if from_below { 0.6 } else { 1.6 };
         let clear = match edge {
             0..3 => Link { mbps: around.mbps * scale, ..around },

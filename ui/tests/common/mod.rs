@@ -3,7 +3,8 @@
 
 pub mod terminal;
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -87,6 +88,30 @@ impl Lab {
         let mut all = vec!["serve", "--listen", address];
         all.extend(args);
         self.spawn(&all).listening()
+    }
+
+    /// One call of JSON-RPC to the running node; its result.
+    #[track_caller]
+    pub fn rpc(&self, method: &str, params: &Value) -> Value {
+        let node: Value = serde_json::from_slice(&std::fs::read(self.path("state/node.json")).unwrap()).unwrap();
+        let token = std::fs::read_to_string(self.path("state/token")).unwrap();
+        let address = node["url"].as_str().unwrap().strip_prefix("http://").unwrap();
+        let body = serde_json::json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let head = format!(
+            "POST /rpc HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            token.trim(),
+            body.len()
+        );
+        stream.write_all((head + &body).as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let json = answer.split_once("\r\n\r\n").unwrap().1;
+        let answer: Value = serde_json::from_str(json).unwrap_or_else(|e| panic!("{e}: {answer}"));
+        assert!(answer["error"].is_null(), "{method}: {answer}");
+        answer["result"].clone()
     }
 
     /// Shares a path through the running node.
