@@ -100,7 +100,7 @@ impl Lab {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let head = format!(
-            "POST /rpc HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\
+            "POST /rpc HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
             token.trim(),
             body.len()
@@ -110,7 +110,7 @@ impl Lab {
         stream.read_to_string(&mut answer).unwrap();
         let json = answer.split_once("\r\n\r\n").unwrap().1;
         let answer: Value = serde_json::from_str(json).unwrap_or_else(|e| panic!("{e}: {answer}"));
-        assert!(answer["error"].is_null(), "{method}: {answer}");
+        assert!(answer["jsonrpc"] == "2.0" && answer["error"].is_null(), "{method}: {answer}");
         answer["result"].clone()
     }
 
