@@ -12,6 +12,8 @@ use super::TransferId;
 pub const MAX_NODES: usize = 4_096;
 /// Copies being made again that are told at most.
 pub const MAX_MOVES: usize = 256;
+/// Contents that a node tells of, and that are taken from one.
+pub const MAX_HOLDS: usize = 1_024;
 /// Characters of a node's or a pool's name at most.
 pub const MAX_NAME: usize = 64;
 

@@ -11,7 +11,7 @@ use super::services::Services;
 use crate::clock::unix_ms;
 use crate::content::name::printable;
 use crate::control::BoxFuture;
-use crate::control::pool::{Figures, Holding};
+use crate::control::pool::{Figures, Holding, MAX_HOLDS};
 use crate::node::Reporter;
 use crate::pool::book::Member;
 use crate::pool::gossip::{self, Datagrams, Side};
@@ -78,10 +78,11 @@ impl Side for Told {
     fn holds(&self) -> BTreeMap<String, Holding> {
         let whole = |held: &Arc<Held>| held.have().is_full() && held.trouble().is_none();
         let all = self.catalog.list().into_iter().filter(whole);
-        // Twice a second, however many there are: only those that are told are spelled out, and always the same ones.
+        // Twice a second, however many there are: only those that are told are spelled out, and always the same ones, those
+        // that a pool counts the copies of first.
         let mut all: Vec<_> = all.map(|held| (held.id(), held)).collect();
-        all.sort_unstable_by_key(|(id, _)| *id);
-        all.truncate(gossip::MAX_HOLDS);
+        all.sort_unstable_by_key(|(id, held)| (held.replicas() == 0, *id));
+        all.truncate(MAX_HOLDS);
         let holding = |held: &Held| Holding {
             bytes: held.manifest().size(),
             replicas: held.replicas(),

@@ -31,7 +31,6 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::pace::ROUND;
-pub use self::told::MAX_HOLDS;
 use self::told::{Readings, TooMuch};
 pub use self::wire::Out;
 use self::wire::{Sealed, Wire};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Book, Entry};
-use crate::control::pool::{Balancer, Holding};
+use crate::control::pool::{Balancer, Holding, MAX_HOLDS};
 use crate::pool::repair::Wanting;
 
 /// A content of the pool.
@@ -48,11 +48,17 @@ impl Book {
     pub fn wanting(&mut self, now: u64) -> Vec<Wanting> {
         let own = self.own.clone();
         let is_used = |book: &Self, name: &str| book.resource.health(name).is_some_and(|health| !health.drained);
+        // Who has as much to tell as a node tells may hold more.
+        let may_hold = |book: &Self, holders: &[&Arc<str>]| {
+            let tells_all = |entry: &Entry| entry.member.as_ref().is_none_or(|member| member.holds.len() < MAX_HOLDS);
+            let there = book.entries.iter().filter(|(_, entry)| entry.available && !tells_all(entry));
+            there.filter(|(name, _)| !holders.contains(name)).count()
+        };
         let short: Vec<(String, Holding, Vec<Arc<str>>)> = self
             .contents()
             .into_iter()
             .filter(|(_, (holding, holders))| {
-                let live = holders.iter().filter(|name| is_used(self, name)).count();
+                let live = holders.iter().filter(|name| is_used(self, name)).count() + may_hold(self, holders);
                 holding.replicas as usize > live && !holders.iter().any(|name| **name == own)
             })
             .map(|(content, (holding, holders))| (content.to_owned(), holding, holders.into_iter().cloned().collect()))

@@ -302,6 +302,15 @@ fn missing_copies_are_known_to_those_whose_turn_it_is() {
     let wanting = book.wanting(0);
     assert_eq!((wanting[0].live, wanting[0].from.len(), wanting[0].is_due()), (0, 1, true));
     assert_eq!((book.find("x").len(), book.find("y").len(), book.there()), (1, 0, 2));
+    // A node that tells as much as one tells may hold it untold: nothing is copied because of that.
+    let much = (0..crate::control::pool::MAX_HOLDS).map(|n| (n.to_string(), Holding::default())).collect();
+    let full = Member { holds: Arc::new(much), ..member("b", 2, 1) };
+    let holder = Member {
+        holds: Arc::new([("x".to_owned(), Holding { replicas: 1, ..Holding::default() })].into()),
+        ..member("a", 1, 1)
+    };
+    book.on_gossip(vec![holder, full, member("d", 4, 1)], 0);
+    assert!(book.wanting(0).is_empty());
 }
 
 #[test]

@@ -7,12 +7,10 @@ use chitchat::{ChitchatId, NodeState, Version};
 use serde::{Deserialize, Serialize};
 
 use crate::content::name::printable;
-use crate::control::pool::{Figures, Holding, MAX_NAME};
+use crate::control::pool::{Figures, Holding, MAX_HOLDS, MAX_NAME};
 use crate::pool::book::Member;
 use crate::pool::replica::MAX_REPLICAS;
 
-/// Contents that a node tells of, and that are taken from one.
-pub const MAX_HOLDS: usize = 1_024;
 /// Characters of a content's name that are told.
 const MAX_CONTENT_NAME: usize = 80;
 /// Nodes that a node may drain.
