@@ -87,10 +87,14 @@ pub fn router(shared: Arc<Shared>, rpc: Option<Router>) -> Router {
 /// Around every request: the gate, the clock, the counters.
 async fn watched(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().cloned();
-    // How long a watcher of a bitmap waits, or how much there is to assemble or compare, says nothing about how fast
-    // we are.
+    // How long a watcher of a bitmap waits, how much there is to assemble or compare, or how fast somebody sends, says
+    // nothing about how fast we are.
     let takes_time = |route: &str| {
-        matches!(route, "/swarm/bitmap/{id}" | "/rpc" | "/assemble/{transfer}")
+        matches!(
+            route,
+            "/swarm/bitmap/{id}" | "/rpc" | "/assemble/{transfer}" | "/probe" | "/upload/{transfer}/{segment}"
+        ) || route.starts_with("/tus")
+            || route.starts_with("/replica/")
             || route.starts_with("/sync/")
             || route.starts_with("/delta/")
     };

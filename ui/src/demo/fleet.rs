@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::hostile;
 use super::load;
 use super::program::Content;
+use super::replicas::Placing;
 use super::ship::{self, Ship};
 use super::warehouse::Warehouse;
 use super::weather::{Event, Journey, Weather};
@@ -157,6 +158,7 @@ impl Fleet {
             uplinks,
             tally: tally.clone(),
         };
+        let placing = Placing { source: source.join("to-pool"), local: local.clone(), seed };
         let van = sites[VAN].clone();
         let receiving =
             Receiving { source: source.join("of-van"), van, local: local.clone(), link, tally: tally.clone() };
@@ -174,6 +176,7 @@ impl Fleet {
             |(site, (name, _)): (&Site, (&'static str, Profile))| Some((name, address(site.engine.url()).ok()?));
         let crowded = self.sites.iter().zip(SITES).take(VAN).filter_map(crowded).collect();
         self.tasks.spawn(stop.clone().run_until_cancelled_owned(load::come_and_go(crowded, seed)).map(drop));
+        self.tasks.spawn(stop.clone().run_until_cancelled_owned(placing.run()).map(drop));
         let drained = drain(self.local.control(), SITES[VAN].0);
         self.tasks.spawn(stop.clone().run_until_cancelled_owned(drained).map(drop));
         let sea = ship::sail(self.ship.link.clone(), seed);

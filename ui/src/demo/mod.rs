@@ -15,7 +15,8 @@
 //!                                └── from fiber to nothing ─▶ ship     what is for it waits in the queue; its link is watched
 //! ```
 //!
-//! The origin, the sites and this node are a pool by gossip, through the same links; vault and ship are on its list. One site is
+//! The origin, the sites and this node are a pool by gossip, through the same links; vault and ship are on its list. A content goes to
+//! three of them, each piece once. One site is
 //! drained, and real crowds make one after the other too busy to be chosen.
 //!
 //! It goes on for as long as it is looked at: `program` decides what comes next, `work` does it and removes what
@@ -26,6 +27,7 @@ pub mod fleet;
 mod hostile;
 mod load;
 mod program;
+mod replicas;
 mod ship;
 mod warehouse;
 mod weather;
