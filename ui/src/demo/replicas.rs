@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use skep_engine::control::{Command, Focus, SendRequest, Snapshot};
 
@@ -33,7 +34,8 @@ impl Placing {
 
     async fn place(&self) -> Result<(), DemoError> {
         let mut view = self.local.control.view(Focus::default());
-        let enough = |s: &Snapshot| s.pool.nodes.iter().filter(|row| row.available && !row.draining).count() >= CHOICE;
+        let enough =
+            |s: &Arc<Snapshot>| s.pool.nodes.iter().filter(|row| row.available && !row.draining).count() >= CHOICE;
         if view.snapshots.wait_for(enough).await.is_err() {
             return Ok(());
         }
