@@ -3,9 +3,10 @@
 //! A content has as many copies as it was sent with. Where fewer are left on nodes that are there and in use, the nodes that
 //! the ring names for it and that have none take their turn, in the ring's order: as many as copies are missing. Each waits
 //! before it begins, since most nodes that go come back: who is back in time has cost nothing. A few at a time, those with the
-//! fewest copies left first.
+//! fewest copies left first. A node whose turn it is may not be able to (its disk is full): when a copy has been missing for
+//! much longer than it takes to make one, it is the next node's turn, too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::control::Rate;
@@ -29,6 +30,9 @@ impl Default for RepairSettings {
 
 /// The longest wait after copies that failed, in times of the usual one.
 const MOST_WAITS: u32 = 64;
+/// After so many waits, and so many times the time that the copy takes at the budget, it is the next node's turn, too.
+const TURN_WAITS: u64 = 10;
+const TURN_COPIES: u64 = 3;
 
 /// A content that this node may have to hold, and does not.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -49,10 +53,20 @@ pub struct Wanting {
     pub turn: u32,
 }
 
+impl RepairSettings {
+    /// How long nodes get for a copy of so many bytes before the next one tries, too (ms).
+    fn turn_ms(&self, bytes: u64) -> u64 {
+        let each = self.budget.map_or(u64::MAX, |budget| (budget / self.at_once.max(1) as u64).max(1));
+        let copy = bytes.saturating_mul(1_000) / each;
+        self.after_ms.saturating_mul(TURN_WAITS).saturating_add(copy.saturating_mul(TURN_COPIES)).max(1)
+    }
+}
+
 impl Wanting {
-    /// It is this node's turn.
-    pub fn is_due(&self) -> bool {
-        self.turn < self.replicas.saturating_sub(self.live)
+    /// It is this node's turn when it has been missing for so many ms.
+    fn is_due(&self, lacking_ms: u64, settings: &RepairSettings) -> bool {
+        let late = lacking_ms / settings.turn_ms(self.bytes);
+        u64::from(self.turn) < u64::from(self.replicas.saturating_sub(self.live)).saturating_add(late)
     }
 
     /// Nobody has it whose copy could be copied.
@@ -64,6 +78,9 @@ impl Wanting {
 /// How one copy stands.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Missing {
+    /// When it was seen to be missing.
+    lacking: u64,
+    /// When the wait for the next try began: not before its turn was here.
     since: u64,
     failures: u32,
     is_running: bool,
@@ -87,19 +104,23 @@ pub struct Repairs {
 impl Repairs {
     /// What to do about what is `wanting` now (ms of a clock that does not go back).
     pub fn tick(&mut self, wanting: &[Wanting], settings: &RepairSettings, now: u64) -> Steps {
+        for it in wanting {
+            let new = Missing { lacking: now, since: now, failures: 0, is_running: false };
+            self.missing.entry(it.content.clone()).or_insert(new);
+        }
+        let wanted: BTreeSet<&str> = wanting.iter().map(|it| it.content.as_str()).collect();
         let due: BTreeMap<&str, &Wanting> =
-            wanting.iter().filter(|it| it.is_due()).map(|it| (it.content.as_str(), it)).collect();
+            self.due(wanting, settings, now).map(|it| (it.content.as_str(), it)).collect();
         let mut steps = Steps::default();
         self.missing.retain(|content, missing| {
-            let is_kept = due.contains_key(content.as_str());
-            if !is_kept && missing.is_running {
-                steps.stop.push(content.clone());
+            if !due.contains_key(content.as_str()) {
+                if missing.is_running {
+                    steps.stop.push(content.clone());
+                }
+                *missing = Missing { lacking: missing.lacking, since: now, failures: 0, is_running: false };
             }
-            is_kept
+            wanted.contains(content.as_str())
         });
-        for content in due.keys() {
-            self.missing.entry((*content).to_owned()).or_insert(Missing { since: now, failures: 0, is_running: false });
-        }
         let running = self.missing.values().filter(|missing| missing.is_running).count();
         let mut ready: Vec<&Wanting> = due
             .values()
@@ -117,10 +138,22 @@ impl Repairs {
         steps
     }
 
+    /// Those of what is `wanting` whose turn it is here.
+    pub fn due<'a>(
+        &self,
+        wanting: &'a [Wanting],
+        settings: &RepairSettings,
+        now: u64,
+    ) -> impl Iterator<Item = &'a Wanting> {
+        let lacking = |it: &Wanting| self.missing.get(&it.content).map_or(0, |it| now.saturating_sub(it.lacking));
+        wanting.iter().filter(move |it| it.is_due(lacking(it), settings))
+    }
+
     /// A copy did not come about: it is tried again, later each time.
     pub fn on_failed(&mut self, content: &str, now: u64) {
         if let Some(missing) = self.missing.get_mut(content) {
-            *missing = Missing { since: now, failures: missing.failures.saturating_add(1), is_running: false };
+            missing.failures = missing.failures.saturating_add(1);
+            (missing.since, missing.is_running) = (now, false);
         }
     }
 
@@ -174,6 +207,24 @@ mod tests {
             repairs.tick(&lost, &SETTINGS, 5_000).start.len()
         };
         assert_eq!([0, 1, 2, 3].map(starts), [1, 1, 0, 0]);
+    }
+
+    #[test]
+    fn who_cannot_make_a_copy_is_not_waited_for_forever() {
+        let (mut repairs, lost) = (Repairs::default(), [wanting("a", 2, 1)]);
+        assert_eq!(repairs.tick(&lost, &SETTINGS, 0), Steps::default());
+        assert_eq!(repairs.tick(&lost, &SETTINGS, 9_999), Steps::default(), "the other one's turn");
+        assert_eq!(repairs.tick(&lost, &SETTINGS, 10_000), Steps::default(), "it is still waited for the usual time");
+        assert_eq!(repairs.tick(&lost, &SETTINGS, 10_999).start, ["a"]);
+        // It is not missing any more: another one made it, too.
+        assert_eq!(repairs.tick(&[], &SETTINGS, 11_000).stop, ["a"]);
+        // What is large is given the time that it takes: 3,000 bytes at 100 a second each.
+        let settings = RepairSettings { budget: Some(200), ..SETTINGS };
+        let large = [Wanting { bytes: 3_000, ..wanting("b", 2, 1) }];
+        repairs.tick(&large, &settings, 20_000);
+        assert_eq!(repairs.tick(&large, &settings, 119_999), Steps::default());
+        assert_eq!(repairs.tick(&large, &settings, 120_998), Steps::default());
+        assert_eq!(repairs.tick(&large, &settings, 120_999).start, ["b"]);
     }
 
     #[test]

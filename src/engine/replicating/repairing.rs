@@ -62,8 +62,8 @@ async fn turn(core: &Core, repairs: &mut Repairs, own: &mut BTreeMap<String, Tra
         let Some(it) = wanting.iter().find(|it| it.content == content) else { continue };
         match begin(core, it, settings).await {
             Ok(Some(id)) => drop(own.insert(content, id)),
-            // It is on its way already.
-            Ok(None) => {}
+            // Another transfer brings it, if it does: it is looked at again later.
+            Ok(None) => repairs.on_failed(&content, now),
             Err(why) => {
                 tracing::warn!(target: "pool", "{} is not made again here: {why}", it.name);
                 repairs.on_failed(&content, now);
@@ -80,7 +80,7 @@ async fn turn(core: &Core, repairs: &mut Repairs, own: &mut BTreeMap<String, Tra
         transfer: own.get(&it.content).copied(),
         waits_s: repairs.waits(&it.content, settings, now).map(|ms| ms.div_ceil(1_000)),
     };
-    pool.set_moves(wanting.iter().filter(|it| it.is_due()).take(MAX_MOVES).map(row).collect());
+    pool.set_moves(repairs.due(&wanting, settings, now).take(MAX_MOVES).map(row).collect());
 }
 
 /// Begins a copy; none: a transfer that is at work brings it.

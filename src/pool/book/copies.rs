@@ -7,6 +7,9 @@ use super::{Book, Entry};
 use crate::control::pool::{Balancer, Holding, MAX_HOLDS};
 use crate::pool::repair::Wanting;
 
+/// Nodes that make a copy if those cannot to whom the ring gives it.
+const NEXT: usize = 2;
+
 /// A content of the pool.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Found {
@@ -44,7 +47,7 @@ impl Book {
         all.filter(is_it).map(|(content, (holding, _))| Found { content: content.to_owned(), holding }).collect()
     }
 
-    /// The contents that the ring gives to this node too, that it does not hold, and of which copies are missing.
+    /// The contents that the ring gives to this node too, or next to it, that it does not hold, and of which copies are missing.
     pub fn wanting(&mut self, now: u64) -> Vec<Wanting> {
         let own = self.own.clone();
         let is_used = |book: &Self, name: &str| book.resource.health(name).is_some_and(|health| !health.drained);
@@ -65,7 +68,8 @@ impl Book {
             .collect();
         let mut wanting = Vec::new();
         for (content, holding, holders) in short {
-            let placed = self.place(&content, holding.replicas as usize, Some(Balancer::ConsistentHash), now, || 0);
+            let among = (holding.replicas as usize).saturating_add(NEXT);
+            let placed = self.place(&content, among, Some(Balancer::ConsistentHash), now, || 0);
             let Ok(placed) = placed else { continue };
             let mut without = placed.nodes.iter().filter(|name| !holders.contains(name));
             let Some(turn) = without.position(|name| *name == own) else { continue };

@@ -290,7 +290,7 @@ fn missing_copies_are_known_to_those_whose_turn_it_is() {
         there.iter().map(|own| (own, of(own, &["a", "b"], &there))).filter(|(_, it)| !it.is_empty()).collect();
     let [(own, wanting)] = &turns[..] else { panic!("{turns:?}") };
     assert_eq!(**own, "d");
-    assert!(wanting[0].is_due() && !wanting[0].is_lost());
+    assert!(!wanting[0].is_lost());
     assert_eq!((wanting[0].live, wanting[0].turn, wanting[0].from.len()), (2, 0, 2));
     assert_eq!((wanting[0].name.as_str(), wanting[0].bytes), ("big.img", 7));
     // A copy on a drained node does not count, but can be copied.
@@ -300,7 +300,7 @@ fn missing_copies_are_known_to_those_whose_turn_it_is() {
     book.on_gossip(vec![holder, member("d", 4, 1)], 0);
     book.drain("a", true, 0).unwrap();
     let wanting = book.wanting(0);
-    assert_eq!((wanting[0].live, wanting[0].from.len(), wanting[0].is_due()), (0, 1, true));
+    assert_eq!((wanting[0].live, wanting[0].from.len(), wanting[0].turn), (0, 1, 0));
     assert_eq!((book.find("x").len(), book.find("y").len(), book.there()), (1, 0, 2));
     // A node that tells as much as one tells may hold it untold: nothing is copied because of that.
     let much = (0..crate::control::pool::MAX_HOLDS).map(|n| (n.to_string(), Holding::default())).collect();

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use crate::config::{Config, Settings};
 use crate::output::{Exit, Failure, Out};
 
@@ -43,9 +45,24 @@ impl Context {
     /// # Errors
     /// Those of the work; the system refuses a runtime.
     pub fn engine(&self, work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+        allow_files();
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         builder.worker_threads(self.settings().workers);
         run(builder, work)
+    }
+}
+
+/// Open files that a node gets if the system allows them.
+const FILES: u64 = 65_536;
+
+/// Has the system allow as many open files as it may. The 1,024 that shells begin with are for programs that use `select`
+/// (getrlimit(2)); a node with many peers has as many sockets.
+fn allow_files() {
+    let now = getrlimit(Resource::Nofile);
+    let most = now.maximum.map_or(FILES, |maximum| maximum.min(FILES));
+    if now.current.is_some_and(|current| current < most) {
+        // Where it is refused there are as many as there were.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(most), ..now });
     }
 }
 
