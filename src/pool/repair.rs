@@ -110,7 +110,7 @@ impl Repairs {
         }
         let wanted: BTreeSet<&str> = wanting.iter().map(|it| it.content.as_str()).collect();
         let due: BTreeMap<&str, &Wanting> =
-            self.due(wanting, settings, now).map(|it| (it.content.as_str(), it)).collect();
+            self.due(wanting, settings, now).into_iter().map(|it| (it.content.as_str(), it)).collect();
         let mut steps = Steps::default();
         self.missing.retain(|content, missing| {
             if !due.contains_key(content.as_str()) {
@@ -139,14 +139,9 @@ impl Repairs {
     }
 
     /// Those of what is `wanting` whose turn it is here.
-    pub fn due<'a>(
-        &self,
-        wanting: &'a [Wanting],
-        settings: &RepairSettings,
-        now: u64,
-    ) -> impl Iterator<Item = &'a Wanting> {
+    pub fn due<'a>(&self, wanting: &'a [Wanting], settings: &RepairSettings, now: u64) -> Vec<&'a Wanting> {
         let lacking = |it: &Wanting| self.missing.get(&it.content).map_or(0, |it| now.saturating_sub(it.lacking));
-        wanting.iter().filter(move |it| it.is_due(lacking(it), settings))
+        wanting.iter().filter(|it| it.is_due(lacking(it), settings)).collect()
     }
 
     /// A copy did not come about: it is tried again, later each time.

@@ -80,7 +80,7 @@ async fn turn(core: &Core, repairs: &mut Repairs, own: &mut BTreeMap<String, Tra
         transfer: own.get(&it.content).copied(),
         waits_s: repairs.waits(&it.content, settings, now).map(|ms| ms.div_ceil(1_000)),
     };
-    pool.set_moves(repairs.due(&wanting, settings, now).take(MAX_MOVES).map(row).collect());
+    pool.set_moves(repairs.due(&wanting, settings, now).into_iter().take(MAX_MOVES).map(row).collect());
 }
 
 /// Begins a copy; none: a transfer that is at work brings it.
