@@ -62,6 +62,8 @@ impl Core {
                 }
             }
             fetch.replicas = resolved.fetch.replicas.max(fetch.replicas);
+            // Whoever asked for it here is not to lose it when the pool wants it no more.
+            fetch.kept &= resolved.fetch.kept;
             fetch.request.order = request.order;
             fetch.request.on_existing = request.on_existing;
             fetch.request.up = request.up.or(fetch.request.up);

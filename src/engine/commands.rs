@@ -142,6 +142,7 @@ impl Core {
             }
             Command::Drain { on } => {
                 self.services.places.hold(on);
+                self.services.copy_places.hold(on);
                 tracing::info!(target: "engine", "{}", if on { "draining: nothing new begins" } else { "drains no more" });
                 self.services.bell.changed.notify_one();
                 Ok(Reply::Done)

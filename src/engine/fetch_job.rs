@@ -24,6 +24,8 @@ const MANIFEST_RETRY: [u64; 5] = [1, 2, 5, 10, 30];
 
 /// Time between two looks at who in the pool has the content.
 const POOL_LOOK: Duration = Duration::from_secs(5);
+/// A copy to which nothing came for so long gives its place to others: it may wait for somebody who never comes back.
+const IDLE: Duration = Duration::from_secs(60);
 
 /// Fetches `job`'s content.
 pub(super) async fn run(job: Job) -> Result<JobEnd, JobError> {
@@ -350,6 +352,7 @@ async fn download(
     tokio::pin!(running);
     let uploaded_before = held.uploaded();
     let mut look = tokio::time::interval(POOL_LOOK);
+    let mut came = (before.done, Instant::now());
     let result = loop {
         tokio::select! {
             result = &mut running => break result,
@@ -357,7 +360,13 @@ async fn download(
             _ = look.tick() => {
                 let holders = job.services.pool.holders_of(&held.id());
                 if !holders.is_empty() {
-                    held.tell_peers(holders).await;
+                    held.tell_peers(holders);
+                }
+                let done = reports.borrow().done;
+                if done != came.0 {
+                    came = (done, Instant::now());
+                } else if fetch.kept && came.1.elapsed() > IDLE {
+                    job.give_back_place();
                 }
             }
             Ok(()) = reports.changed() => {

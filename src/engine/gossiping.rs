@@ -76,7 +76,8 @@ impl Side for Told {
     }
 
     fn holds(&self) -> BTreeMap<String, Holding> {
-        let whole = |held: &Arc<Held>| held.have().is_full() && held.trouble().is_none();
+        // What is not under its name yet may still be lost.
+        let whole = |held: &Arc<Held>| held.have().is_full() && held.files().is_pinned() && held.trouble().is_none();
         let all = self.catalog.list().into_iter().filter(whole);
         // Twice a second, however many there are: only those that are told are spelled out, and always the same ones, those
         // that a pool counts the copies of first.

@@ -18,6 +18,7 @@ impl Core {
             kept.await.map_err(|e| internal(&e))?;
             handle.shared.update(|row| row.priority = priority);
             self.services.places.weigh(handle.shared.id, weight(&handle.shared.record()));
+            self.services.copy_places.weigh(handle.shared.id, weight(&handle.shared.record()));
         }
         Ok(Reply::Done)
     }
@@ -48,6 +49,7 @@ impl Core {
             shared.change_record(|record| record.moved_to = Some(rank)).await.map_err(|e| internal(&e))?;
             shared.update(|row| row.rank = rank);
             self.services.places.weigh(shared.id, weight(&shared.record()));
+            self.services.copy_places.weigh(shared.id, weight(&shared.record()));
         }
         Ok(Reply::Done)
     }

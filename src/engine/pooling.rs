@@ -256,9 +256,9 @@ impl Pool {
     }
 
     /// Contents of which copies are missing, and that the ring gives to this node too.
-    pub(super) fn wanting(&self) -> Vec<Wanting> {
+    pub(super) fn wanting(&self, running: &[&str]) -> Vec<Wanting> {
         let now = self.now();
-        self.book().wanting(now)
+        self.book().wanting(running, now)
     }
 
     /// What is being made again here.

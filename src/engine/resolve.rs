@@ -24,6 +24,7 @@ pub(super) async fn resolve(
 ) -> Result<Vec<Resolved>, CommandError> {
     let invalid = |e: String| CommandError::new(CommandErrorKind::Invalid, e);
     let mut base = FetchRecord {
+        kept: false,
         peers: request.peers.clone(),
         mirrors: Vec::new(),
         trackers: request.trackers.clone(),

@@ -231,6 +231,7 @@ async fn recorded(
     rustix::rand::getrandom(&mut key, rustix::rand::GetRandomFlags::empty())
         .map_err(|e| JobError::Other(format!("no random bytes: {e}")))?;
     let push = PushRecord {
+        asked: Vec::new(),
         upload: HEXLOWER.encode(&key),
         segment,
         target: destination.target.clone(),

@@ -33,6 +33,9 @@ pub(crate) struct Services {
     pub join: Vec<String>,
     /// Places for transfers that move bytes.
     pub places: Arc<Gate>,
+    /// Places for copies that the pool wants here. Others than those of transfers: who sends to the pool keeps its place until
+    /// all copies are whole, its own one among them.
+    pub copy_places: Arc<Gate>,
     pub throttle_up: Arc<Throttle>,
     pub throttle_down: Arc<Throttle>,
     /// Links with limits of their own.

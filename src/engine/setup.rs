@@ -127,6 +127,7 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
         trackers: config.trackers.clone(),
         join: config.join.clone(),
         places: Gate::new(config.limits.max_transfers),
+        copy_places: Gate::new(config.limits.max_transfers),
         throttle_up: throttle_up.clone(),
         throttle_down: throttle_down.clone(),
         links_limited,

@@ -459,9 +459,11 @@ async fn work(mut job: Job, strategies: Arc<Strategies>, first: bool) -> Result<
             };
             job.shared.update(|row| row.reason = why.into());
         };
+        let is_copy = matches!(&record.job, JobRecord::Fetch(fetch) if fetch.kept);
+        let places = if is_copy { &job.services.copy_places } else { &job.services.places };
         tokio::select! {
             () = job.stop.cancelled() => return Ok(JobEnd::Stopped),
-            place = job.services.places.enter(job.shared.id, weight, blocked) => place,
+            place = places.enter(job.shared.id, weight, blocked) => place,
         }
     } else {
         None

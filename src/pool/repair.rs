@@ -6,7 +6,7 @@
 //! fewest copies left first. A node whose turn it is may not be able to (its disk is full): when a copy has been missing for
 //! much longer than it takes to make one, it is the next node's turn, too.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::control::Rate;
@@ -49,6 +49,8 @@ pub struct Wanting {
     pub live: u32,
     /// Who has one, drained or not: name and endpoint.
     pub from: Vec<(Arc<str>, String)>,
+    /// Who may have one that gossip has no room to tell of: to be asked before a copy is begun.
+    pub untold: Vec<(Arc<str>, String)>,
     /// How many other nodes without one come before this one.
     pub turn: u32,
 }
@@ -67,6 +69,11 @@ impl Wanting {
     fn is_due(&self, lacking_ms: u64, settings: &RepairSettings) -> bool {
         let late = lacking_ms / settings.turn_ms(self.bytes);
         u64::from(self.turn) < u64::from(self.replicas.saturating_sub(self.live)).saturating_add(late)
+    }
+
+    /// All copies are there.
+    fn is_enough(&self) -> bool {
+        self.live >= self.replicas
     }
 
     /// Nobody has it whose copy could be copied.
@@ -103,30 +110,35 @@ pub struct Repairs {
 
 impl Repairs {
     /// What to do about what is `wanting` now (ms of a clock that does not go back).
+    ///
+    /// A copy that is being made is made to its end, whatever others do meanwhile, unless all copies are seen to be there: to be
+    /// told nothing of a content is no such sign.
     pub fn tick(&mut self, wanting: &[Wanting], settings: &RepairSettings, now: u64) -> Steps {
-        for it in wanting {
+        for it in wanting.iter().filter(|it| !it.is_enough()) {
             let new = Missing { lacking: now, since: now, failures: 0, is_running: false };
             self.missing.entry(it.content.clone()).or_insert(new);
         }
-        let wanted: BTreeSet<&str> = wanting.iter().map(|it| it.content.as_str()).collect();
-        let due: BTreeMap<&str, &Wanting> =
-            self.due(wanting, settings, now).into_iter().map(|it| (it.content.as_str(), it)).collect();
+        let by_content: BTreeMap<&str, &Wanting> = wanting.iter().map(|it| (it.content.as_str(), it)).collect();
         let mut steps = Steps::default();
         self.missing.retain(|content, missing| {
-            if !due.contains_key(content.as_str()) {
-                if missing.is_running {
+            let it = by_content.get(content.as_str());
+            let is_enough = it.is_some_and(|it| it.is_enough());
+            if missing.is_running {
+                if is_enough {
                     steps.stop.push(content.clone());
                 }
-                *missing = Missing { lacking: missing.lacking, since: now, failures: 0, is_running: false };
+                return !is_enough;
             }
-            wanted.contains(content.as_str())
+            let Some(it) = it else { return false };
+            if !it.is_due(now.saturating_sub(missing.lacking), settings) {
+                (missing.since, missing.failures) = (now, 0);
+            }
+            !is_enough
         });
+        let due = self.due(wanting, settings, now).into_iter();
         let running = self.missing.values().filter(|missing| missing.is_running).count();
-        let mut ready: Vec<&Wanting> = due
-            .values()
-            .filter(|it| !it.is_lost() && self.waits(&it.content, settings, now) == Some(0))
-            .copied()
-            .collect();
+        let mut ready: Vec<&Wanting> =
+            due.filter(|it| !it.is_lost() && self.waits(&it.content, settings, now) == Some(0)).collect();
         // The likeliest to be lost first; of these the soonest done.
         ready.sort_by(|a, b| (a.live, a.bytes, &a.content).cmp(&(b.live, b.bytes, &b.content)));
         for it in ready.into_iter().take(settings.at_once.saturating_sub(running)) {
@@ -138,8 +150,17 @@ impl Repairs {
         steps
     }
 
+    /// Those of what is `wanting` that are made here, or will be.
+    pub fn made_here<'a>(&self, wanting: &'a [Wanting], settings: &RepairSettings, now: u64) -> Vec<&'a Wanting> {
+        let of = |it: &Wanting| self.missing.get(&it.content).copied().unwrap_or_default();
+        let is_here = |it: &Wanting, missing: Missing| {
+            missing.is_running || it.is_due(now.saturating_sub(missing.lacking), settings)
+        };
+        wanting.iter().filter(|it| is_here(it, of(it))).collect()
+    }
+
     /// Those of what is `wanting` whose turn it is here.
-    pub fn due<'a>(&self, wanting: &'a [Wanting], settings: &RepairSettings, now: u64) -> Vec<&'a Wanting> {
+    fn due<'a>(&self, wanting: &'a [Wanting], settings: &RepairSettings, now: u64) -> Vec<&'a Wanting> {
         let lacking = |it: &Wanting| self.missing.get(&it.content).map_or(0, |it| now.saturating_sub(it.lacking));
         wanting.iter().filter(|it| it.is_due(lacking(it), settings)).collect()
     }
@@ -150,6 +171,11 @@ impl Repairs {
             missing.failures = missing.failures.saturating_add(1);
             (missing.since, missing.is_running) = (now, false);
         }
+    }
+
+    /// A copy is there.
+    pub fn on_done(&mut self, content: &str) {
+        self.missing.remove(content);
     }
 
     /// Copies that are being made.
@@ -184,11 +210,15 @@ mod tests {
         assert_eq!(repairs.tick(&lost, &SETTINGS, 0), Steps::default());
         assert_eq!(repairs.tick(&lost, &SETTINGS, 999), Steps::default());
         // It came back, and went again: the wait begins anew.
-        assert_eq!(repairs.tick(&[wanting("a", 3, 0)], &SETTINGS, 1_500), Steps::default());
+        assert_eq!(repairs.tick(&[], &SETTINGS, 999), Steps::default());
         assert_eq!(repairs.tick(&lost, &SETTINGS, 1_600), Steps::default());
         assert_eq!(repairs.tick(&lost, &SETTINGS, 2_599), Steps::default());
         assert_eq!(repairs.tick(&lost, &SETTINGS, 2_600).start, ["a"]);
         assert_eq!(repairs.tick(&lost, &SETTINGS, 9_000), Steps::default(), "once");
+        // Nobody tells of it any more, or it is somebody else's turn now: what was begun is no less needed.
+        assert_eq!(repairs.tick(&[], &SETTINGS, 9_000), Steps::default());
+        assert_eq!(repairs.tick(&[wanting("a", 2, u32::MAX)], &SETTINGS, 9_000), Steps::default());
+        assert_eq!(repairs.running().collect::<Vec<_>>(), ["a"]);
         // Back while the copy is being made: it is not needed.
         assert_eq!(repairs.tick(&[wanting("a", 3, 0)], &SETTINGS, 9_001).stop, ["a"]);
         assert_eq!(repairs.running().count(), 0);
@@ -211,8 +241,8 @@ mod tests {
         assert_eq!(repairs.tick(&lost, &SETTINGS, 9_999), Steps::default(), "the other one's turn");
         assert_eq!(repairs.tick(&lost, &SETTINGS, 10_000), Steps::default(), "it is still waited for the usual time");
         assert_eq!(repairs.tick(&lost, &SETTINGS, 10_999).start, ["a"]);
-        // It is not missing any more: another one made it, too.
-        assert_eq!(repairs.tick(&[], &SETTINGS, 11_000).stop, ["a"]);
+        // The other one could, after all.
+        assert_eq!(repairs.tick(&[wanting("a", 3, 1)], &SETTINGS, 11_000).stop, ["a"]);
         // What is large is given the time that it takes: 3,000 bytes at 100 a second each.
         let settings = RepairSettings { budget: Some(200), ..SETTINGS };
         let large = [Wanting { bytes: 3_000, ..wanting("b", 2, 1) }];
@@ -230,6 +260,7 @@ mod tests {
         assert_eq!(repairs.tick(&lost, &SETTINGS, 1_000).start, ["b", "a"], "of d there is nothing left to copy");
         assert_eq!(repairs.tick(&lost[..], &SETTINGS, 1_100).start, [""; 0]);
         // One of them is done.
+        repairs.on_done("b");
         assert_eq!(repairs.tick(&[lost[0].clone(), lost[2].clone()], &SETTINGS, 1_200).start, ["c"]);
     }
 

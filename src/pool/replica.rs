@@ -17,7 +17,7 @@ use crate::content::{ContentId, Manifest};
 use crate::control::{BoxFuture, CommandError};
 
 /// Nodes that may be named as having, or getting, other copies.
-const MAX_PEERS: usize = 256;
+pub const MAX_PEERS: usize = 256;
 /// Copies of one content at most.
 pub const MAX_REPLICAS: u32 = 64;
 

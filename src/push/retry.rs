@@ -25,14 +25,19 @@ impl Default for Pace {
 }
 
 impl Pace {
+    /// This time at this pace.
+    pub fn of(self, time: Duration) -> Duration {
+        time.mul_f64(self.0)
+    }
+
     /// [`wait`] at this pace.
     pub fn wait(self, failures: u32, retry_after: Option<Duration>, random: f64) -> Option<Duration> {
-        wait(failures, retry_after, random).map(|time| time.mul_f64(self.0))
+        wait(failures, retry_after, random).map(|time| self.of(time))
     }
 
     /// [`probe_pause`] at this pace.
     pub fn probe_pause(self, failures: u32, random: f64) -> Duration {
-        probe_pause(failures, random).mul_f64(self.0)
+        self.of(probe_pause(failures, random))
     }
 }
 

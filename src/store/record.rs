@@ -23,6 +23,9 @@ pub struct FetchRecord {
     /// It is one of so many copies that a pool shall have; 0: it is no pool's.
     #[serde(default)]
     pub replicas: u32,
+    /// It is there because the pool wants a copy, and only because of that: nobody here asked for it.
+    #[serde(default)]
+    pub kept: bool,
 }
 
 /// What a transfer was asked to do.
@@ -83,6 +86,9 @@ pub struct PushRecord {
     /// none: so shortly before that it says nothing.
     #[serde(default)]
     pub changed_ns: Option<i64>,
+    /// Endpoints of the nodes of a pool that were asked to keep a copy.
+    #[serde(default)]
+    pub asked: Vec<String>,
 }
 
 /// Where a transfer stood when last recorded.

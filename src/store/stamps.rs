@@ -29,6 +29,11 @@ impl ContentFiles {
         }
     }
 
+    /// What it looks like is known: it stands under its name, on the disk.
+    pub fn is_pinned(&self) -> bool {
+        self.stamps.get().is_some()
+    }
+
     /// Whether every entry is there and looks as it did: a file like its stamp, a link with its
     /// target, a folder a folder. Nothing is read.
     pub fn is_as(&self, stamps: &[FileStamp]) -> bool {

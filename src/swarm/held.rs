@@ -63,6 +63,7 @@ pub struct Held {
     trouble: Mutex<Option<Arc<str>>>,
     trouble_came: Notify,
     giving: Mutex<Option<mpsc::Sender<Gift>>>,
+    told: Mutex<Vec<String>>,
     came: AtomicU64,
     replicas: AtomicU32,
 }
@@ -125,6 +126,7 @@ impl Held {
             trouble: Mutex::default(),
             trouble_came: Notify::new(),
             giving: Mutex::default(),
+            told: Mutex::default(),
             came: AtomicU64::new(0),
             replicas: AtomicU32::new(0),
         }

@@ -11,7 +11,7 @@ use super::common::{TestNode, noise, noise_file};
 const PIECE: usize = 64 << 10;
 const SIZE: usize = 3 * PIECE + 100;
 
-fn client() -> reqwest::Client {
+pub fn client() -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().tls_certs_only([]).build().unwrap()
 }

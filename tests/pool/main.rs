@@ -5,6 +5,7 @@
 mod common;
 
 mod bad_days;
+mod copies;
 mod given;
 mod gossip;
 mod list;

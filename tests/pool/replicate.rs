@@ -13,7 +13,7 @@ use super::{add, pool, there};
 const SIZE: usize = 6 << 20;
 
 /// A pool of nodes with these names.
-async fn nodes(names: &[&str], change: impl Fn(&mut EngineConfig)) -> Vec<TestNode> {
+pub async fn nodes(names: &[&str], change: impl Fn(&mut EngineConfig)) -> Vec<TestNode> {
     let mut nodes: Vec<TestNode> = Vec::new();
     for name in names {
         let join: Vec<&TestNode> = nodes.first().into_iter().collect();
@@ -30,7 +30,7 @@ async fn nodes(names: &[&str], change: impl Fn(&mut EngineConfig)) -> Vec<TestNo
 }
 
 /// A node that is in no pool, and has this one's nodes on its list.
-async fn sender(nodes: &[TestNode]) -> TestNode {
+pub async fn sender(nodes: &[TestNode]) -> TestNode {
     let sender = TestNode::start_with(|config| member(config, "sender", KEY, &[])).await;
     for node in nodes {
         add(&sender, &node.url()).await;
@@ -38,12 +38,12 @@ async fn sender(nodes: &[TestNode]) -> TestNode {
     sender
 }
 
-fn to_pool(path: &Path, replicas: Option<u32>) -> SendRequest {
+pub fn to_pool(path: &Path, replicas: Option<u32>) -> SendRequest {
     let segment_length = Some(64 << 10);
     SendRequest { path: path.into(), dest: "pool:default".into(), replicas, segment_length, ..SendRequest::default() }
 }
 
-fn with(nodes: &[TestNode], name: &str, size: usize) -> Vec<usize> {
+pub fn with(nodes: &[TestNode], name: &str, size: usize) -> Vec<usize> {
     let has =
         |node: &&TestNode| std::fs::read(node.root().join(name)).is_ok_and(|bytes| bytes == noise(size, size as u64));
     (0..nodes.len()).filter(|n| has(&&nodes[*n])).collect()

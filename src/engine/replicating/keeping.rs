@@ -9,7 +9,7 @@ use crate::engine::commands::{Core, Handle, internal};
 use crate::engine::resolve::Resolved;
 use crate::engine::transfer::Order;
 use crate::link::probe;
-use crate::pool::replica::{ReplicaOrder, ReplicaState, ReplicaStatus, Replicas};
+use crate::pool::replica::{MAX_PEERS, ReplicaOrder, ReplicaState, ReplicaStatus, Replicas};
 use crate::store::{FetchRecord, JobRecord};
 
 /// Keeps copies in this node.
@@ -69,30 +69,45 @@ impl Core {
             let whole = self.services.swarm.catalog.get(&content).filter(|held| held.have().is_full());
             let state = handle.shared.row().state;
             let is_coming = is_coming(state);
-            if is_coming && let Some(held) = self.services.swarm.catalog.get(&content) {
-                held.tell_peers(resolved.fetch.peers.clone()).await;
+            if let Some(held) = self.services.swarm.catalog.get(&content) {
+                // The most that anybody asked for: fewer would take copies from whoever asked for more.
+                held.set_replicas(held.replicas().max(replicas));
+                if is_coming {
+                    held.tell_peers(resolved.fetch.peers.clone());
+                }
             }
-            if whole.is_some() || is_coming || state == TransferState::Paused {
-                if let Some(held) = whole {
-                    held.set_replicas(replicas);
-                }
-                if matches!(&record.job, JobRecord::Fetch(fetch) if fetch.replicas != replicas || is_coming) {
-                    let changed = handle.shared.change_record(|record| {
-                        if let JobRecord::Fetch(fetch) = &mut record.job {
-                            fetch.replicas = replicas;
-                            let new = resolved.fetch.peers.iter().filter(|url| !fetch.peers.contains(url));
-                            let new: Vec<String> = new.cloned().collect();
-                            fetch.peers.extend(new);
-                        }
-                    });
-                    changed.await.map_err(|e| internal(&e))?;
-                }
+            let is_there = whole.is_some() || is_coming || state == TransferState::Paused;
+            let is_fetch = matches!(record.job, JobRecord::Fetch(_));
+            if is_there && is_fetch {
+                let changed = handle.shared.change_record(|record| {
+                    if let JobRecord::Fetch(fetch) = &mut record.job {
+                        fetch.replicas = fetch.replicas.max(replicas);
+                        let new = resolved.fetch.peers.iter().filter(|url| !fetch.peers.contains(url));
+                        let new: Vec<String> = new.take(MAX_PEERS.saturating_sub(fetch.peers.len())).cloned().collect();
+                        fetch.peers.extend(new);
+                    }
+                    // Whoever fetches it for himself only gives a copy to the pool, too.
+                    record.seeding = true;
+                });
+                changed.await.map_err(|e| internal(&e))?;
+            }
+            if is_there {
+                return Ok(handle.shared.id);
+            }
+            if state == TransferState::Seeding && is_fetch {
+                // Pieces of it could not be read: what is wrong is looked for and fetched.
+                handle.send(Order::Verify).await?;
                 return Ok(handle.shared.id);
             }
         }
-        let request = AddTransfer { seed: true, down, ..AddTransfer::default() };
+        let resolved = Resolved { fetch: FetchRecord { kept: true, ..resolved.fetch }, ..resolved };
         let dir = self.services.root.clone();
-        match self.find_fetch(&resolved, &dir) {
+        let found = self.find_fetch(&resolved, &dir);
+        // The limit is for copies: what somebody asked for here keeps its own.
+        let is_own = |handle: &Handle| matches!(&handle.shared.record().job, JobRecord::Fetch(fetch) if !fetch.kept);
+        let down = down.filter(|_| !found.as_ref().is_some_and(is_own));
+        let request = AddTransfer { seed: true, down, ..AddTransfer::default() };
+        match found {
             Some(handle) => self.add_again(&handle, resolved, &request).await,
             None => self.add_one(resolved, &request, dir).await,
         }
@@ -125,7 +140,8 @@ impl Replicas for Keeper {
         let have = held.as_ref().map_or_else(|| Arc::new(Bitmap::empty(0)), |held| held.have());
         let state = match row.state {
             TransferState::Seeding | TransferState::Done if have.is_full() && held.is_some() => ReplicaState::Whole,
-            TransferState::Running | TransferState::Seeding | TransferState::Done => ReplicaState::Fetching,
+            TransferState::Done => ReplicaState::Stopped,
+            TransferState::Running | TransferState::Seeding => ReplicaState::Fetching,
             TransferState::Starting | TransferState::Checking | TransferState::Queued => ReplicaState::Waiting,
             TransferState::Failed => ReplicaState::Failed,
             TransferState::Paused | TransferState::Pausing | TransferState::Cancelled => ReplicaState::Stopped,
@@ -145,7 +161,8 @@ impl Replicas for Keeper {
             let core = self.core()?;
             let Some(handle) = core.keeps(&content) else { return Ok(()) };
             let record = handle.shared.record();
-            let is_copy = matches!(&record.job, JobRecord::Fetch(fetch) if fetch.replicas > 0);
+            // What somebody here asked for goes on.
+            let is_copy = matches!(&record.job, JobRecord::Fetch(fetch) if fetch.kept);
             if is_copy && !record.published {
                 handle.send(Order::Cancel).await?;
             }

@@ -15,14 +15,21 @@ use crate::engine::strategy::{Job, JobError};
 use crate::pool::book::BookError;
 use crate::pool::replica::{OrderOut, ReplicaState};
 use crate::push::paths::PathSpec;
+use crate::push::retry::Pace;
 use crate::push::wire::{Standing, Wire, WireError};
 
 /// A node that does not answer for so long is lost for this push.
 const LOST: Duration = Duration::from_secs(8);
 /// Nodes that are asked at most whether they have some of it.
 const MAX_ASKED: usize = 64;
-/// Who was left out is asked again after this.
+/// Who was left out is asked again after this; who was silent, sooner: it may be our own link that was gone.
 const FORGIVEN: Duration = Duration::from_secs(30);
+const FORGIVEN_SILENCE: Duration = Duration::from_secs(5);
+/// Others have all of it, and a copy does not grow for so long: it is sent what it lacks, and left out if that does not help.
+const HELPED_AFTER: Duration = Duration::from_secs(30);
+const HOPELESS_AFTER: Duration = Duration::from_secs(300);
+/// As long may a copy wait for its turn there.
+const TURN_AFTER: Duration = Duration::from_secs(600);
 
 /// A node that keeps a copy, or is to.
 #[derive(Debug, Clone)]
@@ -34,6 +41,18 @@ pub(super) struct Keeping {
     pub count: u32,
     pub is_whole: bool,
     answered: Instant,
+    /// When it had more than before.
+    grew: Instant,
+}
+
+/// What the nodes said when they were asked how their copies stand.
+pub(super) type Answers = Vec<(Arc<str>, Result<Standing, WireError>)>;
+
+/// A node that is left out.
+struct Out {
+    since: Instant,
+    why: String,
+    is_silent: bool,
 }
 
 /// What a look at the nodes found.
@@ -56,13 +75,18 @@ pub(super) struct Nodes {
     /// Nodes that had some of it before, where chance chooses.
     before: BTreeSet<Arc<str>>,
     pub all: Vec<Keeping>,
-    /// Who is left out, since when and why.
-    out: BTreeMap<Arc<str>, (Instant, String)>,
+    pace: Pace,
+    /// Endpoints of those who were asked to keep a copy.
+    pub asked: BTreeSet<String>,
+    out: BTreeMap<Arc<str>, Out>,
 }
 
 impl Nodes {
-    pub(super) fn new(pool: Arc<Pool>, key: String, wanted: usize, balancer: Balancer) -> Self {
-        Self { pool, key, wanted, balancer, before: BTreeSet::new(), all: Vec::new(), out: BTreeMap::new() }
+    /// `asked`: who was asked in an earlier run.
+    pub(super) fn new(job: &Job, key: String, wanted: usize, balancer: Balancer, asked: &[String]) -> Self {
+        let (pool, pace) = (job.services.pool.clone(), job.services.pace);
+        let (before, asked) = (BTreeSet::new(), asked.iter().cloned().collect());
+        Self { pool, key, wanted, balancer, before, all: Vec::new(), pace, asked, out: BTreeMap::new() }
     }
 
     /// Finds out who has some of it from an earlier try: by the key the same nodes are named again, by chance they are not.
@@ -97,8 +121,13 @@ impl Nodes {
 
     /// Who is left out and why, in words.
     pub(super) fn left_out(&self) -> String {
-        let each = self.out.iter().map(|(name, (_, why))| format!("{name}: {why}"));
+        let each = self.out.iter().map(|(name, out)| format!("{name}: {}", out.why));
         printable(&each.collect::<Vec<_>>().join("; "))
+    }
+
+    /// It began, and now nobody answers: the nodes may be well, and our link gone.
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.all.is_empty() && !self.asked.is_empty() && self.out.values().all(|out| out.is_silent)
     }
 
     /// Has nodes keep copies until there are as many as wanted, or nobody is left to ask.
@@ -106,15 +135,22 @@ impl Nodes {
     /// # Errors
     /// A client cannot be built.
     pub(super) async fn fill(&mut self, job: &Job, manifest: &Manifest) -> Result<(), JobError> {
-        self.out.retain(|_, (since, _)| since.elapsed() < FORGIVEN);
+        let lasts = |out: &Out| if out.is_silent { FORGIVEN_SILENCE } else { FORGIVEN };
+        let pace = self.pace;
+        self.out.retain(|_, out| out.since.elapsed() < pace.of(lasts(out)));
+        let known: Vec<Keeping> = self.all.clone();
         while self.lacking() > 0 {
-            let among = self.candidates().map_err(|error| JobError::Other(error.to_string()))?;
+            let among = match self.candidates() {
+                Ok(among) => among,
+                Err(_) if !self.asked.is_empty() => break,
+                Err(error) => return Err(JobError::Other(error.to_string())),
+            };
             let is_new =
                 |name: &Arc<str>| !self.out.contains_key(name) && !self.all.iter().any(|node| node.name == *name);
             let next: Vec<(Arc<str>, String)> = among.into_iter().filter(|(name, _)| is_new(name)).collect();
             let next = &next[..next.len().min(self.lacking())];
             if next.is_empty() {
-                return Ok(());
+                break;
             }
             let mut peers: Vec<String> = self.all.iter().map(|node| node.spec.endpoint.clone()).collect();
             peers.extend(next.iter().map(|(_, endpoint)| endpoint.clone()));
@@ -123,12 +159,18 @@ impl Nodes {
             let body = body.map_err(|error| JobError::Other(format!("internal: {error}")))?;
             let asking =
                 next.iter().map(|(name, endpoint)| ask(job, &self.key, name, endpoint, &manifest.name, body.clone()));
-            for ((name, _), asked) in next.iter().zip(join_all(asking).await) {
+            for ((name, endpoint), asked) in next.iter().zip(join_all(asking).await) {
                 match asked {
-                    Ok(node) => self.all.push(node),
+                    Ok(node) => {
+                        self.asked.insert(endpoint.clone());
+                        self.all.push(node);
+                    }
                     Err(error) => self.leave_out(name, &error),
                 }
             }
+            // Who keeps one already is told of those who came.
+            let telling = known.iter().map(|node| node.wire.open(&self.key, body.clone()));
+            join_all(telling).await;
         }
         Ok(())
     }
@@ -137,46 +179,68 @@ impl Nodes {
         if matches!(error, WireError::Broken(_)) {
             self.pool.used(name, None);
         }
-        self.put_out(name, error.to_string());
+        self.put_out(name, error.to_string(), matches!(error, WireError::Broken(_)));
     }
 
-    fn put_out(&mut self, name: &Arc<str>, why: String) {
+    fn put_out(&mut self, name: &Arc<str>, why: String, is_silent: bool) {
         tracing::warn!(target: "pool", node = %name, why = %printable(&why), "left out of a push");
         self.all.retain(|node| node.name != *name);
-        self.out.insert(name.clone(), (Instant::now(), why));
+        self.out.insert(name.clone(), Out { since: Instant::now(), why, is_silent });
     }
 
     /// The node at the end of this way is not used any more.
-    pub(super) fn drop_way(&mut self, at: &str, why: String) {
+    pub(super) fn drop_way(&mut self, at: &str, error: &WireError) {
         if let Some(name) = self.all.iter().find(|node| node.wire.at() == at).map(|node| node.name.clone()) {
-            self.put_out(&name, why);
+            self.leave_out(&name, error);
         }
     }
 
     /// Asks all of them how their copies stand.
-    pub(super) async fn look(&mut self) -> Found {
-        let (answers, now) = (self.standings(false).await, Instant::now());
+    pub(super) fn asking(&self) -> impl Future<Output = Answers> + Send + 'static {
+        let nodes: Vec<_> = self.all.iter().map(|node| (node.name.clone(), node.wire.clone())).collect();
+        let key = self.key.clone();
+        async move {
+            let each = nodes.into_iter().map(|(name, wire)| {
+                let key = &key;
+                async move { (name, wire.standing(key, false).await) }
+            });
+            join_all(each).await
+        }
+    }
+
+    /// What their answers mean. `is_sent`: they have all of it between them.
+    pub(super) fn heard(&mut self, answers: Answers, is_sent: bool) -> Found {
+        let (now, pace) = (Instant::now(), self.pace);
         let mut out = Vec::new();
-        for (node, answer) in self.all.iter_mut().zip(answers) {
+        for (name, answer) in answers {
+            let Some(node) = self.all.iter_mut().find(|node| node.name == name) else { continue };
             match answer {
                 Ok(Standing { state: ReplicaState::Failed | ReplicaState::Stopped, error, .. }) => {
-                    out.push((node.name.clone(), error.unwrap_or_else(|| "it was stopped there".into())));
+                    out.push((name, error.unwrap_or_else(|| "it was stopped there".into()), false));
                 }
                 Ok(Standing { state, held_count, .. }) => {
-                    (node.answered, node.count) = (now, held_count);
                     node.is_whole = state == ReplicaState::Whole;
+                    if held_count > node.count || node.is_whole || !is_sent {
+                        node.grew = now;
+                    }
+                    (node.answered, node.count) = (now, held_count);
+                    let waits = state == ReplicaState::Waiting;
+                    if now.duration_since(node.grew) > pace.of(if waits { TURN_AFTER } else { HOPELESS_AFTER }) {
+                        let why = if waits { "its turn does not come there" } else { "its copy does not grow" };
+                        out.push((name, why.into(), false));
+                    }
                 }
-                Err(WireError::Unknown) => out.push((node.name.clone(), "it was removed there".into())),
+                Err(WireError::Unknown) => out.push((name, "it was removed there".into(), false)),
                 Err(error) if now.duration_since(node.answered) > LOST => {
                     self.pool.used(&node.name, None);
-                    out.push((node.name.clone(), error.to_string()));
+                    out.push((name, error.to_string(), true));
                 }
                 Err(_) => {}
             }
         }
         let changed = !out.is_empty();
-        for (name, why) in out {
-            self.put_out(&name, why);
+        for (name, why, is_silent) in out {
+            self.put_out(&name, why, is_silent);
         }
         match (changed, self.all.iter().all(|node| node.is_whole)) {
             (true, _) => Found::Changed,
@@ -185,21 +249,29 @@ impl Nodes {
         }
     }
 
-    async fn standings(&self, held: bool) -> Vec<Result<Standing, WireError>> {
-        join_all(self.all.iter().map(|node| node.wire.standing(&self.key, held))).await
-    }
-
-    /// The pieces that at least one of them has.
-    pub(super) async fn union(&self, pieces: u32) -> Bitmap {
+    /// To whom to send, and what need not be sent: all of them what none has; where they have all between them, the one that
+    /// gets nothing from the others what it lacks.
+    pub(super) async fn lacking_pieces(&self, pieces: u32) -> (Vec<&Keeping>, Bitmap) {
+        let all = join_all(self.all.iter().map(|node| node.wire.standing(&self.key, true))).await;
         let mut union = Bitmap::empty(pieces);
-        for standing in self.standings(true).await.into_iter().flatten() {
-            for (start, end) in standing.held {
-                for piece in start..end.min(pieces) {
-                    union.set(piece);
-                }
+        let mut helped: Option<(&Keeping, Bitmap)> = None;
+        for (node, standing) in self.all.iter().zip(all) {
+            let Ok(standing) = standing else { continue };
+            let mut held = Bitmap::empty(pieces);
+            let each = standing.held.iter().flat_map(|(start, end)| *start..(*end).min(pieces));
+            each.for_each(|piece| {
+                held.set(piece);
+                union.set(piece);
+            });
+            let is_stuck = standing.state == ReplicaState::Fetching && node.grew.elapsed() > self.pace.of(HELPED_AFTER);
+            if is_stuck && !held.is_full() && helped.as_ref().is_none_or(|(_, most)| held.count() > most.count()) {
+                helped = Some((node, held));
             }
         }
-        union
+        match helped {
+            Some((node, held)) if union.is_full() => (vec![node], held),
+            _ => (self.all.iter().collect(), union),
+        }
     }
 
     /// How far each of them is, in words.
@@ -242,5 +314,6 @@ async fn ask(
     let opened = wire.open(key, body).await?;
     job.services.pool.used(name, Some(begun.elapsed()));
     let count = opened.held.iter().map(|(start, end)| end - start).sum();
-    Ok(Keeping { name: name.clone(), spec, wire: Arc::new(wire), count, is_whole: false, answered: Instant::now() })
+    let now = Instant::now();
+    Ok(Keeping { name: name.clone(), spec, wire: Arc::new(wire), count, is_whole: false, answered: now, grew: now })
 }

@@ -47,45 +47,56 @@ impl Book {
         all.filter(is_it).map(|(content, (holding, _))| Found { content: content.to_owned(), holding }).collect()
     }
 
-    /// The contents that the ring gives to this node too, or next to it, that it does not hold, and of which copies are missing.
-    pub fn wanting(&mut self, now: u64) -> Vec<Wanting> {
+    /// The contents that the ring gives to this node too, or next to it, that it does not hold, and of which copies are
+    /// missing; and those of `running`, which it makes copies of, whatever the ring says by now.
+    pub fn wanting(&self, running: &[&str], now: u64) -> Vec<Wanting> {
         let own = self.own.clone();
-        let is_used = |book: &Self, name: &str| book.resource.health(name).is_some_and(|health| !health.drained);
-        // Who has as much to tell as a node tells may hold more.
-        let may_hold = |book: &Self, holders: &[&Arc<str>]| {
-            let tells_all = |entry: &Entry| entry.member.as_ref().is_none_or(|member| member.holds.len() < MAX_HOLDS);
-            let there = book.entries.iter().filter(|(_, entry)| entry.available && !tells_all(entry));
-            there.filter(|(name, _)| !holders.contains(name)).count()
-        };
-        let short: Vec<(String, Holding, Vec<Arc<str>>)> = self
-            .contents()
-            .into_iter()
-            .filter(|(_, (holding, holders))| {
-                let live = holders.iter().filter(|name| is_used(self, name)).count() + may_hold(self, holders);
-                holding.replicas as usize > live && !holders.iter().any(|name| **name == own)
-            })
-            .map(|(content, (holding, holders))| (content.to_owned(), holding, holders.into_iter().cloned().collect()))
-            .collect();
+        let is_used = |name: &Arc<str>| self.resource.health(name).is_some_and(|health| !health.drained);
+        let endpoint = |name: &Arc<str>| Some((name.clone(), self.entries.get(name).map(Entry::endpoint)?.to_owned()));
         let mut wanting = Vec::new();
-        for (content, holding, holders) in short {
-            let among = (holding.replicas as usize).saturating_add(NEXT);
-            let placed = self.place(&content, among, Some(Balancer::ConsistentHash), now, || 0);
-            let Ok(placed) = placed else { continue };
-            let mut without = placed.nodes.iter().filter(|name| !holders.contains(name));
-            let Some(turn) = without.position(|name| *name == own) else { continue };
-            let live = holders.iter().filter(|name| is_used(self, name)).count();
-            let endpoint =
-                |name: &Arc<str>| Some((name.clone(), self.entries.get(name).map(Entry::endpoint)?.to_owned()));
+        for (content, (holding, holders)) in self.contents() {
+            let is_running = running.contains(&content);
+            let live = holders.iter().filter(|name| is_used(name)).count();
+            let is_short = holding.replicas as usize > live;
+            if holders.iter().any(|name| **name == own) || !(is_short || is_running) {
+                continue;
+            }
+            let turn = if is_short { self.turn(content, &holding, &holders, now) } else { None };
+            if turn.is_none() && !is_running {
+                continue;
+            }
             wanting.push(Wanting {
-                content,
-                name: holding.name,
+                content: content.to_owned(),
+                name: holding.name.clone(),
                 bytes: holding.bytes,
                 replicas: holding.replicas,
                 live: live as u32,
-                from: holders.iter().filter_map(endpoint).collect(),
-                turn: turn as u32,
+                from: holders.iter().filter_map(|name| endpoint(name)).collect(),
+                untold: self.untold(&holders).filter_map(endpoint).collect(),
+                turn: turn.unwrap_or(u32::MAX),
             });
         }
         wanting
+    }
+
+    /// How many others without a copy the ring names before this node; none: it does not name this node.
+    fn turn(&self, content: &str, holding: &Holding, holders: &[&Arc<str>], now: u64) -> Option<u32> {
+        let among = (holding.replicas as usize).saturating_add(NEXT);
+        let placed = self.place(content, among, Some(Balancer::ConsistentHash), now, || 0).ok()?;
+        let mut without = placed.nodes.iter().filter(|name| !holders.contains(name));
+        without.position(|name| *name == self.own).map(|turn| turn as u32)
+    }
+
+    /// Who may hold what it does not tell: it tells as much as a node tells, and all of that are copies for the pool, which are
+    /// told first.
+    fn untold(&self, holders: &[&Arc<str>]) -> impl Iterator<Item = &Arc<str>> {
+        let tells_all = |entry: &Entry| {
+            let is_all = |holds: &BTreeMap<String, Holding>| {
+                holds.len() < MAX_HOLDS || holds.values().any(|holding| holding.replicas == 0)
+            };
+            entry.member.as_ref().is_none_or(|member| is_all(&member.holds))
+        };
+        let there = self.entries.iter().filter(move |(_, entry)| entry.available && !tells_all(entry));
+        there.map(|(name, _)| name).filter(move |name| !holders.contains(name))
     }
 }

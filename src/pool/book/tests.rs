@@ -278,7 +278,7 @@ fn missing_copies_are_known_to_those_whose_turn_it_is() {
             Member { holds: Arc::new(holds), ..member(name, port, 1) }
         };
         book.on_gossip(there.iter().map(member).collect(), 0);
-        book.wanting(0)
+        book.wanting(&[], 0)
     };
     for own in names {
         assert!(of(own, &["a", "b", "c"], &names).is_empty(), "three are there");
@@ -299,18 +299,32 @@ fn missing_copies_are_known_to_those_whose_turn_it_is() {
     let holder = Member { holds: Arc::new([("x".to_owned(), copy)].into()), ..member("a", 1, 1) };
     book.on_gossip(vec![holder, member("d", 4, 1)], 0);
     book.drain("a", true, 0).unwrap();
-    let wanting = book.wanting(0);
+    let wanting = book.wanting(&[], 0);
     assert_eq!((wanting[0].live, wanting[0].from.len(), wanting[0].turn), (0, 1, 0));
     assert_eq!((book.find("x").len(), book.find("y").len(), book.there()), (1, 0, 2));
-    // A node that tells as much as one tells may hold it untold: nothing is copied because of that.
-    let much = (0..crate::control::pool::MAX_HOLDS).map(|n| (n.to_string(), Holding::default())).collect();
-    let full = Member { holds: Arc::new(much), ..member("b", 2, 1) };
+    // A node that tells as many copies as one tells may hold it untold, and is asked; who tells of other things has told all.
+    let full = |replicas| {
+        let much =
+            (0..crate::control::pool::MAX_HOLDS).map(|n| (n.to_string(), Holding { replicas, ..Holding::default() }));
+        Member { holds: Arc::new(much.collect()), ..member("b", 2, 1) }
+    };
     let holder = Member {
         holds: Arc::new([("x".to_owned(), Holding { replicas: 1, ..Holding::default() })].into()),
         ..member("a", 1, 1)
     };
-    book.on_gossip(vec![holder, full, member("d", 4, 1)], 0);
-    assert!(book.wanting(0).is_empty());
+    let mut untold = |replicas| {
+        book.on_gossip(vec![holder.clone(), full(replicas), member("d", 4, 1)], 0);
+        let wanting = book.wanting(&[], 0);
+        let of_x = wanting.iter().find(|it| it.content == "x").unwrap();
+        of_x.untold.iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!((untold(1), untold(0)), (vec!["b".to_owned()], vec![]));
+    // What is being made is followed whatever the ring says, and not when it is here.
+    book.drain("a", false, 0).unwrap();
+    assert!(book.wanting(&[], 0).iter().all(|it| it.content != "x"));
+    let running = book.wanting(&["x"], 0);
+    let of_x = running.iter().find(|it| it.content == "x").unwrap();
+    assert_eq!((of_x.live, of_x.replicas), (1, 1), "enough");
 }
 
 #[test]

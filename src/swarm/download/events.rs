@@ -56,12 +56,10 @@ impl Running {
     }
 
     pub(super) fn on_gift(&mut self, gift: Gift, now: Instant) -> Result<(), DownloadError> {
+        self.job.held.take_told().iter().for_each(|peer| self.add_peer(peer, PeerKind::Swarm, now));
         match gift {
             Gift::Piece(given) => self.on_given(given, now),
-            Gift::Peers(peers) => {
-                peers.iter().for_each(|peer| self.add_peer(peer, PeerKind::Swarm, now));
-                Ok(())
-            }
+            Gift::Told => Ok(()),
         }
     }
 

@@ -11,6 +11,9 @@ use super::{Held, lock};
 /// Given pieces that wait for the download.
 const WAITING: usize = 4;
 
+/// Endpoints that are told at once.
+const MAX_TOLD: usize = 256;
+
 /// A piece that was given: whole, and of the right digest.
 #[derive(Debug)]
 pub struct Given {
@@ -29,8 +32,8 @@ pub struct Given {
 pub enum Gift {
     /// A piece.
     Piece(Given),
-    /// Endpoints of others that have it, or get it.
-    Peers(Vec<String>),
+    /// There are others that have it, or get it: [`Held::take_told`] has them.
+    Told,
 }
 
 /// Nothing fetches this content now: what is given has no place to go.
@@ -59,13 +62,26 @@ impl Held {
         answer.await.map_err(|_| NotNow)
     }
 
-    /// Tells whoever fetches it of others that have it, or get it.
-    pub async fn tell_peers(&self, peers: Vec<String>) {
+    /// Tells whoever fetches it of others that have it, or get it: their endpoints. Waits for nobody, since who tells may be
+    /// who has to take the gifts.
+    pub fn tell_peers(&self, peers: Vec<String>) {
         let giving = lock(&self.giving).clone();
-        if let Some(giving) = giving {
-            // Nobody fetches it any more: nobody wants to know.
-            let _ = giving.send(Gift::Peers(peers)).await;
+        let Some(giving) = giving else { return };
+        {
+            let mut told = lock(&self.told);
+            for peer in peers {
+                if told.len() < MAX_TOLD && !told.contains(&peer) {
+                    told.push(peer);
+                }
+            }
         }
+        // Full of pieces: whoever takes one looks at what was told, too.
+        let _ = giving.try_send(Gift::Told);
+    }
+
+    /// Whom we were told of since the last call.
+    pub fn take_told(&self) -> Vec<String> {
+        std::mem::take(&mut *lock(&self.told))
     }
 
     /// So many bytes of given pieces came.

@@ -179,3 +179,31 @@ fn entries_are_found_by_their_path() {
     assert_eq!(held.entry("b").map(|(index, _)| index), Some(1));
     assert!(held.entry("c").is_none());
 }
+
+/// Who tells may be who takes the gifts: with as many pieces waiting as may wait, telling waits for nobody.
+#[tokio::test]
+async fn telling_of_peers_waits_for_nobody() {
+    let (_dir, held) = held(Bitmap::empty(PIECES), ChokerConfig::default());
+    held.tell_peers(vec!["http://nobody".into()]);
+    assert!(held.take_told().is_empty(), "nobody fetches it");
+    let mut gifts = held.takes_given();
+    let giving: Vec<_> = (0..8)
+        .map(|piece| {
+            tokio::spawn({
+                let held = held.clone();
+                async move { held.give(piece, vec![], "a".into()).await }
+            })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    held.tell_peers(vec!["http://b".into(), "http://c".into()]);
+    held.tell_peers(vec!["http://c".into()]);
+    let first = gifts.recv().await.unwrap();
+    assert!(matches!(first, super::Gift::Piece(_)));
+    assert_eq!(held.take_told(), ["http://b", "http://c"]);
+    assert!(held.take_told().is_empty());
+    drop((first, gifts));
+    for giving in giving {
+        assert!(giving.await.unwrap().is_err(), "nobody takes them any more");
+    }
+}
