@@ -294,7 +294,11 @@ fn the_demo_does_not_go_quiet() {
         let mut until = async |what: &str, wanted: fn(&Snapshot) -> bool| {
             let found =
                 tokio::time::timeout(std::time::Duration::from_secs(300), view.snapshots.wait_for(|s| wanted(s)));
-            let most = found.await.unwrap_or_else(|_| panic!("not so: {what}")).unwrap().transfers.len();
+            let Ok(found) = found.await else {
+                let rows = &control.view(Focus::default()).snapshots.borrow().transfers.clone();
+                panic!("not so: {what}: {rows:#?}");
+            };
+            let most = found.unwrap().transfers.len();
             // With what is on its way to the ship, whose link comes and goes, and what the pool keeps, sent and perhaps kept here.
             assert!(most <= 20, "{what}: {most} rows");
         };
@@ -303,7 +307,8 @@ fn the_demo_does_not_go_quiet() {
         until("one has too much to do", |s| s.pool.nodes.iter().any(|row| row.excluded.is_some())).await;
         until("three nodes keep what was sent once", |s| {
             let is_sent = |row: &TransferRow| row.dest == "pool:default" && row.state == TransferState::Done;
-            s.transfers.iter().any(|row| is_sent(row) && row.bytes_up < row.size * 115 / 100)
+            // Requests at the end may be sent to two of them, and the pieces are few.
+            s.transfers.iter().any(|row| is_sent(row) && row.bytes_up < row.size * 2)
         })
         .await;
         until("three paths", |s| s.transfers.iter().any(|row| row.paths.len() == 3)).await;
