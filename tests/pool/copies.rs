@@ -108,7 +108,7 @@ async fn an_outage_is_waited_for() {
         let at = address(&node);
         ended.push((node.shutdown().await, at));
     }
-    sender.wait(id, |row| row.reason.contains("have no node")).await;
+    sender.wait(id, |row| row.reason.contains("no node of the pool answers")).await;
     pool(&sender, |pool| pool.nodes.iter().filter(|row| row.available && *row.name != *"sender").count() == 0).await;
     for ((dir, at), name) in ended.into_iter().zip(["alder", "birch"]) {
         let node = TestNode::start_in(dir, |config| {
@@ -119,5 +119,33 @@ async fn an_outage_is_waited_for() {
     }
     sender.control.command(Command::Limit { id: Some(id), up: Some(None), down: None }).await.unwrap();
     sender.done(id).await;
+    assert_eq!(with(&nodes, "image.bin", SIZE), [0, 1]);
+}
+
+/// A repair waits, is shown with the time that is left, and runs within its budget.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repair_is_shown_and_has_a_budget() {
+    let slow = |config: &mut EngineConfig| {
+        (config.pool.repair.budget, config.pool.repair.at_once) = (Some(512 << 10), 2);
+    };
+    let mut nodes = nodes(&["alder", "birch", "cedar"], slow).await;
+    let file = noise_file(nodes[0].dir.path(), "image.bin", SIZE);
+    let id = nodes[0].added(Command::Send(to_pool(&file, Some(2)))).await;
+    nodes[0].done(id).await;
+    let on = with(&nodes, "image.bin", SIZE);
+    nodes.remove(on[1]).shutdown().await;
+    let (kept, other) = (&nodes[on[0]], &nodes[1 - on[0]]);
+    let waits = pool(other, |pool| pool.moves.iter().any(|it| it.waits_s.is_some())).await;
+    let row = &waits.moves[0];
+    assert_eq!((&*row.name, row.bytes, row.replicas, row.live), ("image.bin", SIZE as u64, 2, 1));
+    assert_eq!(row.transfer, None);
+    let runs = pool(other, |pool| pool.moves.iter().any(|it| it.transfer.is_some())).await;
+    let id = runs.moves[0].transfer.unwrap();
+    assert_eq!(other.wait(id, |_| true).await.limit_down, Some(256 << 10), "a half of it each");
+    assert!(pool(kept, |_| true).await.moves.is_empty(), "who has one makes none");
+    // Who undertook it for the pool alone ends it when it is not needed; here it is.
+    other.control.command(Command::Limit { id: Some(id), up: None, down: Some(None) }).await.unwrap();
+    other.done(id).await;
+    pool(other, |pool| pool.moves.is_empty()).await;
     assert_eq!(with(&nodes, "image.bin", SIZE), [0, 1]);
 }

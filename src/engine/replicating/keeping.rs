@@ -100,13 +100,15 @@ impl Core {
                 return Ok(handle.shared.id);
             }
         }
-        let resolved = Resolved { fetch: FetchRecord { kept: true, ..resolved.fetch }, ..resolved };
+        let mut resolved = resolved;
+        resolved.fetch.kept = true;
         let dir = self.services.root.clone();
         let found = self.find_fetch(&resolved, &dir);
         // The limit is for copies: what somebody asked for here keeps its own.
         let is_own = |handle: &Handle| matches!(&handle.shared.record().job, JobRecord::Fetch(fetch) if !fetch.kept);
         let down = down.filter(|_| !found.as_ref().is_some_and(is_own));
         let request = AddTransfer { seed: true, down, ..AddTransfer::default() };
+        resolved.fetch.request = request.clone();
         match found {
             Some(handle) => self.add_again(&handle, resolved, &request).await,
             None => self.add_one(resolved, &request, dir).await,
@@ -125,8 +127,7 @@ impl Replicas for Keeper {
                 .map_err(|error| CommandError::new(CommandErrorKind::Invalid, error.to_string()))?;
             let peers =
                 peers.into_iter().filter(|url| url.trim_end_matches('/') != own.trim_end_matches('/')).collect();
-            let request = AddTransfer { seed: true, ..AddTransfer::default() };
-            let fetch = FetchRecord { request, peers, replicas: order.replicas, ..FetchRecord::default() };
+            let fetch = FetchRecord { peers, replicas: order.replicas, ..FetchRecord::default() };
             let resolved = Resolved { id: order.manifest.id(), manifest: Some(order.manifest), fetch };
             core.keep(resolved, None).await.map(drop)
         })

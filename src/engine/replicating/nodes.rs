@@ -276,15 +276,19 @@ impl Nodes {
 
     /// How far each of them is, in words.
     pub(super) fn words(&self, pieces: u32) -> String {
+        if self.is_cut_off() {
+            return "no node of the pool answers: waiting for them to come back".into();
+        }
         let each = self.all.iter().map(|node| match node.is_whole {
             true => format!("{} whole", node.name),
             false => format!("{} {} %", node.name, u64::from(node.count) * 100 / u64::from(pieces.max(1))),
         });
-        let mut words = each.collect::<Vec<_>>().join(" · ");
+        let mut words: Vec<String> = each.collect();
         if self.lacking() > 0 {
-            words = format!("{words}; {} of {} copies have no node ({})", self.lacking(), self.wanted, self.left_out());
+            let why = if self.out.is_empty() { String::new() } else { format!(" ({})", self.left_out()) };
+            words.push(format!("{} of {} copies have no node{why}", self.lacking(), self.wanted));
         }
-        printable(&words)
+        printable(&words.join(" · "))
     }
 }
 

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use crate::control::pool::{MAX_MOVES, MoveRow};
-use crate::control::{AddTransfer, TransferId, TransferState};
+use crate::control::{TransferId, TransferState};
 use crate::engine::commands::Core;
 use crate::engine::resolve::Resolved;
 use crate::engine::transfer::Order;
@@ -118,7 +118,6 @@ async fn begin(core: &Core, it: &Wanting, settings: &RepairSettings) -> Result<O
     }
     let peers = core.services.pool.sources(&it.content);
     let fetch = FetchRecord {
-        request: AddTransfer { seed: true, ..AddTransfer::default() },
         peers: peers.into_iter().map(|(_, endpoint)| endpoint).collect(),
         replicas: it.replicas,
         ..FetchRecord::default()
