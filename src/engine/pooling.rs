@@ -16,9 +16,10 @@ use super::shared::Bell;
 use crate::clock::unix_ms;
 use crate::content::ContentId;
 use crate::content::name::printable;
-use crate::control::pool::{Balancer, Limits, MAX_NAME, MoveRow, Moves, Placement, PoolNode, PoolView};
+use crate::control::pool::{Balancer, MAX_NAME, MoveRow, Moves, Placement, PoolNode, PoolView};
 use crate::control::{CommandError, CommandErrorKind};
 use crate::link::probe;
+use crate::pool::PoolConfig;
 use crate::pool::asking::{self, Asker};
 use crate::pool::book::{Book, BookError, Event, Found, Listed, Member};
 use crate::pool::repair::Wanting;
@@ -101,15 +102,16 @@ fn chance() -> u64 {
 impl Pool {
     /// The pool as it was kept.
     pub(super) fn open(
-        (pool, own): (&str, &str),
-        limits: Limits,
+        config: &PoolConfig,
+        own: &str,
         headers: HeaderMap,
         state: Arc<State>,
         bell: Arc<Bell>,
     ) -> Result<Arc<Self>, StartError> {
         let origin = (unix_ms(), Instant::now());
         let asker = Asker::new(headers).map_err(StartError::Pool)?;
-        let mut book = Book::new(pool, own, limits, origin.0);
+        let pool = config.name.as_str();
+        let mut book = Book::new(pool, own, config.limits, origin.0).on_ring(config.points, config.bound);
         let record = state.pool()?;
         book.set_balancer(record.balancer);
         for (name, PoolNodeRecord { endpoint, weight }) in record.nodes {

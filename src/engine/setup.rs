@@ -101,13 +101,8 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
     let (stop, background) = (CancellationToken::new(), TaskTracker::new());
     let headers = swarm.client.node_headers().clone();
     let links_limited = Arc::new(LinkLimits::of(&config.limits.schedule));
-    let pool = Pool::open(
-        (&config.pool.name, &config.name),
-        config.pool.limits,
-        swarm.client.node_headers().clone(),
-        state.clone(),
-        bell.clone(),
-    )?;
+    let pool =
+        Pool::open(&config.pool, &config.name, swarm.client.node_headers().clone(), state.clone(), bell.clone())?;
     let links = Links::new(
         config.link.clone(),
         links_limited.clone(),

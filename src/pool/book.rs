@@ -156,6 +156,12 @@ impl Book {
         Self { name: name.to_owned(), own: own.into(), resource, started: now, ..Self::default() }
     }
 
+    /// The same with so many points on the ring for a node of weight 1, and so many times its fair share for a node at most.
+    /// For a pool that is empty yet.
+    pub fn on_ring(self, points: u32, bound: Option<f64>) -> Self {
+        Self { hashed: ConsistentHash::new(points, bound), ..self }
+    }
+
     /// Puts a node on the list, or changes its weight.
     ///
     /// # Errors

@@ -28,7 +28,9 @@ pub mod ring;
 pub mod seal;
 pub mod silence;
 
+use self::bounded::FACTOR;
 use self::repair::RepairSettings;
+use self::ring::VIRTUAL_NODES;
 use crate::control::pool::Limits;
 
 /// A node's place in its pool.
@@ -38,6 +40,10 @@ pub struct PoolConfig {
     pub name: String,
     /// The node's share beside the others, 0.01 to 100.
     pub weight: f64,
+    /// Points on the ring of a node of weight 1: where nodes differ in it, so do their rings.
+    pub points: u32,
+    /// Times its fair share of contents that a node takes at most; none: whatever the ring gives it.
+    pub bound: Option<f64>,
     /// What makes its nodes good, and what excludes them.
     pub limits: Limits,
     /// How lost copies are made again.
@@ -46,6 +52,13 @@ pub struct PoolConfig {
 
 impl Default for PoolConfig {
     fn default() -> Self {
-        Self { name: "default".into(), weight: 1.0, limits: Limits::default(), repair: RepairSettings::default() }
+        Self {
+            name: "default".into(),
+            weight: 1.0,
+            points: VIRTUAL_NODES,
+            bound: Some(FACTOR),
+            limits: Limits::default(),
+            repair: RepairSettings::default(),
+        }
     }
 }

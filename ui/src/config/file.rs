@@ -10,6 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::ConfigError;
+use super::nearest::nearest;
 use super::profiles;
 use super::table::{self, SETTINGS};
 use super::value::{Kind, Value};
@@ -102,7 +103,7 @@ fn check_profiles(classes: &DeTable<'_>, line_of: &dyn Fn(usize) -> usize, path:
 }
 
 fn unknown(key: &str, line: usize, path: &Path) -> ConfigError {
-    ConfigError::UnknownKey { key: printable(key), line, path: path.into(), nearest: table::nearest(key) }
+    ConfigError::UnknownKey { key: printable(key), line, path: path.into(), nearest: nearest(key) }
 }
 
 fn take(key: &str, value: &DeValue<'_>, line: usize, path: &Path, into: &mut FileValues) -> Result<(), ConfigError> {

@@ -6,6 +6,7 @@
 
 mod file;
 mod folders;
+mod nearest;
 mod profiles;
 mod schedule;
 mod settings;

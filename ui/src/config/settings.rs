@@ -179,6 +179,13 @@ impl Values<'_> {
         }
     }
 
+    fn ratio(&self, key: &str) -> Option<f64> {
+        match self.get(key) {
+            Some(Value::Ratio(ratio)) => *ratio,
+            _ => None,
+        }
+    }
+
     fn address(&self, key: &str) -> SocketAddr {
         match self.get(key) {
             Some(Value::Address(address)) => *address,
@@ -234,16 +241,15 @@ impl Settings {
             },
             share: Share {
                 piece_length: of.auto_size("share.piece_length"),
-                ratio: match of.get("share.ratio") {
-                    Some(Value::Ratio(ratio)) => *ratio,
-                    _ => None,
-                },
+                ratio: of.ratio("share.ratio"),
                 seed_time: of.span("share.seed_time"),
             },
             link: link(&of),
             pool: PoolConfig {
                 name: of.text("pool.name"),
                 weight: of.number("pool.weight"),
+                points: of.count("pool.points") as u32,
+                bound: of.ratio("pool.bound"),
                 limits: pool(&of),
                 repair: RepairSettings {
                     after_ms: of.span("pool.repair_after").unwrap_or_default().as_millis() as u64,
@@ -283,8 +289,19 @@ fn pool(of: &Values<'_>) -> pool::Limits {
         connections: of.count("pool.connections") as u64,
         stale_ms: ms("pool.stale"),
         slow_start_ms: ms("pool.slow_start"),
+        weights: weights(of),
         ..pool::Limits::default()
     }
+}
+
+/// Those of a score, which is 1 for a node that does nothing.
+fn weights(of: &Values<'_>) -> [f64; 4] {
+    let Some(Value::Weights(all)) = of.get("pool.weights") else { return pool::Limits::default().weights };
+    let sum: f64 = all.iter().sum();
+    // Divided by what is 1 but for rounding they would only look worse.
+    let scale = if (sum - 1.0).abs() < 1e-9 { 1.0 } else { sum };
+    let each = |at: usize| all.get(at).copied().unwrap_or(0.0) / scale;
+    [each(0), each(1), each(2), each(3)]
 }
 
 /// `[link]`.

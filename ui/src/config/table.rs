@@ -247,6 +247,20 @@ pub const SETTINGS: &[Setting] = &[
         "Share of this node beside the others: 2 is twice as much as 1",
     ),
     setting(
+        "pool.points",
+        None,
+        Kind::Count(1, 1000),
+        "150",
+        "Points that a node of weight 1 has on the ring: more make shares more even. The same on all its nodes, as they would place keys differently otherwise",
+    ),
+    setting(
+        "pool.bound",
+        None,
+        Kind::MaybeNumber(1.0, 100.0),
+        "1.25",
+        "No node is given more than so many times its fair share of the contents; none: what the ring gives it. The same on all its nodes, too",
+    ),
+    setting(
         "pool.repair_after",
         None,
         Kind::Duration,
@@ -260,6 +274,13 @@ pub const SETTINGS: &[Setting] = &[
     setting("pool.connections", None, Kind::Count(1, 1_000_000), "10000", "Nor is one with more connections"),
     setting("pool.stale", None, Kind::Duration, "30s", "A report older than this says nothing: its node counts half"),
     setting("pool.slow_start", None, Kind::Duration, "30s", "Time until a node that came counts in full"),
+    setting(
+        "pool.weights",
+        None,
+        Kind::Weights(4),
+        "0.3,0.3,0.2,0.2",
+        "What idle CPU, free memory, connections left and answering soon each add to a node's score, in this order. Only how they stand to one another counts: each is divided by their sum; 0 leaves one out",
+    ),
     setting("link.automatic", None, Kind::Bool, "true", "Monitor the links that sends and syncs use"),
     setting("link.linger", None, Kind::Duration, "3m", "How long such a monitor goes on after the last of them"),
     setting(
@@ -422,35 +443,6 @@ pub fn find(key: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(|s| s.key == key)
 }
 
-/// The key nearest to a mistyped one, if any is near.
-pub fn nearest(key: &str) -> Option<&'static str> {
-    let name = |k: &'static str| k.rsplit('.').next().unwrap_or(k);
-    let distance = |k: &'static str| edits(key, k).min(edits(key, name(k)) + 1);
-    let best = SETTINGS.iter().map(|s| s.key).min_by_key(|k| distance(k))?;
-    (distance(best) <= 1 + key.chars().count() / 3).then_some(best)
-}
-
-/// Insertions, deletions and replacements between two words (Levenshtein), neighbours swapped as one.
-fn edits(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
-    for i in 0..=a.len() {
-        for j in 0..=b.len() {
-            rows[i][j] = if i == 0 || j == 0 {
-                i + j
-            } else {
-                let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-                let mut best = replaced.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
-                if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                    best = best.min(rows[i - 2][j - 2] + 1);
-                }
-                best
-            };
-        }
-    }
-    rows[a.len()][b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -476,14 +468,5 @@ mod tests {
                 last_section = section;
             }
         }
-    }
-
-    #[test]
-    fn mistyped_keys_find_their_neighbour() {
-        assert_eq!(nearest("listne"), Some("listen"));
-        assert_eq!(nearest("share.piece_lenght"), Some("share.piece_length"));
-        assert_eq!(nearest("piece_length"), Some("share.piece_length"));
-        assert_eq!(nearest("colour"), Some("color"));
-        assert_eq!(nearest("frobnication"), None);
     }
 }

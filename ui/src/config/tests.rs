@@ -94,6 +94,8 @@ fn every_setting_arrives() {
             Kind::Count(..) | Kind::AutoCount(..) => "4".into(),
             // Not so different that it does not fit to others.
             Kind::Number(..) => format!("{}", setting.default.parse::<f64>().unwrap() * 1.1),
+            Kind::MaybeNumber(..) => "\"none\"".into(),
+            Kind::Weights(_) => "[1, 2, 3, 4]".into(),
             Kind::Profiles => "{ satellite = { chunk = \"32KiB\" } }".into(),
             Kind::Size | Kind::AutoSize => "\"5MiB\"".into(),
             Kind::Rate => "\"5M\"".into(),
@@ -113,4 +115,30 @@ fn every_setting_arrives() {
         let after = format!("{:?}", load_with(&["serve"], &[], Some(&text)).unwrap().settings);
         assert_ne!(before, after, "{} changes nothing", setting.key);
     }
+}
+
+#[test]
+fn the_weights_of_a_score_are_four_and_come_to_one() {
+    let weights = |text: &str| {
+        load_with(&["serve"], &[], Some(&format!("[pool]\nweights = {text}")))
+            .map(|config| config.settings.pool.limits.weights)
+            .map_err(|error| error.to_string())
+    };
+    let unset = load_with(&["serve"], &[], None).unwrap().settings.pool;
+    assert_eq!(unset.limits.weights, [0.3, 0.3, 0.2, 0.2], "as they are written");
+    assert_eq!((unset.points, unset.bound), (150, Some(1.25)));
+    assert_eq!(weights("[1, 2, 0, 1.0]"), Ok([0.25, 0.5, 0.0, 0.25]), "divided by their sum");
+    let variable = load_with(&["serve"], &[("SKEP_POOL_WEIGHTS", "1, 1,1,1")], None).unwrap();
+    assert_eq!(variable.settings.pool.limits.weights, [0.25; 4]);
+    for wrong in ["[1, 2, 3]", "[1, 2, 3, 4, 5]", "[0, 0, 0, 0]", "[1, 1, 1, -1]", "[1, 1, 1, nan]", "[1, 1, 1, \"x\"]"]
+    {
+        let error = weights(wrong).unwrap_err();
+        assert!(error.contains("pool.weights in ") && error.contains("is not 4 numbers"), "{wrong}: {error}");
+    }
+    let bound = |text: &str| {
+        let config = load_with(&["serve"], &[], Some(&format!("[pool]\nbound = {text}")));
+        config.map(|config| config.settings.pool.bound).map_err(|error| error.to_string())
+    };
+    assert_eq!((bound("2"), bound("1.5"), bound("\"none\"")), (Ok(Some(2.0)), Ok(Some(1.5)), Ok(None)));
+    assert!(bound("0.9").unwrap_err().contains("neither a number from 1 to 100 nor `none`"));
 }

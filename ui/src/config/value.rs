@@ -30,6 +30,10 @@ pub enum Kind {
     MaybeRatio,
     /// A number in a range.
     Number(f64, f64),
+    /// A number in a range, or `none`.
+    MaybeNumber(f64, f64),
+    /// So many numbers, none below 0 and not all of them 0: a TOML array, a comma-separated variable.
+    Weights(usize),
     /// Any text.
     Text,
     /// One of these words.
@@ -63,10 +67,12 @@ pub enum Value {
     Rate(Option<u64>),
     /// Of [`Kind::Duration`] and [`Kind::MaybeDuration`]; none is `none`.
     Duration(Option<Duration>),
-    /// Of [`Kind::MaybeRatio`]; none is `none`.
+    /// Of [`Kind::MaybeRatio`] and [`Kind::MaybeNumber`]; none is `none`.
     Ratio(Option<f64>),
     /// Of [`Kind::Number`].
     Number(f64),
+    /// Of [`Kind::Weights`].
+    Weights(Vec<f64>),
     /// Of [`Kind::Profiles`].
     Profiles(Profiles),
     /// Of [`Kind::Text`] and [`Kind::Choice`].
@@ -113,6 +119,12 @@ impl Kind {
                 Ok(number) if (least..=most).contains(&number) => Value::Number(number),
                 _ => return Err(format!("{text:?} is not a number from {least} to {most}")),
             },
+            Self::MaybeNumber(..) if text == "none" => Value::Ratio(None),
+            Self::MaybeNumber(least, most) => match text.trim().parse::<f64>() {
+                Ok(number) if (least..=most).contains(&number) => Value::Ratio(Some(number)),
+                _ => return Err(format!("{text:?} is neither a number from {least} to {most} nor `none`")),
+            },
+            Self::Weights(count) => Value::Weights(weights(text, count)?),
             Self::Profiles => Value::Profiles(profiles::parse(text)?),
             Self::Text => Value::Text(text.into()),
             Self::Choice(words) if words.contains(&text) => Value::Text(text.into()),
@@ -140,6 +152,9 @@ impl Kind {
                 .map(|item| item.as_str().map(str::to_owned).ok_or_else(|| format!("{item} is not a text in quotes")))
                 .collect::<Result<_, _>>()
                 .and_then(|items| self.checked(Value::List(items))),
+            (Self::Weights(_), toml::Value::Array(items)) => {
+                self.parse(&items.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
+            }
             (Self::List | Self::Schedule, _) => Err("it takes a list: [\"…\", \"…\"]".into()),
             (Self::Profiles, toml::Value::Table(classes)) => profiles::from_toml(classes).map(Value::Profiles),
             (Self::Profiles, _) => Err("it takes sections: [link.profiles.satellite]".into()),
@@ -149,7 +164,9 @@ impl Kind {
             (_, toml::Value::String(text)) => self.parse(text),
             (Self::Text | Self::Choice(_) | Self::Path | Self::Address, _) => Err("it takes a text in quotes".into()),
             (_, toml::Value::Integer(number)) => self.parse(&number.to_string()),
-            (Self::MaybeRatio | Self::Number(..), toml::Value::Float(number)) => self.parse(&number.to_string()),
+            (Self::MaybeRatio | Self::Number(..) | Self::MaybeNumber(..), toml::Value::Float(number)) => {
+                self.parse(&number.to_string())
+            }
             (_, other) => Err(format!("it does not take {other}")),
         }
     }
@@ -172,6 +189,21 @@ fn count(text: &str, least: u64, most: u64) -> Result<u64, String> {
     }
 }
 
+/// So many numbers that say how much of each.
+fn weights(text: &str, count: usize) -> Result<Vec<f64>, String> {
+    let numbers: Result<Vec<f64>, _> = text.split(',').map(|item| item.trim().parse::<f64>()).collect();
+    match numbers {
+        Ok(all)
+            if all.len() == count
+                && all.iter().all(|weight| (0.0..=1e6).contains(weight))
+                && all.iter().sum::<f64>() > 1e-6 =>
+        {
+            Ok(all)
+        }
+        _ => Err(format!("{text:?} is not {count} numbers from 0 on, some of them above it")),
+    }
+}
+
 impl Value {
     /// As the configuration file spells it.
     pub fn to_toml(&self) -> toml::Value {
@@ -187,6 +219,7 @@ impl Value {
             Self::Ratio(Some(ratio)) => toml::Value::Float(*ratio),
             Self::Number(number) if number.fract() == 0.0 => toml::Value::Integer(*number as i64),
             Self::Number(number) => toml::Value::Float(*number),
+            Self::Weights(all) => toml::Value::Array(all.iter().copied().map(toml::Value::Float).collect()),
             Self::Profiles(profiles) => profiles::to_toml(profiles),
             Self::Text(t) => text(t.clone()),
             Self::Path(path) => text(path.as_deref().map(|p| p.to_string_lossy().into_owned()).unwrap_or_default()),
