@@ -148,13 +148,17 @@ pub enum Command {
         /// Which.
         balancer: Balancer,
     },
-    /// Say what would move if a node came with this weight, or without one: went → [`Reply::Moves`].
+    /// Say what would follow if a node came with this weight, or without one: was taken off the list, or drained →
+    /// [`Reply::Moves`].
     PreviewPool {
         /// Its name.
         name: String,
         /// The weight that it would come with.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         weight: Option<f64>,
+        /// It is drained, not taken off the list.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        drain: bool,
     },
     /// Stop moving bytes, keep everything.
     Pause {
@@ -276,7 +280,7 @@ pub enum Reply {
     },
     /// Where a key belongs.
     Placed(Box<Placement>),
-    /// What would move.
+    /// What would follow.
     Moves(Moves),
     /// Removed from the queue.
     Purged {

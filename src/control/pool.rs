@@ -346,14 +346,24 @@ pub struct Step {
     pub passed: Option<String>,
 }
 
-/// What moves when a pool's nodes change.
+/// What follows when a node of a pool comes or goes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Moves {
     /// Share of the ring that has another owner.
     pub ring_share: f64,
-    /// Known keys that get a node they are not on now.
+    /// Coming: known keys that would belong to it; nothing that is there moves. Going: those copied again elsewhere.
     pub keys: u64,
-    /// Bytes to copy for that.
+    /// Bytes to copy for that, one copy of each.
     pub bytes: u64,
+    /// Going: keys of which too few copies are left, and no node is there for another.
+    pub short: u64,
+    /// Going: contents that no other node has, and that are no business of the pool: nobody copies them.
+    pub alone: u64,
+    /// Contents that it tells it holds.
+    pub holds: u64,
+    /// It tells only a part of what it holds, or nothing: there may be more of all these.
+    pub partial: bool,
+    /// It would be off the list, and in the pool all the same: gossip tells of it.
+    pub stays: bool,
 }

@@ -166,7 +166,9 @@ impl Core {
                 let placement = self.services.pool.place(&key, replicas.unwrap_or(1), balancer)?;
                 Ok(Reply::Placed(Box::new(placement)))
             }
-            Command::PreviewPool { name, weight } => self.services.pool.preview(&name, weight).map(Reply::Moves),
+            Command::PreviewPool { name, weight, drain } => {
+                self.services.pool.preview(&name, weight, drain).map(Reply::Moves)
+            }
             Command::SetLogLevel { filter } => {
                 self.logs.set_filter(&filter).map_err(|e| error(CommandErrorKind::Invalid, e.to_string()))?;
                 Ok(Reply::Done)

@@ -21,7 +21,7 @@ use crate::control::{CommandError, CommandErrorKind};
 use crate::link::probe;
 use crate::pool::PoolConfig;
 use crate::pool::asking::{self, Asker};
-use crate::pool::book::{Book, BookError, Event, Found, Listed, Member};
+use crate::pool::book::{Book, BookError, Change, Event, Found, Listed, Member};
 use crate::pool::repair::Wanting;
 use crate::pool::resource::NoNodes;
 use crate::pool::ring::RingError;
@@ -354,9 +354,18 @@ impl Pool {
         placed.map_err(|error| refused(&error))
     }
 
-    /// What would move.
-    pub(super) fn preview(&self, name: &str, weight: Option<f64>) -> Result<Moves, CommandError> {
-        self.book().preview(name, weight).map_err(|error| refused(&error))
+    /// What would follow.
+    pub(super) fn preview(&self, name: &str, weight: Option<f64>, drain: bool) -> Result<Moves, CommandError> {
+        let change = match (weight, drain) {
+            (Some(weight), false) => Change::Comes(weight),
+            (None, false) => Change::Leaves,
+            (None, true) => Change::Drains,
+            (Some(_), true) => {
+                let words = "a node that is drained keeps its weight: give `weight` or `drain`";
+                return Err(CommandError::new(CommandErrorKind::Invalid, words));
+            }
+        };
+        self.book().preview(name, change).map_err(|error| refused(&error))
     }
 
     async fn record(&self) -> Result<(), CommandError> {

@@ -2,19 +2,20 @@
 //! comes in as milliseconds of this node's own clock, chance as random bits.
 
 mod copies;
+mod moving;
 mod settle;
 mod view;
 
 pub use copies::Found;
+pub use moving::Change;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::hashed::ConsistentHash;
-use super::preview;
 use super::resource::{Limits, NoNodes, ResourceAware};
 use super::ring::{RingError, WEIGHTS};
-use crate::control::pool::{Balancer, Figures, Holding, MAX_NODES, Moves, Placement};
+use crate::control::pool::{Balancer, Figures, Holding, MAX_NODES, Placement};
 
 /// A node of the list that did not answer so often in a row is not there.
 const MISSES: u32 = 2;
@@ -118,8 +119,13 @@ struct Entry {
 
 impl Entry {
     fn weight(&self) -> f64 {
-        let own = self.member.as_ref().map(|member| member.weight).filter(|weight| WEIGHTS.contains(weight));
-        self.listed.as_ref().and_then(|listed| listed.weight).or(own).unwrap_or(1.0)
+        self.listed.as_ref().and_then(|listed| listed.weight).unwrap_or_else(|| self.own_weight())
+    }
+
+    /// Its own word; without one it weighs as much as any.
+    fn own_weight(&self) -> f64 {
+        let own = self.member.as_ref().map(|member| member.weight);
+        own.filter(|weight| WEIGHTS.contains(weight)).unwrap_or(1.0)
     }
 
     fn endpoint(&self) -> &str {
@@ -424,27 +430,6 @@ impl Book {
             entry.available && entry.member.as_ref().is_some_and(|member| member.holds.contains_key(content))
         };
         self.entries.iter().filter(|(_, entry)| holds(entry)).map(|(name, _)| name.clone()).collect()
-    }
-
-    /// What moves if a node comes (with a weight), or goes.
-    ///
-    /// # Errors
-    /// The weight is none, or nobody of that name can go.
-    pub fn preview(&self, name: &str, weight: Option<f64>) -> Result<Moves, BookError> {
-        let mut keys: BTreeMap<&str, (u64, usize)> = BTreeMap::new();
-        for member in self.entries.values().filter_map(|entry| entry.member.as_ref()) {
-            for (content, Holding { bytes: size, .. }) in member.holds.iter() {
-                let (bytes, copies) = keys.entry(content).or_default();
-                *bytes = (*bytes).max(*size);
-                *copies += 1;
-            }
-        }
-        let keys = keys.iter().map(|(content, (bytes, copies))| (content.as_bytes(), *bytes, *copies));
-        match weight {
-            Some(weight) => Ok(preview::adding(self.hashed.ring(), name, weight, keys)?),
-            None if self.entries.contains_key(name) => Ok(preview::removing(self.hashed.ring(), name, keys)),
-            None => Err(BookError::Unknown(name.to_owned())),
-        }
     }
 
     fn is_there(&self, name: &str) -> bool {

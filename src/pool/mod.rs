@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Deciders: [`ring`] (points and lookups), [`bounded`] (no node above its share), [`hashed`] (the balancer that places by
-//! key), [`preview`] (what would move), [`health`] (what is known of a node), [`resource`] (the balancer that looks at how
+//! key), [`preview`] (what would follow), [`health`] (what is known of a node), [`resource`] (the balancer that looks at how
 //! nodes are), [`book`] (who is in the pool: all of it together), [`seal`] (datagrams
 //! that only those with the pool's key make), [`silence`] (who is heard of), [`repair`] (which lost copies are made again here). Drivers: [`asking`] (how nodes of the list are),
 //! [`gossip`] (who is there, told by each to the others). [`replica`]: what a node is told to keep a copy.

@@ -1,41 +1,59 @@
-//! What moves when the nodes of a ring change: told before anything is done. Pure.
-
-use std::sync::Arc;
+//! What follows when a node comes or goes: told before anything is done. Pure.
+//!
+//! Nothing that is there moves because a node comes: new contents go where the ring says. When one goes, a copy is made again
+//! of each content of which too few are left.
 
 use super::ring::{Ring, RingError};
 use crate::control::pool::Moves;
 
-/// Adding `node`, or giving it another weight. `keys` are those known, each with its bytes and the number of its copies.
+/// A content of the node that goes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Going {
+    /// Its bytes.
+    pub bytes: u64,
+    /// Copies that there shall be; 0: it is no business of the pool.
+    pub replicas: u32,
+    /// Other nodes that have one.
+    pub others: usize,
+    /// Of these those in use.
+    pub live: usize,
+    /// Nodes in use that have none and could make one.
+    pub spare: usize,
+}
+
+/// `node` comes, or gets another weight. `keys` are those known, each with the copies that there shall be.
 ///
 /// # Errors
 /// The weight is none.
-pub fn adding<'a>(
+pub fn coming<'a>(
     ring: &Ring,
     node: &str,
     weight: f64,
-    keys: impl IntoIterator<Item = (&'a [u8], u64, usize)>,
+    keys: impl IntoIterator<Item = (&'a [u8], usize)>,
 ) -> Result<Moves, RingError> {
     let mut after = ring.clone();
     after.add_node(node, weight)?;
-    Ok(between(ring, &after, keys))
+    let is_its = |ring: &Ring, key: &[u8], copies| {
+        ring.get_nodes(key, copies).is_ok_and(|nodes| nodes.iter().any(|one| **one == *node))
+    };
+    let keys = keys.into_iter().filter(|(key, copies)| is_its(&after, key, *copies) && !is_its(ring, key, *copies));
+    Ok(Moves { keys: keys.count() as u64, ring_share: ring.differs(&after), ..Moves::default() })
 }
 
-/// Removing `node`.
-pub fn removing<'a>(ring: &Ring, node: &str, keys: impl IntoIterator<Item = (&'a [u8], u64, usize)>) -> Moves {
-    let mut after = ring.clone();
-    after.remove_node(node);
-    between(ring, &after, keys)
-}
-
-/// From one ring to another: each copy that has to be on a node where it is not.
-pub fn between<'a>(before: &Ring, after: &Ring, keys: impl IntoIterator<Item = (&'a [u8], u64, usize)>) -> Moves {
-    let mut moves = Moves { ring_share: before.differs(after), ..Moves::default() };
-    for (key, size, copies) in keys {
-        let old: Vec<Arc<str>> = before.get_nodes(key, copies).unwrap_or_default();
-        let new = after.get_nodes(key, copies).unwrap_or_default();
-        let to_copy = new.iter().filter(|node| !old.contains(node)).count() as u64;
-        moves.keys += u64::from(to_copy > 0);
-        moves.bytes = moves.bytes.saturating_add(to_copy.saturating_mul(size));
+/// The node that holds these contents goes.
+pub fn going(contents: impl IntoIterator<Item = Going>) -> Moves {
+    let mut moves = Moves::default();
+    for it in contents {
+        moves.holds += 1;
+        if it.replicas == 0 {
+            moves.alone += u64::from(it.others == 0);
+        } else if it.live >= it.replicas as usize {
+        } else if it.spare == 0 {
+            moves.short += 1;
+        } else {
+            moves.keys += 1;
+            moves.bytes = moves.bytes.saturating_add(it.bytes);
+        }
     }
     moves
 }
@@ -51,37 +69,43 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_is_what_happens() {
+    fn what_belongs_to_who_comes_is_what_the_ring_says_then() {
         let before = ring(&["a", "b", "c"]);
         let names: Vec<String> = (0..1_000).map(|number| format!("key/{number}")).collect();
-        let keys = || names.iter().map(|name| (name.as_bytes(), 10, 1));
-        let moves = adding(&before, "d", 1.0, keys()).unwrap();
         let after = ring(&["a", "b", "c", "d"]);
-        let moved = names.iter().filter(|name| &**after.get_node(name.as_bytes()).unwrap() == "d").count() as u64;
-        assert_eq!((moves.keys, moves.bytes), (moved, moved * 10));
-        assert!((moves.ring_share - after.shares()["d"]).abs() < 1e-9, "{moves:?}");
-        assert_eq!(removing(&after, "d", keys()), moves, "back again");
-    }
-
-    #[test]
-    fn a_copy_is_made_for_each_replica_that_is_lost() {
-        let before = ring(&["a", "b", "c"]);
-        let key: (&[u8], u64, usize) = (b"key", 7, 2);
-        let nodes = before.get_nodes(b"key", 2).unwrap();
-        for node in ["a", "b", "c"] {
-            let moves = removing(&before, node, [key]);
-            let copies = u64::from(nodes.iter().any(|other| &**other == node));
-            assert_eq!((moves.keys, moves.bytes), (copies, copies * 7));
+        for copies in [1, 2] {
+            let keys = names.iter().map(|name| (name.as_bytes(), copies));
+            let moves = coming(&before, "d", 1.0, keys).unwrap();
+            let is_its =
+                |name: &&String| after.get_nodes(name.as_bytes(), copies).unwrap().iter().any(|node| **node == *"d");
+            assert_eq!(moves.keys, names.iter().filter(is_its).count() as u64);
+            assert_eq!(moves.bytes, 0, "what is there stays");
+            assert!((moves.ring_share - after.shares()["d"]).abs() < 1e-9, "{moves:?}");
         }
+        assert_eq!(coming(&Ring::default(), "a", 1.0, []).unwrap().ring_share, 1.0);
+        assert!(coming(&before, "d", -1.0, []).is_err());
     }
 
     #[test]
-    fn nothing_moves_where_nothing_can() {
-        let one = ring(&["a"]);
-        assert_eq!(removing(&one, "stranger", [(&b"key"[..], 7, 1)]), Moves::default());
-        let none = removing(&one, "a", [(&b"key"[..], 7, 1)]);
-        assert_eq!((none.ring_share, none.keys), (1.0, 0), "there is nowhere to go");
-        assert_eq!(adding(&Ring::default(), "a", 1.0, []).unwrap().ring_share, 1.0);
-        assert!(adding(&one, "b", -1.0, []).is_err());
+    fn a_copy_is_made_where_too_few_are_left_and_a_node_is_left_for_it() {
+        let two = Going { bytes: 10, replicas: 2, others: 1, live: 1, spare: 3 };
+        let cases = [
+            (two, (1, 10, 0, 0)),
+            (Going { live: 2, others: 2, ..two }, (0, 0, 0, 0)),
+            // One of the others is drained, too.
+            (Going { others: 2, ..two }, (1, 10, 0, 0)),
+            (Going { spare: 0, ..two }, (0, 0, 1, 0)),
+            // No business of the pool: nobody copies it, wherever else it is.
+            (Going { replicas: 0, ..two }, (0, 0, 0, 0)),
+            (Going { replicas: 0, others: 0, live: 0, ..two }, (0, 0, 0, 1)),
+        ];
+        for (content, (keys, bytes, short, alone)) in cases {
+            assert_eq!(
+                going([content]),
+                Moves { keys, bytes, short, alone, holds: 1, ..Moves::default() },
+                "{content:?}"
+            );
+        }
+        assert_eq!(going(cases.map(|(content, _)| content)).bytes, 20);
     }
 }

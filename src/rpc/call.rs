@@ -67,7 +67,7 @@ pub(super) const COMMANDS: &[CommandMethod] = &[
     CommandMethod { name: "pool.drain", tag: "pool_drain", known: &["name", "on"] },
     CommandMethod { name: "pool.place", tag: "place", known: &["key", "replicas", "balancer"] },
     CommandMethod { name: "pool.balancer", tag: "set_balancer", known: &["balancer"] },
-    CommandMethod { name: "pool.preview", tag: "preview_pool", known: &["name", "weight"] },
+    CommandMethod { name: "pool.preview", tag: "preview_pool", known: &["name", "weight", "drain"] },
     CommandMethod { name: "transfer.pause", tag: "pause", known: IDS },
     CommandMethod { name: "transfer.resume", tag: "resume", known: IDS },
     CommandMethod { name: "transfer.cancel", tag: "cancel", known: IDS },
@@ -296,7 +296,8 @@ mod tests {
             Command::Place { key: "k".into(), replicas: Some(3), balancer: Some(Balancer::ResourceAware) },
             Command::Place { key: "k".into(), replicas: None, balancer: None },
             Command::SetBalancer { balancer: Balancer::ConsistentHash },
-            Command::PreviewPool { name: "a".into(), weight: Some(2.0) },
+            Command::PreviewPool { name: "a".into(), weight: Some(2.0), drain: false },
+            Command::PreviewPool { name: "a".into(), weight: None, drain: true },
             Command::SetLogLevel { filter: "info".into() },
         ]
     }

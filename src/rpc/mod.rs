@@ -49,7 +49,7 @@
 //! | `pool.drain` | `name`, `on?` (true) | `{"reply":"done"}` |
 //! | `pool.place` | `key`, `replicas?` (1), `balancer?`: `consistent_hash` or `resource_aware` | `{"reply":"placed",…}`: [`Placement`](crate::control::pool::Placement) |
 //! | `pool.balancer` | `balancer`: who answers where nobody says | `{"reply":"done"}` |
-//! | `pool.preview` | `name`, `weight?` (none: it goes) | `{"reply":"moves","ring_share":…,"keys":N,"bytes":N}` |
+//! | `pool.preview` | `name`, `weight?` (none: it goes off the list), `drain?` (it is drained) | `{"reply":"moves",…}`: [`Moves`](crate::control::pool::Moves) |
 //! | `transport.stats` | | `{"node":…,"transfers":[…],"links":[…]}`: rates, bytes, what probing cost, changes of class |
 //! | `transport.config` | | `{"strategies":[…],"link":…}`: the latter [`LinkSettings`](crate::control::link::LinkSettings) |
 //! | `node.subscribe` (WebSocket) | `focus?` | subscription id; then `node.snapshot` notifications |

@@ -97,7 +97,7 @@ async fn what_cannot_be_is_refused_in_words() {
     for command in [
         Command::PoolRemove { name: "b".into() },
         Command::PoolDrain { name: "b".into(), on: true },
-        Command::PreviewPool { name: "b".into(), weight: None },
+        Command::PreviewPool { name: "b".into(), weight: None, drain: false },
     ] {
         assert_eq!(refused(command).await.kind, CommandErrorKind::NotFound);
     }
@@ -139,7 +139,7 @@ async fn failures_of_use_show_whatever_a_node_says() {
     let seen = pool(&own, |pool| pool.nodes[0].excluded.as_deref().is_some_and(failed)).await;
     // A busy machine may exclude both: then both are candidates.
     assert!(seen.nodes[0].chance == 0.0 || seen.nodes[1].excluded.is_some(), "{seen:?}");
-    let command = Command::PreviewPool { name: "birch".into(), weight: None };
+    let command = Command::PreviewPool { name: "birch".into(), weight: None, drain: false };
     let Reply::Moves(moves) = own.control.command(command).await.unwrap() else { panic!("another answer") };
     assert!((moves.ring_share - seen.nodes[0].ring_share).abs() < 0.01, "{moves:?}");
 }

@@ -11,6 +11,8 @@ mod frames;
 mod keys;
 #[path = "console/linking.rs"]
 mod linking;
+#[path = "console/moving.rs"]
+mod moving;
 #[path = "console/nodes.rs"]
 mod nodes;
 #[path = "console/paths.rs"]

@@ -26,7 +26,7 @@ impl Book {
     }
 
     /// What is told of the contents that nodes hold, by id; of those who are there.
-    fn contents(&self) -> BTreeMap<&str, (Holding, Vec<&Arc<str>>)> {
+    pub(super) fn contents(&self) -> BTreeMap<&str, (Holding, Vec<&Arc<str>>)> {
         let mut all: BTreeMap<&str, (Holding, Vec<&Arc<str>>)> = BTreeMap::new();
         for (name, entry) in self.entries.iter().filter(|(_, entry)| entry.available) {
             for (content, holding) in entry.member.iter().flat_map(|member| member.holds.iter()) {

@@ -40,7 +40,27 @@ fn an_empty_pool_says_so() {
     assert_eq!(book.place("key", 1, Some(Balancer::ResourceAware), 0, || 0), Err(BookError::Ring(RingError::Empty)));
     assert_eq!(book.choose(0, |_| true, || 0), Err(NoNodes));
     assert!(matches!(book.drain("a", true, 0), Err(BookError::Unknown(_))));
-    assert!(matches!(book.preview("a", None), Err(BookError::Unknown(_))));
+    assert!(matches!(book.preview("a", Change::Leaves), Err(BookError::Unknown(_))));
+}
+
+#[test]
+fn points_and_bound_are_as_they_are_set() {
+    let placed = |book: &mut Book, holds: usize| {
+        let ids = (0..holds).map(|number| (format!("full/{number}"), Holding::default()));
+        let full = Member { holds: Arc::new(ids.collect()), ..member("a", 1, 1) };
+        book.on_gossip(vec![full, member("b", 2, 1)], 0);
+        let key = (0..).map(|number| format!("key/{number}"));
+        let its = key.filter(|key| &**book.hashed.ring().get_node(key.as_bytes()).unwrap() == "a");
+        let key = its.take(1).collect::<String>();
+        book.place(&key, 1, None, 0, || 0).unwrap()
+    };
+    assert_eq!(&*placed(&mut book(), 100).nodes[0], "b", "a has more than its share");
+    assert_eq!(&*placed(&mut book().on_ring(150, None), 100).nodes[0], "a", "no bound");
+    assert_eq!(&*placed(&mut book().on_ring(150, Some(3.0)), 100).nodes[0], "a", "a wide one");
+    // Node a has no point but the first one.
+    let mut few = book().on_ring(1, None);
+    let point = placed(&mut few, 0).way[0].point;
+    assert_eq!(point, crate::pool::ring::hash(b"a:0"));
 }
 
 #[test]
@@ -194,7 +214,7 @@ fn drained_nodes_get_no_keys_while_there_are_others() {
 }
 
 #[test]
-fn who_holds_what_is_known_and_moves_are_told() {
+fn who_holds_what_is_known() {
     let mut book = book();
     let holding = |name: &str, port, ids: &[(&str, u64)]| Member {
         holds: Arc::new(
@@ -206,10 +226,6 @@ fn who_holds_what_is_known_and_moves_are_told() {
     assert_eq!(book.holders("x"), ["a".into(), "b".into()] as [Arc<str>; 2]);
     assert_eq!(book.holders("y"), ["a".into()]);
     assert_eq!((row(&book, "a", 0).holds, row(&book, "a", 0).held_bytes), (2, 15));
-    let moves = book.preview("a", None).unwrap();
-    assert!(moves.ring_share > 0.3 && moves.bytes <= 15, "{moves:?}");
-    assert!(book.preview("c", Some(1.0)).unwrap().ring_share > 0.1);
-    assert!(book.preview("c", Some(-1.0)).is_err());
     // What a node holds already is no load that keeps the same key away from it.
     let owner = book.place("x", 1, None, 0, || 0).unwrap();
     assert!(owner.way.iter().all(|step| step.passed.is_none()));
@@ -343,8 +359,8 @@ fn what_is_told_of_weights_and_sizes_breaks_nothing() {
     book.on_gossip((1..=3).map(holding).collect(), 0);
     assert_eq!(row(&book, "n1", 0).held_bytes, u64::MAX);
     assert!((row(&book, "n1", 0).weight - 1.0).abs() < 1e-9, "a weight that is none is 1");
-    book.preview("n1", None).unwrap();
-    book.preview("n9", Some(100.0)).unwrap();
+    book.preview("n1", Change::Drains).unwrap();
+    book.preview("n9", Change::Comes(100.0)).unwrap();
 }
 
 #[test]

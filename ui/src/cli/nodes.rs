@@ -3,12 +3,13 @@
 use clap::{Subcommand, ValueEnum};
 use serde_json::json;
 use skep_engine::content::name::printable;
-use skep_engine::control::pool::{Balancer, MoveRow, Moves, PoolNode, PoolNodeRow, PoolView};
+use skep_engine::control::pool::{Balancer, MoveRow, PoolNode, PoolNodeRow, PoolView};
 use skep_engine::control::{Command, Control, Focus, Reply};
 
 use super::context::Context;
 use crate::host::{self, Start, with_scheme};
 use crate::logging;
+use crate::output::moves::{coming, going};
 use crate::output::{Align, Exit, Failure, Table, human};
 
 /// Longest wait for the nodes of a list to say how they are.
@@ -39,7 +40,7 @@ enum What {
         /// Its share beside the others, 0.01 to 100: 2 is twice as much as 1
         #[arg(long, value_name = "N")]
         weight: Option<f64>,
-        /// Only say what would move
+        /// Only say which keys would belong to it; nothing that is there moves
         #[arg(long)]
         dry_run: bool,
     },
@@ -48,15 +49,18 @@ enum What {
         /// By their names
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
-        /// Only say what would move
+        /// Only say what would follow
         #[arg(long)]
         dry_run: bool,
     },
-    /// Take nodes out of use: they are chosen only where there is no other
+    /// Take nodes out of use: they are chosen only where there is no other, and others make copies of what they hold
     Drain {
         /// By their names
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
+        /// Only say what would be copied again elsewhere
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Take drained nodes into use again
     Undrain {
@@ -109,7 +113,7 @@ async fn carry_out(cx: &Context, node: &dyn Control, what: &Option<What>) -> Res
                     PoolNode { name: name.clone().unwrap_or_default(), endpoint: with_scheme(url), weight: *weight };
                 if *dry_run {
                     let Some(name) = name else { return Err(Failure::usage("--dry-run needs the node's --name")) };
-                    return preview(cx, node, name, Some(weight.unwrap_or(1.0))).await;
+                    return preview(cx, node, name, Some(weight.unwrap_or(1.0)), false).await;
                 }
                 let Reply::Listed { name } = node.command(Command::PoolAdd(wanted)).await? else {
                     return Err(Failure::failed("the node gave another answer"));
@@ -120,7 +124,7 @@ async fn carry_out(cx: &Context, node: &dyn Control, what: &Option<What>) -> Res
             Some(What::Remove { names, dry_run }) => {
                 for name in names {
                     if *dry_run {
-                        preview(cx, node, name, None).await?;
+                        preview(cx, node, name, None, false).await?;
                         continue;
                     }
                     node.command(Command::PoolRemove { name: name.clone() }).await?;
@@ -128,7 +132,13 @@ async fn carry_out(cx: &Context, node: &dyn Control, what: &Option<What>) -> Res
                 }
                 Ok(Exit::Done)
             }
-            Some(What::Drain { names }) => drain(cx, node, names, true).await,
+            Some(What::Drain { names, dry_run: true }) => {
+                for name in names {
+                    preview(cx, node, name, None, true).await?;
+                }
+                Ok(Exit::Done)
+            }
+            Some(What::Drain { names, .. }) => drain(cx, node, names, true).await,
             Some(What::Undrain { names }) => drain(cx, node, names, false).await,
             Some(What::Balancer { balancer }) => {
                 let balancer = Balancer::from(*balancer);
@@ -156,22 +166,29 @@ async fn drain(cx: &Context, node: &dyn Control, names: &[String], on: bool) -> 
     Ok(Exit::Done)
 }
 
-async fn preview(cx: &Context, node: &dyn Control, name: &str, weight: Option<f64>) -> Result<Exit, Failure> {
-    let command = Command::PreviewPool { name: name.to_owned(), weight };
+/// Says what would follow. `weight`: the node comes with it; `drain`: it is taken out of use; neither: it goes off the list.
+async fn preview(
+    cx: &Context,
+    node: &dyn Control,
+    name: &str,
+    weight: Option<f64>,
+    drain: bool,
+) -> Result<Exit, Failure> {
+    let command = Command::PreviewPool { name: name.to_owned(), weight, drain };
     let Reply::Moves(moves) = node.command(command).await? else {
         return Err(Failure::failed("the node gave another answer"));
     };
-    let Moves { ring_share, keys, bytes } = moves;
     let shown = printable(name);
     cx.out.result(
-        || json!({ "type": "moves", "node": shown, "ring_share": ring_share, "keys": keys, "bytes": bytes }),
         || {
-            let share = ring_share * 100.0;
-            format!(
-                "{shown}  would move {share:.1} % of the ring: {}, {}",
-                human::counted(keys, "key"),
-                human::bytes(bytes)
-            )
+            let mut object = json!(moves);
+            object["type"] = "moves".into();
+            object["node"] = json!(shown);
+            object
+        },
+        || {
+            let lines = if weight.is_some() { coming(&moves) } else { going(&moves) };
+            format!("{shown}  {}", lines.join("; "))
         },
     );
     Ok(Exit::Done)

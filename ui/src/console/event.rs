@@ -82,7 +82,7 @@ pub enum Event {
     Preview(PreviewKey, Result<Box<Preview>, String>),
     /// What a sync would do, or why that cannot be told.
     Plan(PreviewKey, Result<Box<SyncPlan>, CommandError>),
-    /// What would move in the pool, or why that cannot be told.
+    /// What would follow in the pool, or why that cannot be told.
     Moves(PreviewKey, Result<Moves, CommandError>),
     /// Both balancers said where a key belongs, or why they cannot: the ring, then who looks at how nodes are.
     Placed {

@@ -3,6 +3,7 @@
 
 mod exit;
 pub mod human;
+pub mod moves;
 mod progress;
 mod screen;
 mod table;

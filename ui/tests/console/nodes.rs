@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use skep::console::effect::{Effect, PreviewKey};
+use skep::console::effect::Effect;
 use skep::console::event::Event;
 use skep::console::glyphs::GlyphChoice;
 use skep::console::model::Model;
@@ -12,15 +12,14 @@ use skep::console::reduce::reduce;
 use skep::console::theme::Depth;
 use skep::console::view::layout::Layout;
 use skep_engine::control::pool::{
-    Balancer, Figures, Known, MoveRow, Moves, Placement, PoolNode, PoolNodeRow, PoolView, Score, Step,
+    Balancer, Figures, Known, MoveRow, Placement, PoolNode, PoolNodeRow, PoolView, Score, Step,
 };
-use skep_engine::control::{Command, CommandError, CommandErrorKind, Reply, Snapshot, TransferId};
+use skep_engine::control::{Command, CommandError, CommandErrorKind, Snapshot, TransferId};
 
 use super::fixture::{WALL_MS, at, busy, console, frame, press, text, type_text};
 use super::keys::commands;
-use super::linking::linked;
 
-fn row(name: &str, known: Known, figures: (f64, f64, u64, f64)) -> PoolNodeRow {
+pub fn row(name: &str, known: Known, figures: (f64, f64, u64, f64)) -> PoolNodeRow {
     let (cpu_percent, memory_percent, active_connections, average_latency_ms) = figures;
     let score = Score {
         cpu: 0.3 * (100.0 - cpu_percent) / 100.0,
@@ -51,7 +50,7 @@ fn row(name: &str, known: Known, figures: (f64, f64, u64, f64)) -> PoolNodeRow {
 }
 
 /// A pool with a node in every state.
-fn pool() -> PoolView {
+pub fn pool() -> PoolView {
     let nodes = vec![
         row("alder", Known::Own, (12.0, 40.0, 3, 0.4)),
         PoolNodeRow {
@@ -104,12 +103,12 @@ fn pool() -> PoolView {
     PoolView { name: "default".into(), nodes: nodes.into_iter().map(Arc::new).collect(), ..PoolView::default() }
 }
 
-fn pooled() -> Snapshot {
+pub fn pooled() -> Snapshot {
     Snapshot { pool: Arc::new(pool()), ..busy() }
 }
 
 /// A console whose Nodes pane has the keys, the second node selected.
-fn node_console(width: u16, height: u16) -> Model {
+pub fn node_console(width: u16, height: u16) -> Model {
     let mut model = console(width, height, pooled());
     press(&mut model, "6 j");
     model
@@ -170,15 +169,19 @@ fn keys_of_nodes_become_commands() {
         Command::PoolAdd(PoolNode { name: name.into(), endpoint: endpoint.into(), weight: Some(1.0) })
     };
     let cases: &[(&str, Vec<Command>)] = &[
-        ("space", vec![drain("birch", true)]),
-        ("p u", vec![drain("birch", true), drain("birch", false)]),
+        // What would be copied is shown first.
+        ("space", vec![]),
+        ("space n", vec![]),
+        ("space y", vec![drain("birch", true)]),
+        ("p enter u", vec![drain("birch", true), drain("birch", false)]),
         ("j space", vec![drain("cedar-of-lebanon", false)]),
         // Faster than snapshots come.
-        ("space space", vec![drain("birch", true), drain("birch", false)]),
+        ("space y space", vec![drain("birch", true), drain("birch", false)]),
         ("A", vec![balancer(Balancer::ResourceAware)]),
         ("A u", vec![balancer(Balancer::ResourceAware), balancer(Balancer::ConsistentHash)]),
-        // By gossip it came, and goes by itself.
+        // By gossip it came, and goes when it stops: it is drained first.
         ("d", vec![]),
+        ("d y u", vec![drain("birch", true), drain("birch", false)]),
         ("G d", vec![]),
         ("G d y", vec![remove("oak")]),
         ("G d n", vec![]),
@@ -214,6 +217,8 @@ fn keys_of_nodes_become_commands() {
 fn a_wish_is_no_fact() {
     let mut model = node_console(120, 40);
     press(&mut model, "space");
+    assert!(!text(&model).contains("» DRAINING"), "it is only asked: {}", text(&model));
+    press(&mut model, "y");
     assert!(text(&model).contains("» DRAINING"), "{}", text(&model));
     let error = CommandError::new(CommandErrorKind::Conflict, "it is drained at oak: undrain it there");
     reduce(&mut model, Event::Answer { told: "drain the node", ids: vec![], result: Err(error) }, at(100));
@@ -226,62 +231,6 @@ fn a_wish_is_no_fact() {
     Arc::make_mut(&mut Arc::make_mut(&mut next.pool).nodes[2]).draining = false;
     reduce(&mut model, Event::Snapshot(Arc::new(next)), at(1_000));
     assert!(!text(&model).contains("UNDRAIN"), "{}", text(&model));
-}
-
-#[test]
-fn what_moves_is_told_before_a_node_goes() {
-    let mut model = node_console(120, 40);
-    let effects = press(&mut model, "G d");
-    let key = PreviewKey { what: "oak".into(), dir: String::new() };
-    let Some(Effect::Preview(asks)) = effects.last() else { panic!("{effects:?}") };
-    assert_eq!(asks[0].key, key);
-    assert!(text(&model).contains("asking what would move"), "{}", text(&model));
-    let moves = Moves { ring_share: 0.2913, keys: 1_204, bytes: 84_200_000_000 };
-    // Of another node: nobody asked.
-    let other = PreviewKey { what: "fir".into(), dir: String::new() };
-    reduce(&mut model, Event::Moves(other, Ok(Moves::default())), at(100));
-    reduce(&mut model, Event::Moves(key.clone(), Ok(moves)), at(200));
-    insta::assert_snapshot!("nodes_remove", text(&model));
-    press(&mut model, "esc d");
-    let error = CommandError::new(CommandErrorKind::Unavailable, "the connection is lost");
-    reduce(&mut model, Event::Moves(key, Err(error)), at(300));
-    assert!(text(&model).contains("what would move is not known: the connection is lost"), "{}", text(&model));
-}
-
-#[test]
-fn a_node_is_listed_with_what_would_move() {
-    for (width, height) in [(120, 40), (80, 24)] {
-        let mut model = console(width, height, Snapshot { pool: Arc::new(pool()), ..linked() });
-        press(&mut model, "6 n");
-        type_text(&mut model, "willow:7070");
-        assert!(text(&model).contains("with its name given it is told here what would move"), "{}", text(&model));
-        press(&mut model, "tab");
-        let effects = type_text(&mut model, "willow");
-        let Some(Effect::Preview(asks)) = effects.last() else { panic!("{effects:?}") };
-        let moves = Moves { ring_share: 0.125, keys: 48, bytes: 3_100_000_000 };
-        reduce(&mut model, Event::Moves(asks[0].key.clone(), Ok(moves)), at(100));
-        insta::assert_snapshot!(format!("nodes_add_{width}x{height}"), text(&model));
-        let effects = commands(&press(&mut model, "enter"));
-        let endpoint = "http://willow:7070".to_owned();
-        assert_eq!(effects, [Command::PoolAdd(PoolNode { name: "willow".into(), endpoint, weight: Some(1.0) })]);
-        assert!(model.overlays.is_empty());
-        // It is selected as soon as it is there.
-        let reply = Ok(Reply::Listed { name: "willow".into() });
-        reduce(&mut model, Event::Answer { told: "list the node", ids: vec![], result: reply }, at(200));
-        let mut next = pooled();
-        Arc::make_mut(&mut next.pool).nodes.push(Arc::new(row("willow", Known::Listed, (1.0, 1.0, 1, 1.0))));
-        reduce(&mut model, Event::Snapshot(Arc::new(next)), at(1_000));
-        assert_eq!(model.nodes.selected.as_deref(), Some("willow"));
-        assert_eq!(commands(&press(&mut model, "u")), [Command::PoolRemove { name: "willow".into() }]);
-    }
-    // One that says its name itself can be taken back, too.
-    let mut model = node_console(120, 40);
-    press(&mut model, "n");
-    type_text(&mut model, "willow:7070");
-    assert_eq!(commands(&press(&mut model, "enter")).len(), 1);
-    let reply = Ok(Reply::Listed { name: "willow-2".into() });
-    reduce(&mut model, Event::Answer { told: "list the node", ids: vec![], result: reply }, at(200));
-    assert_eq!(commands(&press(&mut model, "u")), [Command::PoolRemove { name: "willow-2".into() }]);
 }
 
 fn placements(key: &str) -> [Result<Box<Placement>, CommandError>; 2] {

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use skep_engine::control::pool::{Moves, NodeState, PoolNodeRow, PoolView};
+use skep_engine::control::pool::{NodeState, PoolNodeRow, PoolView};
 
 use super::status::Status;
 use crate::console::theme::Token;
-use crate::console::widgets::format::{Bytes, Count};
 
 /// The tokens of CPU, memory, connections, latency in a score.
 pub const TERMS: [Token; 4] = [Token::Running, Token::Seeding, Token::Down, Token::Up];
@@ -42,18 +41,6 @@ pub fn why(row: &PoolNodeRow) -> &str {
         ("", _) => "no reason is given",
         (why, _) => why,
     }
-}
-
-/// What moves, in words: `12 keys move, 1.24 GB; 18.2 % of the ring gets another node`.
-pub fn moves(moves: &Moves) -> String {
-    let share = moves.ring_share * 100.0;
-    let (keys, bytes) = (Count(moves.keys), Bytes(moves.bytes));
-    let what = match moves.keys {
-        0 => "no known key moves".to_owned(),
-        1 => format!("1 key moves, {bytes}"),
-        _ => format!("{keys} keys move, {bytes}"),
-    };
-    format!("{what}; {share:.1} % of the ring gets another node")
 }
 
 /// Of the whole pool.
@@ -96,14 +83,6 @@ mod tests {
             let glyphs: std::collections::BTreeSet<_> = all.iter().map(|state| (look(*state).glyph)(set)).collect();
             assert_eq!(glyphs.len(), all.len(), "{}", choice.name());
         }
-    }
-
-    #[test]
-    fn what_moves_is_said_in_words() {
-        let said = |keys, bytes| moves(&Moves { ring_share: 0.1823, keys, bytes });
-        assert_eq!(said(12, 1_240_000_000), "12 keys move, 1.24 GB; 18.2 % of the ring gets another node");
-        assert_eq!(said(1, 9), "1 key moves, 9 B; 18.2 % of the ring gets another node");
-        assert_eq!(said(0, 0), "no known key moves; 18.2 % of the ring gets another node");
     }
 
     #[test]

@@ -34,7 +34,9 @@ pub fn draw(canvas: &mut Canvas<'_>, confirm: &Confirm, _context: Context<'_>) {
         input(canvas, field.0, field.1, field.2, &typed.input, true);
         return;
     }
-    buttons(canvas, inner.x, y.min(inner.bottom().saturating_sub(1)), "yes", false);
+    // Where there is nothing to do it only tells.
+    let yes = if confirm.yes.is_empty() { "ok" } else { "yes" };
+    buttons(canvas, inner.x, y.min(inner.bottom().saturating_sub(1)), yes, false);
     canvas.wash(area, Token::Overlay);
 }
 

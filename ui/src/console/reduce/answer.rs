@@ -5,7 +5,8 @@ use skep_engine::control::{CommandError, Reply, TransferId};
 use super::actions::{refresh_rows, say};
 use crate::console::model::Model;
 use crate::console::model::toast::ToastLevel;
-use crate::console::widgets::format::{Bytes, Count};
+use crate::console::widgets::format::Count;
+use crate::output::moves::going;
 
 /// Takes an answer: refused wishes go back to what is, and the operator is told.
 pub fn take(model: &mut Model, told: &'static str, ids: &[TransferId], result: Result<Reply, CommandError>) {
@@ -36,13 +37,7 @@ pub fn take(model: &mut Model, told: &'static str, ids: &[TransferId], result: R
             say(model, ToastLevel::Info, format!("{} belongs to {nodes}", placement.key));
         }
         Ok(Reply::Moves(moves)) => {
-            let share = moves.ring_share * 100.0;
-            let words = format!(
-                "{told}: {share:.1} % of the ring would move, {} keys, {}",
-                Count(moves.keys),
-                Bytes(moves.bytes)
-            );
-            say(model, ToastLevel::Info, words);
+            say(model, ToastLevel::Info, format!("{told}: {}", going(&moves).join("; ")));
         }
         Ok(Reply::Enqueued { id, again }) => {
             let words = if again { "is in the queue already" } else { "is in the queue" };

@@ -156,13 +156,9 @@ pub fn why_not(model: &Model, action: Action) -> Option<&'static str> {
             Some(_) => Some("only what failed or is kept for later can be tried again"),
         },
         Action::Purge if model.snapshot.queue.count() == 0 => Some("nothing waits"),
-        Action::DrainNode | Action::RemoveNode => match model.nodes.row(&model.snapshot.pool) {
-            None => Some("no node is selected"),
-            Some(row) if action == Action::RemoveNode && !row.is_listed() => {
-                Some("it came by gossip, and goes when it stops; space takes it out of use")
-            }
-            Some(_) => None,
-        },
+        Action::DrainNode | Action::RemoveNode if model.nodes.row(&model.snapshot.pool).is_none() => {
+            Some("no node is selected")
+        }
         Action::Balancer | Action::SortNodes | Action::SortNodesReverse if model.snapshot.pool.nodes.is_empty() => {
             Some("there are no nodes: n lists one")
         }

@@ -211,6 +211,10 @@ fn confirmed(model: &mut Model, confirm: Confirm, effects: &mut Vec<Effect>) {
         let kind = match effect {
             Effect::Command { command: Command::Cancel { .. }, .. } => WishKind::Cancel,
             Effect::Command { command: Command::Remove { .. }, .. } => WishKind::Remove,
+            Effect::Command { command: Command::PoolDrain { name, on: true }, .. } => {
+                super::nodes::drained(model, name);
+                continue;
+            }
             _ => continue,
         };
         model.wishes.add(&ids, kind, model.now.mono_ms);

@@ -63,7 +63,7 @@ pub fn reduce(model: &mut Model, event: Event, at: Moment) -> Vec<Effect> {
         Event::Listing(dir, listing) => forms::listing(model, &dir, listing),
         Event::Preview(key, found) => forms::preview(model, &key, found),
         Event::Plan(key, found) => forms::plan(model, &key, found),
-        Event::Moves(key, found) => nodes::would_move(model, &key, &found),
+        Event::Moves(key, found) => nodes::would_follow(model, &key, &found),
         Event::Placed { number, answers } => place::take(model, number, answers),
         Event::Probed { number, result } => probe::probed(model, number, result),
         Event::LinkHistory { endpoint, history } => model.links.take_history(&endpoint, &history),

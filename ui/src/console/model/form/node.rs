@@ -1,4 +1,4 @@
-//! The form that puts a node on the pool's list: which, and what would move to it.
+//! The form that puts a node on the pool's list: which, and what would belong to it.
 
 use std::sync::Arc;
 
@@ -8,11 +8,11 @@ use skep_engine::pool::ring::WEIGHTS;
 
 use super::summary::{Line, Tone};
 use super::{Field, FieldKey, Form, Places, Proposal, Proposals, Purpose, Seen, Value};
-use crate::console::derive::nodes::moves;
 use crate::console::effect::{PreviewAsk, PreviewFrom, PreviewKey};
 use crate::console::model::input::Input;
 use crate::console::model::links::authority;
 use crate::console::model::probe;
+use crate::output::moves::coming;
 
 impl Form {
     /// The form of a node; proposes endpoints that are watched and in no pool.
@@ -77,7 +77,7 @@ impl Form {
         }
     }
 
-    /// What has to be asked before it is told what would move.
+    /// What has to be asked before it is told what would belong to it.
     pub(super) fn node_ask(&self) -> Option<PreviewAsk> {
         let name = self.text(FieldKey::Name);
         if name.is_empty() || self.fields.iter().any(|field| self.remark(field.key).is_err()) {
@@ -85,11 +85,11 @@ impl Form {
         }
         let weight = self.weight().ok()?;
         let key = PreviewKey { what: name.to_owned(), dir: weight.to_string() };
-        let command = Command::PreviewPool { name: name.to_owned(), weight: Some(weight) };
+        let command = Command::PreviewPool { name: name.to_owned(), weight: Some(weight), drain: false };
         Some(PreviewAsk { key, from: PreviewFrom::Command(command) })
     }
 
-    /// Takes what would move, if that still stands in the form.
+    /// Takes what would follow, if that still stands in the form.
     pub fn take_moves(&mut self, of: &PreviewKey, found: &Result<Moves, CommandError>) {
         if let Some((_, seen)) = self.seen.iter_mut().find(|(key, _)| key == of) {
             *seen = match found {
@@ -102,12 +102,10 @@ impl Form {
     /// What Enter would do, in words.
     pub(super) fn node_listed(&self) -> Vec<Line> {
         match self.seen.first() {
-            Some((_, Seen::Moves(found))) => {
-                vec![(Tone::Fact, moves(found))]
-            }
-            Some((_, Seen::Away(why))) => vec![(Tone::Warning, format!("what would move is not known: {why}"))],
-            Some(_) => vec![(Tone::Open, "asking what would move…".to_owned())],
-            None => vec![(Tone::Open, "with its name given it is told here what would move".to_owned())],
+            Some((_, Seen::Moves(found))) => coming(found).into_iter().map(|line| (Tone::Fact, line)).collect(),
+            Some((_, Seen::Away(why))) => vec![(Tone::Warning, format!("what would belong to it is not known: {why}"))],
+            Some(_) => vec![(Tone::Open, "asking what would belong to it…".to_owned())],
+            None => vec![(Tone::Open, "with its name given it is told here what would belong to it".to_owned())],
         }
     }
 }
@@ -145,11 +143,11 @@ mod tests {
     }
 
     #[test]
-    fn what_would_move_is_asked_once_there_is_a_name() {
+    fn what_would_be_its_is_asked_once_there_is_a_name() {
         assert!(form("c:1", "", "1").node_ask().is_none());
         assert!(form("c:1", "cedar", "x").node_ask().is_none());
         let ask = form("c:1", "cedar", "2").node_ask().unwrap();
-        let expected = Command::PreviewPool { name: "cedar".into(), weight: Some(2.0) };
+        let expected = Command::PreviewPool { name: "cedar".into(), weight: Some(2.0), drain: false };
         assert_eq!(ask.from, PreviewFrom::Command(expected));
     }
 }
