@@ -57,7 +57,7 @@ pub fn perform(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
         }
         Action::Send => {
             let rows = model.snapshot.transfers.iter().map(AsRef::as_ref);
-            let form = Form::send(forms::places(&model.settings), rows);
+            let form = Form::send(forms::places(&model.settings), rows, &model.snapshot.pool);
             forms::open(model, form, effects);
             effects.push(Effect::command(Command::Interfaces, "list the interfaces"));
         }

@@ -27,9 +27,9 @@ impl Form {
                 let request = self.request();
                 let fields = [FieldKey::Dest, FieldKey::More, FieldKey::Via];
                 let sound = request.path.is_absolute() && fields.iter().all(|key| self.remark(*key).is_ok());
-                let SendRequest { path, dest, paths, via, strategy, on_taken, replicas, .. } = &request;
+                let SendRequest { path, dest, paths, via, strategy, on_taken, replicas, balancer, .. } = &request;
                 let what = path.to_string_lossy().into_owned();
-                let dir = format!("{dest} {paths:?} {via:?} {strategy:?} {on_taken:?} {replicas:?}");
+                let dir = format!("{dest} {paths:?} {via:?} {strategy:?} {on_taken:?} {replicas:?} {balancer:?}");
                 let command = Command::PreviewSend(SendRequest { up: None, ..request });
                 let ask = PreviewAsk { key: PreviewKey { what, dir }, from: PreviewFrom::Command(command) };
                 Vec::from_iter(sound.then_some(ask))

@@ -5,6 +5,7 @@ mod asking;
 mod browser;
 mod node;
 pub mod plan;
+mod pool;
 mod proposals;
 mod purge;
 mod remark;
@@ -127,7 +128,7 @@ pub enum Seen {
     Known(Box<Preview>),
     /// What a sync would do.
     Plan(Box<plan::PlanView>),
-    /// What would move.
+    /// What would follow in the pool.
     Moves(Moves),
     /// Not known now, and why: it may be known later.
     Away(String),
@@ -181,7 +182,7 @@ pub struct Form {
     limited: Vec<TransferId>,
     /// The queue that is purged, and when it was so.
     queue: (Arc<QueueView>, u64),
-    /// The pool that a node is added to.
+    /// The pool that a node is added to, or that something may be sent to.
     pool: Arc<PoolView>,
 }
 
@@ -315,7 +316,8 @@ impl Form {
         match self.fields.get(self.at).map(|field| field.key) {
             Some(key @ (FieldKey::Dest | FieldKey::Target | FieldKey::Url)) => {
                 let typed = self.text(key).to_owned();
-                self.proposals.show_dests(&typed);
+                let pool = if self.purpose == Purpose::Send { pool::proposed(&typed, &self.pool) } else { Vec::new() };
+                self.proposals.show_dests(&typed, pool);
             }
             // A blank at its end counts: another word follows.
             Some(FieldKey::Via) => {

@@ -66,11 +66,17 @@ impl Proposals {
         names.join(", ")
     }
 
-    /// Shows destinations that contain this.
-    pub fn show_dests(&mut self, typed: &str) {
+    /// Shows destinations that contain this, and behind them `more`.
+    pub fn show_dests(&mut self, typed: &str, more: Vec<Proposal>) {
         let fits = |p: &&Proposal| p.text != typed && p.text.contains(typed);
-        let shown = self.dests.iter().filter(fits).cloned().collect();
-        self.show(shown, self.dests_are);
+        let used = self.dests.iter().filter(fits).filter(|p| more.iter().all(|one| one.text != p.text));
+        let used: Vec<Proposal> = used.cloned().collect();
+        let heading = match (used.is_empty(), more.is_empty()) {
+            (true, false) => "of the pool",
+            (false, false) => "used before, and the pool",
+            _ => self.dests_are,
+        };
+        self.show(used.into_iter().chain(more).collect(), heading);
     }
 
     /// Shows ways out that begin like the last word and do not stand in the field yet.
@@ -132,11 +138,11 @@ mod tests {
     fn what_fits_is_shown_and_what_stands_there_is_not() {
         let dest = |text: &str| Proposal { text: text.into(), note: String::new() };
         let mut proposals = Proposals::new(vec![dest("http://a:1/in/"), dest("http://b:1/")]);
-        proposals.show_dests("");
+        proposals.show_dests("", Vec::new());
         assert_eq!(texts(&proposals), ["http://a:1/in/", "http://b:1/"]);
         proposals.move_by(5);
         assert_eq!(proposals.chosen().map(|p| p.text.as_str()), Some("http://b:1/"));
-        proposals.show_dests("a:1");
+        proposals.show_dests("a:1", Vec::new());
         assert_eq!((texts(&proposals), proposals.at), (vec!["http://a:1/in/"], None));
         assert!(proposals.is_via("anything"), "not known yet");
         let row = |name: &str, addresses: &[&str]| InterfaceRow {

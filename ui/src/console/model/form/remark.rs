@@ -70,7 +70,9 @@ impl Form {
         match links.as_slice() {
             [] | [_] => Ok(match judge(self.text(FieldKey::Link))? {
                 Typed::Skep { host, id } => format!("content {id}… from {host}"),
-                Typed::Pool(content) => format!("{} from the nodes of the pool that have it", printable(&content)),
+                Typed::Pool(content) => {
+                    format!("{} from the nodes of the pool that have it, the best now first", printable(&content))
+                }
                 Typed::Url => "a manifest or Metalink is fetched from there".to_owned(),
                 Typed::Path => match self.failure() {
                     Some(why) => return Err(why.to_owned()),

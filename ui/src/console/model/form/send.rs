@@ -1,10 +1,13 @@
 //! The form that pushes something: what stands in it as a request, and what is wrong with that.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use skep_engine::control::pool::PoolView;
 use skep_engine::control::{OnTaken, SendRequest, SendStrategy, TransferRow};
 use skep_engine::push::paths::{Destination, resolve};
 
+use super::pool::to_pool;
 use super::proposals::{Proposal, words};
 use super::{Field, FieldKey, Form, Places, Proposals, Purpose, Value};
 use crate::console::model::input::Input;
@@ -17,8 +20,12 @@ const TAKEN: &[&str] = &["refuse", "overwrite", "keep both"];
 const MAX_DESTS: usize = 20;
 
 impl Form {
-    /// The send form. `rows`: transfers of the node, whose destinations are proposed.
-    pub fn send<'a>(places: Places, rows: impl DoubleEndedIterator<Item = &'a TransferRow>) -> Self {
+    /// The send form. `rows`: transfers of the node, whose destinations are proposed; so is its pool.
+    pub fn send<'a>(
+        places: Places,
+        rows: impl DoubleEndedIterator<Item = &'a TransferRow>,
+        pool: &Arc<PoolView>,
+    ) -> Self {
         let text = |key, label| Field { key, label, value: Value::Text(Input::default()) };
         let fields = vec![
             text(FieldKey::Path, "Send"),
@@ -30,18 +37,20 @@ impl Form {
             text(FieldKey::Up, "Limit"),
         ];
         let form = Self::new(Purpose::Send, "Send to another node".to_owned(), fields, places);
-        Self { proposals: Proposals::new(used_before(rows)), ..form }
+        Self { proposals: Proposals::new(used_before(rows)), pool: Arc::clone(pool), ..form }
     }
 
     /// What is in the form, as it would be asked for.
     pub(super) fn request(&self) -> SendRequest {
         let dest = self.text(FieldKey::Dest);
         let pool = to_pool(dest).and_then(Result::ok);
+        let (replicas, balancer) = pool.as_ref().map(|to| (to.replicas, to.balancer)).unwrap_or_default();
         SendRequest {
             path: PathBuf::from(self.expanded(self.text(FieldKey::Path))),
-            replicas: pool.as_ref().and_then(|(_, replicas)| *replicas),
+            replicas,
+            balancer,
             dest: match pool {
-                Some((pool, _)) => pool,
+                Some(to) => to.pool,
                 None if dest.is_empty() => String::new(),
                 None => with_scheme(dest),
             },
@@ -79,8 +88,7 @@ impl Form {
                     .to_owned())
             }
             FieldKey::Dest if to_pool(text).is_some() => match to_pool(text) {
-                Some(Ok((_, None))) => Ok("2 copies on nodes of this pool; a number behind it: so many".to_owned()),
-                Some(Ok((_, Some(replicas)))) => Ok(format!("{replicas} copies on nodes of this pool, sent once")),
+                Some(Ok(to)) => Ok(to.remark()),
                 Some(Err(why)) => Err(why),
                 None => Ok(String::new()),
             },
@@ -134,17 +142,6 @@ impl Form {
             Err(why) => Err(why),
         }
     }
-}
-
-/// `pool:NAME`, and how many copies if a number stands behind it; none: it is a node's address.
-fn to_pool(text: &str) -> Option<Result<(String, Option<u32>), String>> {
-    let mut words = text.split_whitespace();
-    let pool = words.next().filter(|word| word.starts_with("pool:"))?;
-    let wrong = || Err("pool:NAME, and a number of copies behind it if not 2".to_owned());
-    Some(match (pool, words.next().map(str::parse), words.next()) {
-        ("pool:", ..) | (_, _, Some(_)) | (_, Some(Err(_) | Ok(0)), _) => wrong(),
-        (pool, replicas, None) => Ok((pool.to_owned(), replicas.and_then(Result::ok))),
-    })
 }
 
 /// Destinations of earlier pushes, the newest first, each once.

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use skep_engine::control::pool::{Balancer, PoolNodeRow};
 use skep_engine::control::{Command, NodeRow};
 
 use super::*;
@@ -198,8 +199,24 @@ fn a_sync_is_planned_as_soon_as_it_can_be() {
 }
 
 #[test]
+fn the_balancer_of_a_push_is_completed() {
+    let nodes = vec![Arc::new(PoolNodeRow { available: true, ..PoolNodeRow::default() })];
+    let pool = Arc::new(PoolView { name: "default".into(), nodes, ..PoolView::default() });
+    let mut form = Form::send(here(), std::iter::empty(), &pool);
+    form.at = 1;
+    form.update();
+    assert_eq!(form.proposals.heading, "of the pool");
+    form.proposals.move_by(1);
+    assert!(form.take_chosen());
+    type_in(&mut form, "pool:default 3 res");
+    form.proposals.move_by(1);
+    assert!(form.take_chosen());
+    assert_eq!(form.text(FieldKey::Dest), "pool:default 3 resource-aware");
+}
+
+#[test]
 fn a_pool_is_a_destination() {
-    let mut form = Form::send(here(), std::iter::empty());
+    let mut form = Form::send(here(), std::iter::empty(), &Arc::default());
     type_in(&mut form, "/srv/data");
     form.go(false);
     let effects = type_in(&mut form, "pool:default 3");
@@ -207,11 +224,15 @@ fn a_pool_is_a_destination() {
     let PreviewFrom::Command(Command::PreviewSend(request)) = &asks[0].from else { panic!("{asks:?}") };
     assert_eq!((request.dest.as_str(), request.replicas), ("pool:default", Some(3)));
     assert!(form.remark(FieldKey::Dest).unwrap().starts_with("3 copies"));
+    let effects = type_in(&mut form, "pool:default 3 resource-aware");
+    let [Effect::Preview(asks)] = &effects[..] else { panic!("{effects:?}") };
+    let PreviewFrom::Command(Command::PreviewSend(request)) = &asks[0].from else { panic!("{asks:?}") };
+    assert_eq!((request.replicas, request.balancer), (Some(3), Some(Balancer::ResourceAware)), "asked anew");
     form.go(false);
     type_in(&mut form, "http://h:1");
     assert!(form.remark(FieldKey::More).is_err(), "there are no ways to choose");
     for wrong in ["pool:", "pool:x 0", "pool:x two", "pool:x 2 2"] {
-        let mut form = Form::send(here(), std::iter::empty());
+        let mut form = Form::send(here(), std::iter::empty(), &Arc::default());
         form.at = 1;
         type_in(&mut form, wrong);
         assert!(form.remark(FieldKey::Dest).is_err(), "{wrong}");
