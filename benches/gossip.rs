@@ -73,6 +73,8 @@ impl Side for Node {
 
     fn began(&self) {}
 
+    fn alone(&self, _seeds: &[String], _seconds: u64) {}
+
     fn members(&self, members: Vec<Member>) {
         let numbers = members.iter().map(|member| member.name[5..9].parse::<u64>().unwrap());
         let before = self.seen.swap(members.len() as u64, Ordering::Relaxed);

@@ -100,6 +100,15 @@ impl Side for Told {
         self.pool.gossips_at(self.address.clone());
     }
 
+    fn alone(&self, seeds: &[String], seconds: u64) {
+        let seeds = printable(&seeds.join(", "));
+        tracing::warn!(
+            target: "pool",
+            "nobody of {seeds} has answered for {seconds} s: do they run there, does UDP of the port pass, and have \
+             they the token of this node (the same --token-file on all)?"
+        );
+    }
+
     fn members(&self, members: Vec<Member>) {
         self.pool.on_gossip(members);
     }

@@ -12,8 +12,9 @@
 //! | `d` | the nodes that its operator drains, one per line |
 //! | `c:ID` | a content that it holds whole: its bytes, the copies that the pool shall have of it (0: none of its business), its name |
 //!
-//! `pace` says how much is told how often, `roster` whom digests have room for, `told` what a node tells of itself.
+//! `alone` says when nobody answers, `pace` how much is told how often, `roster` whom digests have room for, `told` what a node tells of itself.
 
+mod alone;
 pub mod pace;
 mod roster;
 mod told;
@@ -30,6 +31,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::alone::Alone;
 use self::pace::ROUND;
 use self::told::{Readings, TooMuch};
 pub use self::wire::Out;
@@ -86,6 +88,8 @@ pub trait Side: Send + Sync + 'static {
     fn drains(&self) -> Vec<Arc<str>>;
     /// Gossip goes on from now on.
     fn began(&self);
+    /// Nobody of those to join was heard of for so many seconds.
+    fn alone(&self, seeds: &[String], seconds: u64);
     /// Who is there now.
     fn members(&self, members: Vec<Member>);
 }
@@ -154,7 +158,7 @@ async fn live(config: &Config, wire: &Arc<Wire>, side: &dyn Side, stop: &Cancell
     tokio::select! {
         () = stop.cancelled() => {}
         ended = ended => return ended.and_then(|()| Err(anyhow::anyhow!("it stopped by itself"))),
-        why = tend(&handle, &id, side) => {
+        why = tend(&handle, &id, &config.seeds, side) => {
             handle.shutdown().await?;
             return Err(why.into());
         }
@@ -163,13 +167,13 @@ async fn live(config: &Config, wire: &Arc<Wire>, side: &dyn Side, stop: &Cancell
 }
 
 /// Tells of this node and looks who is there, until somebody tells too much.
-async fn tend(handle: &ChitchatHandle, own: &ChitchatId, side: &dyn Side) -> TooMuch {
+async fn tend(handle: &ChitchatHandle, own: &ChitchatId, seeds: &[String], side: &dyn Side) -> TooMuch {
     let began = Instant::now();
     let (mut silence, mut readings) = (Silence::default(), Readings::default());
     let mut look = tokio::time::interval(Duration::from_millis(LOOK_MS));
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let (mut asked, mut reported, mut reports) = (None::<Instant>, None::<(Instant, Figures)>, 0);
-    let (mut told, mut nodes) = (Vec::new(), 1);
+    let (mut told, mut nodes, mut alone) = (Vec::new(), 1, Alone::default());
     let chitchat = handle.chitchat();
     loop {
         look.tick().await;
@@ -188,11 +192,18 @@ async fn tend(handle: &ChitchatHandle, own: &ChitchatId, side: &dyn Side) -> Too
         }
         told::tell(chitchat.self_node_state(), &holds, &drains);
         nodes = chitchat.node_states().len();
-        let members = match members(&chitchat, own, &mut silence, &mut readings, began.elapsed().as_millis() as u64) {
+        let now = began.elapsed().as_millis() as u64;
+        let members = match members(&chitchat, own, &mut silence, &mut readings, now) {
             Ok(members) => members,
             Err(why) => return why,
         };
         drop(chitchat);
+        // Who has nobody to join only waits to be called.
+        if !seeds.is_empty()
+            && let Some(seconds) = alone.look(members.len().saturating_sub(1), now)
+        {
+            side.alone(seeds, seconds);
+        }
         if members != told {
             told.clone_from(&members);
             side.members(members);

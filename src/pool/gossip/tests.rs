@@ -16,6 +16,8 @@ struct Seen {
     members: Mutex<Vec<Member>>,
     /// Times that its gossip began.
     began: AtomicU64,
+    /// Times that it was told that nobody answers.
+    alone: AtomicU64,
 }
 
 impl Side for Seen {
@@ -33,6 +35,10 @@ impl Side for Seen {
 
     fn began(&self) {
         self.began.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn alone(&self, _seeds: &[String], _seconds: u64) {
+        self.alone.fetch_add(1, Ordering::Relaxed);
     }
 
     fn members(&self, members: Vec<Member>) {
@@ -73,6 +79,17 @@ fn an_hour_early() -> u64 {
 }
 
 fn start_with(net: &Arc<Net>, port: u16, name: &str, join: &[u16], change: impl FnOnce(&mut Config)) -> Node {
+    start_as(KEY, net, port, name, join, change)
+}
+
+fn start_as(
+    key: &'static [u8],
+    net: &Arc<Net>,
+    port: u16,
+    name: &str,
+    join: &[u16],
+    change: impl FnOnce(&mut Config),
+) -> Node {
     let at = address(port);
     let mut config = Config {
         pool: "pool".to_owned(),
@@ -86,12 +103,27 @@ fn start_with(net: &Arc<Net>, port: u16, name: &str, join: &[u16], change: impl 
     change(&mut config);
     let (seen, stop) = (Arc::new(Seen::default()), CancellationToken::new());
     let (side, stopped, datagrams) = (seen.clone(), stop.clone(), net.open(at));
-    tokio::spawn(async move { run(config, KEY, datagrams, side, stopped).await });
+    tokio::spawn(async move { run(config, key, datagrams, side, stopped).await });
     Node { at, seen, stop }
 }
 
 fn start(net: &Arc<Net>, port: u16, name: &str, join: &[u16]) -> Node {
     start_with(net, port, name, join, |_| ())
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_joins_with_another_token_is_told_that_nobody_answers() {
+    let net = Arc::new(Net::default());
+    let (a, b) = (start(&net, 1, "a", &[]), start(&net, 2, "b", &[1]));
+    let stranger = start_as(b"another token", &net, 3, "c", &[1, 2], |_| ());
+    let told = |node: &Node| node.seen.alone.load(Ordering::Relaxed);
+    let ms = until(15_000, "it is said", || told(&stranger) > 0).await;
+    assert!(ms >= 9_500, "not before it could have been heard: {ms} ms");
+    pass(60_000).await;
+    assert_eq!((told(&stranger), told(&a), told(&b)), (1, 0, 0), "rarely, and to nobody else");
+    // Those to join go: that is said where they are waited for.
+    crash(&net, &a);
+    until(30_000, "it is said", || told(&b) > 0).await;
 }
 
 fn crash(net: &Net, node: &Node) {

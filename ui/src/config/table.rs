@@ -159,7 +159,7 @@ pub const SETTINGS: &[Setting] = &[
         flag("join", "ADDR:PORT"),
         Kind::List,
         "",
-        "Nodes to know from the start, and to be in a pool with; can be given several times",
+        "Nodes to know from the start, and to be in a pool with, which takes the same token file on all of them; can be given several times",
     ),
     setting(
         "trusted",
