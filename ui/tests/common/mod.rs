@@ -93,8 +93,14 @@ impl Lab {
     /// One call of JSON-RPC to the running node; its result.
     #[track_caller]
     pub fn rpc(&self, method: &str, params: &Value) -> Value {
+        self.rpc_with("state/token", method, params)
+    }
+
+    /// The same with the token in this file.
+    #[track_caller]
+    pub fn rpc_with(&self, token: &str, method: &str, params: &Value) -> Value {
         let node: Value = serde_json::from_slice(&std::fs::read(self.path("state/node.json")).unwrap()).unwrap();
-        let token = std::fs::read_to_string(self.path("state/token")).unwrap();
+        let token = std::fs::read_to_string(self.path(token)).unwrap();
         let address = node["url"].as_str().unwrap().strip_prefix("http://").unwrap();
         let body = serde_json::json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
         let mut stream = TcpStream::connect(address).unwrap();
