@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use serde_json::json;
 use skep_engine::control::{Focus, TransferState};
 
@@ -64,7 +65,7 @@ pub(super) fn run(cx: &Context, args: &Args) -> Result<Exit, Failure> {
             }
         } else if args.headless {
             tokio::select! {
-                () = tokio::time::sleep(args.seconds.unwrap_or(HEADLESS)) => {}
+                () = fleet.filled().then(|()| tokio::time::sleep(args.seconds.unwrap_or(HEADLESS))) => {}
                 _ = stop.wait() => {}
             }
             summary(cx, &fleet).await
@@ -82,6 +83,7 @@ pub(super) fn run(cx: &Context, args: &Args) -> Result<Exit, Failure> {
 
 /// Watches the node in the middle for a while and writes what the console showed.
 async fn draw(fleet: &Fleet, time: Duration, folder: &Path) -> Result<Exit, Failure> {
+    fleet.filled().await;
     let files = picture::watch(fleet.control().as_ref(), time).await;
     let folder = folder.to_owned();
     let written = tokio::task::spawn_blocking(move || {

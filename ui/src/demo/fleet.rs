@@ -1,6 +1,5 @@
 //! The nodes of the demo and what they are given to do.
 
-use std::collections::VecDeque;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -8,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use skep_engine::control::pool::{Limits, PoolNode};
 use skep_engine::control::{Command, Control, Focus};
 use skep_engine::engine::{Engine, EngineConfig, StartError};
@@ -15,6 +15,7 @@ use skep_engine::log::Logs;
 use skep_engine::pool::PoolConfig;
 use skep_engine::store::instance;
 use skep_shaper::{Profile, Shaper};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -81,12 +82,15 @@ pub struct Fleet {
     tally: Arc<Tally>,
     stop: CancellationToken,
     tasks: JoinSet<()>,
+    /// Of the contents that are there first those that everybody fetches by now.
+    contents: watch::Receiver<usize>,
     // Last, so that it is removed after everything that lies in it has ended.
     folder: tempfile::TempDir,
 }
 
 impl Fleet {
-    /// Starts everything; returns when transfers are under way.
+    /// Starts everything; returns when the nodes are there. What they move is made and hashed from then on ([`Self::filled`]):
+    /// who looks sees that, and does not wait for it.
     ///
     /// # Errors
     /// No room, no sockets.
@@ -114,14 +118,15 @@ impl Fleet {
         let vault = Engine::start(config(folder.path(), "vault")).await?;
         let mallory = hostile::start(address(origin.engine.url())?, stop.clone()).await?;
         let (tasks, tally) = (JoinSet::new(), Arc::default());
-        let mut fleet = Self { local, origin, sites, ship, vault, tally, stop, tasks, folder };
-        fleet.work(seed, format!("http://{mallory}")).await?;
+        let (there, contents) = watch::channel(0);
+        let mut fleet = Self { local, origin, sites, ship, vault, tally, stop, tasks, contents, folder };
+        fleet.work(seed, format!("http://{mallory}"), there).await?;
         fleet.let_it_rain(seed);
         Ok(fleet)
     }
 
     /// Gives everybody something to do: first what is there from the start, then without an end.
-    async fn work(&mut self, seed: u64, mallory: String) -> Result<(), DemoError> {
+    async fn work(&mut self, seed: u64, mallory: String, there: watch::Sender<usize>) -> Result<(), DemoError> {
         let worker = |engine: &Engine, name: &str| Worker {
             control: engine.control(),
             root: self.folder.path().join(name).join("root"),
@@ -163,29 +168,36 @@ impl Fleet {
         let receiving =
             Receiving { source: source.join("of-van"), van, local: local.clone(), link, tally: tally.clone() };
         let origin = worker(&self.origin.engine, "hive");
-        let fetching = Fetching { source, origin, local, sites, mallory, tally };
-        let (mut there, mut rng) = (VecDeque::new(), fastrand::Rng::with_seed(seed));
-        for (name, bytes, files) in CONTENTS {
-            let content = Content { name: name.into(), bytes, files, seed: rng.u64(..) };
-            there.push_back(fetching.distribute(&content).await?);
-        }
+        let fetching = Fetching { source, origin, local, sites, mallory, tally, there };
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let content =
+            |(name, bytes, files): (&str, _, _)| Content { name: name.into(), bytes, files, seed: rng.u64(..) };
+        let contents = CONTENTS.into_iter().map(content).collect();
         self.watch().await;
         self.list().await;
         let stop = &self.stop;
+        // What everybody fetches heads the list: the rest begins once the first of it is there.
+        let begun = |work: BoxFuture<'static, ()>| {
+            let mut contents = self.contents.clone();
+            stop.clone().run_until_cancelled_owned(async move {
+                let _ = contents.wait_for(|count| *count > 0).await;
+                work.await;
+            })
+        };
         let crowded =
             |(site, (name, _)): (&Site, (&'static str, Profile))| Some((name, address(site.engine.url()).ok()?));
         let crowded = self.sites.iter().zip(SITES).take(VAN).filter_map(crowded).collect();
         self.tasks.spawn(stop.clone().run_until_cancelled_owned(load::come_and_go(crowded, seed)).map(drop));
-        self.tasks.spawn(stop.clone().run_until_cancelled_owned(placing.run()).map(drop));
+        self.tasks.spawn(begun(placing.run().boxed()).map(drop));
         let drained = drain(self.local.control(), SITES[VAN].0);
         self.tasks.spawn(stop.clone().run_until_cancelled_owned(drained).map(drop));
         let sea = ship::sail(self.ship.link.clone(), seed);
         self.tasks.spawn(stop.clone().run_until_cancelled_owned(sea).map(drop));
-        self.tasks.spawn(stop.clone().run_until_cancelled_owned(ship.run(seed)).map(drop));
-        self.tasks.spawn(stop.clone().run_until_cancelled_owned(fetching.run(there, seed)).map(drop));
-        self.tasks.spawn(stop.clone().run_until_cancelled_owned(pushing.run(seed)).map(drop));
-        self.tasks.spawn(stop.clone().run_until_cancelled_owned(receiving.run(seed)).map(drop));
-        self.tasks.spawn(stop.clone().run_until_cancelled_owned(warehouse.run(seed)).map(drop));
+        self.tasks.spawn(begun(ship.run(seed).boxed()).map(drop));
+        self.tasks.spawn(stop.clone().run_until_cancelled_owned(fetching.run(contents, seed)).map(drop));
+        self.tasks.spawn(begun(pushing.run(seed).boxed()).map(drop));
+        self.tasks.spawn(begun(receiving.run(seed).boxed()).map(drop));
+        self.tasks.spawn(begun(warehouse.run(seed).boxed()).map(drop));
         self.tasks.spawn(stop.clone().run_until_cancelled_owned(travel(thin, Journey::new(first, seed))).map(drop));
         Ok(())
     }
@@ -210,6 +222,12 @@ impl Fleet {
                 return tracing::warn!("the pool has no list: {error}");
             }
         }
+    }
+
+    /// Waits until what is there first is made, hashed and fetched by everybody.
+    pub async fn filled(&self) {
+        // Where its end is dropped the fleet stops, and nobody waits.
+        let _ = self.contents.clone().wait_for(|count| *count == CONTENTS.len()).await;
     }
 
     /// What was done and is not listed any more.

@@ -12,6 +12,7 @@ use skep_engine::control::{
     TransferState,
 };
 use skep_shaper::{Profile, Shaper};
+use tokio::sync::watch;
 
 use super::content::make_content;
 use super::fleet::DemoError;
@@ -103,6 +104,8 @@ pub(super) struct Fetching {
     pub sites: Vec<Worker>,
     pub mallory: String,
     pub tally: Arc<Tally>,
+    /// Told how many of the first contents were dealt with.
+    pub there: watch::Sender<usize>,
 }
 
 impl Fetching {
@@ -124,8 +127,16 @@ impl Fetching {
         Ok(Shared { source: path, share, fetches })
     }
 
-    /// Goes on for ever: the oldest goes when there are enough, once it is complete in the middle.
-    pub(super) async fn run(self, mut there: VecDeque<Shared>, seed: u64) {
+    /// Those that are there first, then for ever: the oldest goes when there are enough, once it is complete in the middle.
+    pub(super) async fn run(self, first: Vec<Content>, seed: u64) {
+        let mut there = VecDeque::new();
+        for content in first {
+            match self.distribute(&content).await {
+                Ok(shared) => there.push_back(shared),
+                Err(error) => failed(&content, &error).await,
+            }
+            self.there.send_modify(|count| *count += 1);
+        }
         let mut program = Program::new(Course::Fetched, seed);
         loop {
             let (pause, content) = program.next();
