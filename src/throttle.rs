@@ -7,6 +7,8 @@
 //!
 //! A transfer passes its own gate, then the node's: see [`acquire`].
 
+pub mod links;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

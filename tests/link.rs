@@ -5,12 +5,13 @@ mod common;
 
 use std::time::Duration;
 
-use common::{PATIENCE, TestNode};
+use common::{PATIENCE, TestNode, noise_file};
 use reqwest::header::HeaderMap;
 use skep_engine::control::link::{ClassChoice, LinkChangeRequest, LinkClass, ProbeRequest};
-use skep_engine::control::{Command, CommandErrorKind, Focus, Reply, Snapshot};
+use skep_engine::control::{Command, CommandErrorKind, Focus, Reply, Snapshot, TransferState};
 use skep_engine::link::probe::{ProbeError, Prober};
 use skep_engine::link::{Figures, Thresholds, classify};
+use skep_engine::schedule::{DAY, Rule, Schedule};
 use skep_shaper::{Profile, Shaper};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UdpSocket};
@@ -169,14 +170,81 @@ async fn a_monitored_link_is_shown_set_and_kept_over_restarts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_monitor_says_why_nobody_answers() {
+    let refused = {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        format!("http://{}", listener.local_addr().unwrap())
+    };
+    let portal = server(b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 0\r\n\r\n").await;
+    let guarded = server(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n").await;
+    let all = [
+        (refused, "connection refused"),
+        ("http://nobody.invalid:7070".into(), "name"),
+        (portal, "login page"),
+        (guarded, "--token-file"),
+    ];
+    let node = TestNode::start().await;
+    for (endpoint, _) in &all {
+        node.control.command(Command::StartMonitor { endpoint: endpoint.clone() }).await.unwrap();
+    }
+    let is_told = |snapshot: &Snapshot, endpoint: &str, words: &str| {
+        let row = snapshot.links.iter().find(|row| row.endpoint == endpoint);
+        row.is_some_and(|row| row.error.as_ref().is_some_and(|error| error.contains(words)) && row.why.contains(words))
+    };
+    monitored(&node, |snapshot| all.iter().all(|(endpoint, words)| is_told(snapshot, endpoint, words))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_syncs_do_otherwise_is_told_though_the_class_stays() {
+    let (far, near) = (TestNode::start().await, TestNode::start().await);
+    let set = |class: Option<LinkClass>, metered| {
+        let class = class.map(ClassChoice::Fixed);
+        near.control.command(Command::SetLink(LinkChangeRequest { endpoint: far.url(), class, metered }))
+    };
+    set(Some(LinkClass::Fiber), None).await.unwrap();
+    monitored(&near, |s| s.links.iter().any(|row| row.class == LinkClass::Fiber)).await;
+    set(None, Some(true)).await.unwrap();
+    monitored(&near, |s| s.links.iter().any(|row| row.metered)).await;
+    let history = near.control.command(Command::LinkHistory { endpoint: far.url(), window_s: 3_600 }).await.unwrap();
+    let Reply::LinkHistory(history) = history else { panic!("another answer") };
+    let last = history.changes.last().unwrap();
+    assert_eq!((last.from, last.to), (LinkClass::Fiber, LinkClass::Fiber), "{history:?}");
+    assert!(last.what.contains("delta_only") && last.what.contains("only summaries"), "{last:?}");
+}
+
+/// A limit of 0 lets nothing through: what comes is what a bucket holds at first, however fast the machine is.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_limit_of_a_link_holds_for_what_is_fetched_over_it() {
+    let (far, near, size) = (TestNode::start().await, TestNode::start().await, 600_000);
+    let node = TestNode::start_with(|config| {
+        let link = Some(far.url().trim_start_matches("http://").to_owned());
+        let rule = Rule { days: [true; 7], minutes: (0, DAY), link, up: None, down: Some(Some(0)) };
+        config.limits.schedule = Schedule(vec![rule]);
+    })
+    .await;
+    node.control.command(Command::StartMonitor { endpoint: far.url() }).await.unwrap();
+    monitored(&node, |s| s.links.iter().any(|row| row.limit_down == Some(0))).await;
+    let held = node.get(&far.share(&noise_file(far.dir.path(), "held", size)).await).await;
+    node.wait(held, |row| row.state == TransferState::Running && row.peers > 0).await;
+    let free = node.get(&near.share(&noise_file(near.dir.path(), "free", 40 * size)).await).await;
+    node.done(free).await;
+    let row = node.wait(held, |_| true).await;
+    assert!(row.state == TransferState::Running && row.bytes_down <= 64 << 10, "{row:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_monitor_started_and_stopped_a_thousand_times_leaves_nothing() {
     let (far, near) = (TestNode::start().await, TestNode::start().await);
     let endpoint = far.url();
     let open = || std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
     let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
     let cycle = async |times: usize| {
-        for _ in 0..times {
+        for time in 1..=times {
             near.control.command(Command::StartMonitor { endpoint: endpoint.clone() }).await.unwrap();
+            if time % 50 == 0 {
+                // It has a connection and a socket for datagrams then.
+                monitored(&near, |s| s.links.iter().any(|link| link.newest.latency_ms.is_some())).await;
+            }
             near.control.command(Command::StopMonitor { endpoint: endpoint.clone() }).await.unwrap();
         }
     };
@@ -185,7 +253,7 @@ async fn a_monitor_started_and_stopped_a_thousand_times_leaves_nothing() {
     cycle(1_000).await;
     // What was stopped ends in its own time; that it does is what counts.
     let settled = async {
-        while open() > files + 40 || tasks() > alive + 40 {
+        while open() > files + 6 || tasks() > alive + 6 {
             tokio::task::yield_now().await;
         }
     };

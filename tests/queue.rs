@@ -6,7 +6,7 @@ mod common;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use common::{TestNode, noise, noise_file};
 use skep_engine::control::queue::{Operation, PurgeRequest, QueueId, QueueMove, QueueRow, QueueState, QueueView};
@@ -16,6 +16,7 @@ use skep_engine::control::{
 use skep_engine::engine::EngineConfig;
 use skep_engine::push::retry::Pace;
 use skep_engine::queue::links::{Links, Terms};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// One at a time.
 struct OneByOne;
@@ -98,6 +99,39 @@ async fn what_was_stored_goes_out_by_class_when_its_endpoint_is_back_and_each_on
     }
 }
 
+/// A network that wants a login first answers 200 to whatever is asked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn behind_a_login_page_operations_are_stored_until_the_node_is_behind_it() {
+    let portal = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = portal.local_addr().unwrap();
+    let asked = Arc::new(AtomicU32::new(0));
+    let count = asked.clone();
+    let answering = tokio::spawn(async move {
+        while let Ok((mut stream, _)) = portal.accept().await {
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request).await;
+            count.fetch_add(1, Ordering::Relaxed);
+            let answer = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    let node = TestNode::start_with(quick).await;
+    let path = noise_file(node.dir.path(), "data", 50_000);
+    let id = enqueue(&node, send(&path, address), PriorityClass::Normal).await;
+    let row = in_state(&node, id, QueueState::Stored).await;
+    assert!(row.why.contains("login page"), "{row:?}");
+    // More often than an operation is tried that fails.
+    while asked.load(Ordering::Relaxed) < 12 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(in_state(&node, id, QueueState::Stored).await.attempts, 0);
+    answering.abort();
+    assert!(answering.await.is_err_and(|error| error.is_cancelled()));
+    let receiver = at(address).await;
+    assert_eq!(drained(&node).await, [id]);
+    assert_eq!(std::fs::read(receiver.root().join("data")).unwrap().len(), 50_000);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_receiver_that_goes_away_in_the_middle_gets_the_rest_when_it_is_back() {
     let address = nobody();
@@ -158,7 +192,7 @@ impl Links for Thin {
     fn terms(&self, _: &str) -> Terms {
         let better = self.0.load(Ordering::Relaxed);
         let lowest = if better { PriorityClass::Background } else { PriorityClass::Critical };
-        Terms { concurrent: 1, lowest, summary: !better }
+        Terms { concurrent: 1, lowest, summary: !better, metered: false }
     }
 }
 

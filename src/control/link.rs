@@ -205,8 +205,10 @@ pub struct LinkRow {
     pub endpoint: String,
     /// The class in force.
     pub class: LinkClass,
-    /// Why it is that, in words: the rule and its figures.
+    /// Why it is that, in words: the rule and its figures; where the last look had no answer, why.
     pub why: String,
+    /// Why the last look had no answer: no such name, refused, a token is wanted, a login page; none: it had one.
+    pub error: Option<String>,
     /// Since when, ms since the epoch.
     pub class_since_ms: u64,
     /// The operator set the class: it stays until that is taken back.
@@ -271,7 +273,7 @@ pub struct LinkSettings {
     pub classes: BTreeMap<LinkClass, SyncParams>,
 }
 
-/// A link became another one.
+/// A link became another one, or syncs on it behave otherwise than before (`from` and `to` are equal then).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LinkChange {
     /// When, ms since the epoch.
@@ -292,7 +294,7 @@ pub struct LinkChange {
 pub struct LinkHistory {
     /// Samples, oldest first.
     pub samples: Vec<Measurement>,
-    /// Changes of class, oldest first.
+    /// Changes of class, and of what syncs do without one, oldest first.
     pub changes: Vec<LinkChange>,
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::Rate;
+use super::{PriorityClass, Rate};
 
 /// A tree, or a file, to keep equal.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +28,8 @@ pub struct SyncRequest {
     pub rules: Vec<String>,
     /// Does not end: what changes here is brought there soon after.
     pub watch: bool,
+    /// How much it matters: what is critical goes over any link at once; none: normal.
+    pub priority: Option<PriorityClass>,
     /// Limits for this transfer alone.
     pub up: Rate,
     /// Limits for this transfer alone.

@@ -1,8 +1,9 @@
 //! What a link's state does to transfers over it: how hard they compress, how long their chunks are, how much is under way at
 //! once, whether bytes are weighed above time, how often a watched tree is looked at, and what waits.
 //!
-//! A transfer asks again and again, so that a link that became another one counts from the next chunk on. As long as nothing
-//! is known of the link, a transfer does as it would without: it goes by what it measures itself.
+//! A transfer asks again and again, so that a link that became another one counts from the next chunk on. As long as too little
+//! is known of the link for a class, a transfer compresses and looks as the table says of such a link, and for the rest goes by what it
+//! measures itself: chunks would keep their length for its whole life, and whether a delta pays can be measured.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use super::links::Links;
 use super::services::Services;
 use super::shared::Shared;
+use crate::control::PriorityClass;
 use crate::control::link::{LinkClass, LinkRow, LinkUse, SyncMode, SyncParams};
 use crate::link::params::difference;
 use crate::push::fit::{Fit, Guide};
@@ -23,6 +25,15 @@ const FILLS: u64 = 3;
 const HALF: u64 = 16;
 /// Chunks are multiples of this.
 const GRAIN: u64 = 4 << 10;
+
+/// Whether an operation starts when it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// At once.
+    Now,
+    /// It goes into the queue: why.
+    Queue(String),
+}
 
 /// The link of one transfer.
 #[derive(Clone)]
@@ -38,16 +49,20 @@ impl Adapt {
         Self { links: services.links.clone(), endpoint: Links::endpoint_of(dest).map(Into::into) }
     }
 
+    /// As it is now, however little is known of it; none where nobody watches it.
+    fn watched(&self) -> Option<Arc<LinkRow>> {
+        self.links.row(self.endpoint.as_deref()?)
+    }
+
     /// As it is now; none where too little is known of it.
     fn row(&self) -> Option<Arc<LinkRow>> {
-        let row = self.links.row(self.endpoint.as_deref()?)?;
-        (row.class != LinkClass::Unknown).then_some(row)
+        self.watched().filter(|row| row.class != LinkClass::Unknown)
     }
 
     /// What compresses the segments of a push. `asked`: the operator's word.
     pub(super) fn packer(&self, asked: Option<bool>) -> Arc<Packer> {
         let link = self.clone();
-        Arc::new(Packer::new(Guide::new(move || fit(asked, link.row().as_deref()))))
+        Arc::new(Packer::new(Guide::new(move || fit(asked, link.watched().as_deref()))))
     }
 
     /// Bytes per chunk of what begins now.
@@ -57,8 +72,10 @@ impl Adapt {
 
     /// Whether a delta's literals are compressed, and the level; none: as the delta finds.
     pub(super) fn compress(&self, asked: Option<bool>) -> (Option<bool>, Option<i32>) {
-        match (asked, self.row()) {
+        match (asked, self.watched()) {
             (Some(asked), _) => (Some(asked), None),
+            // The delta knows the round trip, and whether compressing is worth it.
+            (None, Some(row)) if row.class == LinkClass::Unknown => (None, row.params.compression),
             (None, Some(row)) => (Some(row.params.compression.is_some()), row.params.compression),
             (None, None) => (None, None),
         }
@@ -74,25 +91,48 @@ impl Adapt {
         rate(self.row()?.as_ref())
     }
 
-    /// Transfers of single files at once, of `most`.
-    pub(super) fn at_once(&self, most: usize) -> usize {
-        self.row().map_or(most, |row| most.min(row.params.concurrent as usize).max(1))
+    /// Transfers of single files at once; none where nobody watches the link.
+    pub(super) fn at_once(&self) -> Option<usize> {
+        Some((self.watched()?.params.concurrent as usize).max(1))
     }
 
     /// The least time between two looks at a watched tree, and why.
     pub(super) fn interval(&self) -> Option<(Duration, LinkClass)> {
-        let row = self.row()?;
+        let row = self.watched()?;
         Some((Duration::from_millis(row.params.interval_ms?), row.class))
     }
 
-    /// Every byte costs: what nobody waits for is told about, and not sent.
-    pub(super) fn is_metered(&self) -> bool {
-        self.endpoint.as_deref().and_then(|endpoint| self.links.row(endpoint)).is_some_and(|row| row.metered)
+    /// Why what is of this class is told about, and not sent now; none: it is sent.
+    pub(super) fn keeps_back(&self, class: PriorityClass) -> Option<&'static str> {
+        let row = self.watched().filter(|_| class > PriorityClass::Critical)?;
+        match (row.metered, row.params.summary_only) {
+            (true, _) => Some("the link is metered"),
+            (false, true) if row.class != LinkClass::Unknown => Some("only summaries go over the link now"),
+            (false, _) => None,
+        }
     }
 
     /// Operations are kept until the link is back.
     pub(super) fn stores(&self) -> Option<Arc<LinkRow>> {
         self.row().filter(|row| row.params.mode == SyncMode::StoreAndForward)
+    }
+
+    /// Whether an operation of this class starts now. A sync is a standing wish: over a link whose class queues operations it takes its
+    /// turn among them. Who asks for a push wants it sent, unless there is no link, or its bytes cost.
+    pub(super) fn turn(&self, class: PriorityClass, is_sync: bool) -> Turn {
+        if let Some(row) = self.stores() {
+            return Turn::Queue(format!("the link comes and goes ({}): kept in the queue until it is there", row.why));
+        }
+        let Some(row) = self.watched() else { return Turn::Now };
+        match self.keeps_back(class) {
+            Some(why) if is_sync || row.metered => Turn::Queue(format!(
+                "{why}: kept in the queue until that is over; what is critical goes at once (--priority critical)"
+            )),
+            _ if is_sync && row.params.queued && row.class != LinkClass::Unknown && class > PriorityClass::Critical => {
+                Turn::Queue(format!("the link is {}: operations take their turn in the queue", row.class.name()))
+            }
+            _ => Turn::Now,
+        }
     }
 }
 
@@ -119,7 +159,9 @@ fn fit(asked: Option<bool>, row: Option<&LinkRow>) -> Fit {
         (None, row) => row.and_then(|row| row.params.compression).map(|level| Wish { level, always: false }),
     };
     let Some(row) = row else { return Fit { pack, ..Fit::default() } };
-    let under_way = (row.params.mode != SyncMode::Full)
+    let is_known = row.class != LinkClass::Unknown;
+    // Chunks are as long as the push finds fit then.
+    let under_way = (is_known && row.params.mode != SyncMode::Full)
         .then(|| (chunk(row) * UNDER_WAY).max(on_the_line(row).saturating_mul(FILLS)));
     Fit { pack, under_way, rate: rate(row) }
 }
@@ -188,7 +230,11 @@ mod tests {
         let far = row(LinkClass::Satellite, 100.0, 600.0);
         assert_eq!(chunk(&far), 1_409_024);
         assert_eq!(fit(None, Some(&far)).under_way, Some(22_500_000));
-        assert_eq!(fit(None, None), Fit::default(), "nothing is known");
+        assert_eq!(fit(None, None), Fit::default(), "nobody watches it");
+        // Too little is known of it: compressed where that pays, in chunks and as many as the push finds fit.
+        let new = LinkRow { median: Measurement::default(), ..row(LinkClass::Unknown, 1.0, 1.0) };
+        let wish = Wish { level: 3, always: false };
+        assert_eq!(fit(None, Some(&new)), Fit { pack: Some(wish), ..Fit::default() });
     }
 
     #[test]

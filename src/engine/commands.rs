@@ -315,12 +315,9 @@ impl Core {
     pub(super) fn spawn(&self, record: TransferRecord) -> Arc<Shared> {
         let (id, row) = (record.id, row_of(&record));
         let services = &self.services;
-        let mut up = vec![Arc::new(Throttle::new(row.limit_up)), services.throttle_up.clone()];
-        let mut down = vec![Arc::new(Throttle::new(row.limit_down)), services.throttle_down.clone()];
-        if let Some(link) = services.links_limited.towards(&row.dest) {
-            up.push(link.up.clone());
-            down.push(link.down.clone());
-        }
+        // Those of links hold for connections: `throttle::links`.
+        let up = [Arc::new(Throttle::new(row.limit_up)), services.throttle_up.clone()];
+        let down = [Arc::new(Throttle::new(row.limit_down)), services.throttle_down.clone()];
         let limits = Limits { up: up.into(), down: down.into() };
         let (bell, state) = (services.bell.clone(), services.state.clone());
         let shared = Arc::new(Shared::new(record, row, bell, state, limits));

@@ -72,7 +72,7 @@ pub(super) async fn run(job: &Job) -> Result<Outcome, JobError> {
         return Ok(Outcome::Full("no path".into()));
     };
     let (cost, size) = (Arc::new(Cost::default()), source.size());
-    let limits = job.shared.limits.up.clone();
+    let limits = wire.limits(&job.shared.limits.up);
     let adapt = Adapt::of(&job.services, &send.request.dest);
     let (compress, level) = adapt.compress(send.request.compress);
     let options = Options {

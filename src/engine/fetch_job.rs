@@ -344,6 +344,7 @@ async fn download(
         peers,
         mirrors: fetch.mirrors.clone(),
         throttles: job.shared.limits.down.clone(),
+        links: job.services.links_limited.clone(),
         record: Arc::new(move |have| recorder.write(Some(have), None)),
         seed: fastrand::u64(..),
     };

@@ -14,7 +14,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, Span};
 
-use super::scheduled::LinkLimits;
 use super::shared::Bell;
 use crate::control::link::{
     ClassChoice, LinkChange, LinkChangeRequest, LinkClass, LinkHistory, LinkRow, LinkSettings, MAX_LINKS, Measurement,
@@ -27,6 +26,7 @@ use crate::link::probe::{Prober, endpoint};
 use crate::link::{Figures, LinkConfig, classify, params};
 use crate::queue::links as queue;
 use crate::store::{LinkRecord, State};
+use crate::throttle::links::LinkLimits;
 
 /// Orders that may wait for a monitor.
 const ORDERS: usize = 8;
@@ -60,11 +60,13 @@ struct Entry {
     kept: bool,
     /// When a transfer needed it last.
     needed: Instant,
+    /// Why it does not answer, as it was logged last.
+    told: Option<String>,
 }
 
 enum Order {
     Set(Option<ClassChoice>, Option<bool>),
-    History(oneshot::Sender<LinkHistory>),
+    History(Duration, oneshot::Sender<LinkHistory>),
 }
 
 fn error(kind: CommandErrorKind, message: impl Into<String>) -> CommandError {
@@ -146,7 +148,10 @@ impl Links {
         let (orders, inbox) = mpsc::channel(ORDERS);
         let stop = self.stop.child_token();
         let row = Arc::new(looker.row());
-        all.insert(endpoint.to_owned(), Entry { row, orders, stop: stop.clone(), kept, needed: Instant::now() });
+        all.insert(
+            endpoint.to_owned(),
+            Entry { row, orders, stop: stop.clone(), kept, needed: Instant::now(), told: None },
+        );
         drop(all);
         self.tasks.spawn(self.clone().monitor(looker, inbox, stop).instrument(self.span.clone()));
         self.bell.changed.notify_one();
@@ -192,12 +197,9 @@ impl Links {
         let orders = orders.ok_or_else(|| not_monitored(&endpoint))?;
         let (answer, history) = oneshot::channel();
         let gone = || not_monitored(&endpoint);
-        orders.send(Order::History(answer)).await.map_err(|_| gone())?;
-        let mut history = history.await.map_err(|_| gone())?;
-        let from = crate::clock::unix_ms().saturating_sub(window_s.saturating_mul(1_000));
-        history.samples.retain(|sample| sample.measured_at >= from);
-        history.changes.retain(|change| change.time_ms >= from);
-        Ok(history)
+        let window = Duration::from_secs(window_s);
+        orders.send(Order::History(window, answer)).await.map_err(|_| gone())?;
+        history.await.map_err(|_| gone())
     }
 
     /// Measures once, whether or not it is monitored.
@@ -274,8 +276,8 @@ impl Links {
                 order = inbox.recv() => match order {
                     None => return,
                     Some(Order::Set(class, metered)) => looker.set(class, metered),
-                    Some(Order::History(answer)) => {
-                        let _ = answer.send(looker.history());
+                    Some(Order::History(window, answer)) => {
+                        let _ = answer.send(looker.history(window));
                         continue;
                     }
                 },
@@ -304,11 +306,15 @@ impl Links {
         let mut all = self.lock();
         let Some(entry) = all.get_mut(&row.endpoint) else { return };
         if let Some(change) = &change {
-            let what = if change.what.is_empty() { String::new() } else { format!("; from now on {}", change.what) };
-            tracing::info!(
-                target: "link", "{} is {} now, it was {}: {}{what}",
-                change.endpoint, change.to.name(), change.from.name(), row.why
-            );
+            tracing::info!(target: "link", "{}", in_words(change, &entry.row, &row));
+        }
+        // Of a link that comes and goes it is known that looks fail; why is news.
+        let hopeless = matches!(row.class, LinkClass::Intermittent | LinkClass::Unknown);
+        if let Some(error) = row.error.as_ref().filter(|_| hopeless && entry.told != row.error) {
+            tracing::warn!(target: "link", "{} does not answer: {error}", row.endpoint);
+            entry.told = row.error.clone();
+        } else if row.error.is_none() && !row.stale {
+            entry.told = None;
         }
         if *entry.row != row {
             entry.row = Arc::new(row);
@@ -325,6 +331,19 @@ impl queue::Links for Links {
     /// As its monitor has it; where none is, nothing is known.
     fn terms(&self, endpoint: &str) -> queue::Terms {
         self.row(endpoint).map_or_else(queue::Terms::default, |row| queue::Terms::of(&row.params, row.metered))
+    }
+}
+
+/// A change as the log tells it.
+fn in_words(change: &LinkChange, before: &LinkRow, now: &LinkRow) -> String {
+    let LinkChange { endpoint, from, to, what, .. } = change;
+    let what = if what.is_empty() { String::new() } else { format!("; from now on {what}") };
+    let (from, to) = (from.name(), to.name());
+    match (before.metered, now.metered) {
+        _ if from != to => format!("{endpoint} is {to} now, it was {from}: {}{what}", now.why),
+        (false, true) => format!("{endpoint} is metered now ({to}){what}"),
+        (true, false) => format!("{endpoint} is not metered any more ({to}){what}"),
+        _ => format!("{endpoint} is {to} as before{what}"),
     }
 }
 

@@ -46,7 +46,8 @@ pub(super) fn destination(request: &SendRequest, name: &str) -> Result<Destinati
 /// The ways to `target` at the receiver.
 pub(super) fn wires(job: &Job, paths: &[PathSpec], target: &str) -> Result<Vec<Arc<Wire>>, JobError> {
     let headers = job.services.swarm.client.node_headers();
-    paths.iter().map(|path| Ok(Arc::new(Wire::new(path, target, headers.clone())?))).collect()
+    let limits = &job.services.links_limited;
+    paths.iter().map(|path| Ok(Arc::new(Wire::new(path, target, headers.clone())?.limited(limits)))).collect()
 }
 
 /// Asks every path whether it answers; their round trips, in order. Records how many do, which decides

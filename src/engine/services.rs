@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::links::Links;
 use super::pooling::Pool;
-use super::scheduled::LinkLimits;
 use super::shared::Bell;
 use super::turns::Gate;
 use crate::control::Rate;
@@ -13,6 +12,7 @@ use crate::push::retry::Pace;
 use crate::store::State;
 use crate::swarm::Swarm;
 use crate::throttle::Throttle;
+use crate::throttle::links::LinkLimits;
 use crate::upload::Uploads;
 
 /// The node's common goods.

@@ -20,7 +20,7 @@ use super::push_strategy::{ChunkedStrategy, MultipathStrategy};
 use super::queueing::{self, Queueing};
 use super::receiving::Watcher;
 use super::replicating::{Keeper, PoolStrategy, repair};
-use super::scheduled::{self, LinkLimits};
+use super::scheduled;
 use super::services::Services;
 use super::shared::Bell;
 use super::strategy::Strategies;
@@ -37,6 +37,7 @@ use crate::swarm::{Bans, Catalog, ChokerConfig, Client, LeechConfig, Swarm, here
 use crate::sync::behind::Behind;
 use crate::sync::receive::Trees;
 use crate::throttle::Throttle;
+use crate::throttle::links::LinkLimits;
 use crate::upload::Uploads;
 
 /// Manifests and hashes of paths that are forgotten at one start: a start must not take long.
@@ -100,7 +101,7 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
     let span = ring.span();
     let (stop, background) = (CancellationToken::new(), TaskTracker::new());
     let headers = swarm.client.node_headers().clone();
-    let links_limited = Arc::new(LinkLimits::of(&config.limits.schedule));
+    let links_limited = Arc::new(LinkLimits::of(config.limits.schedule.links()));
     let pool =
         Pool::open(&config.pool, &config.name, swarm.client.node_headers().clone(), state.clone(), bell.clone())?;
     let links = Links::new(

@@ -88,6 +88,8 @@ impl JobError {
         };
         match wire {
             WireError::Broken(_) => Fault::Away,
+            // No node sends on, nor asks for a login (RFC 6585): something on the way answers in its place, until that is done.
+            WireError::Status { status: 300..400 | 511, .. } => Fault::Away,
             WireError::Refused(_) => Fault::Never,
             // A request that came too early or took too long, or one of too many (RFC 9110, RFC 6585).
             WireError::Status { status: 408 | 425 | 429, .. } => Fault::Again,

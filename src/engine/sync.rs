@@ -49,6 +49,8 @@ impl Core {
         operation: Option<(QueueId, PriorityClass)>,
     ) -> Result<Reply, CommandError> {
         let (request, name, _) = checked(request).await?;
+        let class = operation.map(|(_, class)| class).or(request.priority);
+        let priority = class.map_or(0, PriorityClass::priority);
         let _one_at_a_time = self.adding.lock().await;
         let is_it = |job: &JobRecord| matches!(job, JobRecord::Sync(sync) if (&sync.path, &sync.dest) == (&request.path, &request.dest));
         let again = self
@@ -63,7 +65,7 @@ impl Core {
             let dir = request.path.parent().map(Into::into).unwrap_or_default();
             let job = JobRecord::Sync(request);
             let record = |id| TransferRecord {
-                priority: operation.map_or(0, |(_, class)| class.priority()),
+                priority,
                 queued: operation.map(|(id, _)| id),
                 ..new_record(id, job, Phase::Active, None, name, dir)
             };

@@ -23,7 +23,7 @@ use crate::sync::scan::Scanned;
 /// Smaller files are sent with the others: asking what is there would cost more than their bytes. So are sparse ones: holes
 /// cost nothing there, and stay holes.
 const SMALLEST: u64 = 64 << 10;
-/// So many at once: a receiver takes few, and each keeps a core of both ends busy.
+/// So many at once where the link does not say: each keeps a core of both ends busy.
 const AT_ONCE: usize = 2;
 
 /// What became of one file.
@@ -70,7 +70,7 @@ pub(super) async fn send(
     }
     let place = Arc::new(place_of(request, scanned).await?);
     let each = wanted.into_iter().map(|file| one(job, receiver, shown, &place, scanned.is_file, file));
-    let all = futures_util::stream::iter(each).buffer_unordered(receiver.adapt.at_once(AT_ONCE));
+    let all = futures_util::stream::iter(each).buffer_unordered(receiver.adapt.at_once().unwrap_or(AT_ONCE));
     let showing = shown.flowing();
     tokio::pin!(all, showing);
     loop {
@@ -103,7 +103,7 @@ async fn one(
         // Sending it whole tells what is wrong.
         Err(_) => return Became::Whole,
     };
-    let limits = job.shared.limits.up.clone();
+    let limits = receiver.client.wire.limits(&job.shared.limits.up);
     let (compress, level) = receiver.adapt.compress(None);
     let options = Options {
         basis: (file.basis != file.path).then(|| there(&file.basis)),

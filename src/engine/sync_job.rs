@@ -114,8 +114,9 @@ impl Receiver {
         destination: &Destination,
     ) -> Result<Self, JobError> {
         let (headers, pace) = (services.swarm.client.node_headers(), services.pace);
-        let wire = |path| Wire::new(path, &destination.target, headers.clone()).map(Arc::new);
-        let wires: Vec<Arc<Wire>> = destination.paths.iter().map(wire).collect::<Result<_, _>>()?;
+        let limits = &services.links_limited;
+        let wire = |path| Ok(Arc::new(Wire::new(path, &destination.target, headers.clone())?.limited(limits)));
+        let wires: Vec<Arc<Wire>> = destination.paths.iter().map(wire).collect::<Result<_, PushError>>()?;
         let mut failures = 0;
         loop {
             let (ways, failed) = Ways::probe(wires.clone()).await;

@@ -52,7 +52,7 @@ struct Watch<'a> {
     /// Passes in a row that the receiver could not be reached for.
     away: u32,
     link: Following,
-    /// The link is metered: what the receiver was told that it lacks, in files and bytes.
+    /// Only what is critical goes now: what the receiver was told that it lacks, in files and bytes.
     held_back: Option<(u64, u64)>,
 }
 
@@ -77,9 +77,9 @@ pub(super) async fn run(job: &Job, request: &SyncRequest, destination: &Destinat
         watch.changes.on_look(Instant::now());
         watch.held_back = None;
         let before = watch.equal.as_ref().filter(|_| !sure);
-        let passed = match watch.link.adapt().is_metered() {
-            true => watch.hold_back(destination).await,
-            false => pass(job, request, destination, before).await,
+        let passed = match watch.keeps_back() {
+            Some(_) => watch.hold_back(destination).await,
+            None => pass(job, request, destination, before).await,
         };
         let looked = passed.as_ref().ok().and_then(Option::as_ref).map_or(Duration::ZERO, |passed| passed.looked);
         watch.changes.on_looked(Instant::now(), looked);
@@ -168,7 +168,12 @@ impl Watch<'_> {
         Some(scanned)
     }
 
-    /// Every byte costs, and nobody waits for these: the receiver is told what it lacks.
+    /// Why nothing but a summary goes now.
+    fn keeps_back(&self) -> Option<&'static str> {
+        self.link.adapt().keeps_back(self.request.priority.unwrap_or_default())
+    }
+
+    /// Nobody waits for these: the receiver is told what it lacks.
     async fn hold_back(&mut self, destination: &Destination) -> Result<Option<Passed>, JobError> {
         let began = Instant::now();
         let (told, scanned) = tell_behind(&self.job.services, self.request, destination).await?;
@@ -199,8 +204,9 @@ impl Watch<'_> {
             (Some(error), _) => format!("the receiver is away, it is tried again: {error}"),
             (None, _) if self.held_back.is_some_and(|(files, _)| files > 0) => {
                 let (files, bytes) = self.held_back.unwrap_or_default();
-                let files = counted(files, "file", "files");
-                format!("the link is metered: {files}, {bytes} bytes, held back; the receiver knows")
+                let (files, why) =
+                    (counted(files, "file", "files"), self.keeps_back().unwrap_or("the link is better now"));
+                format!("{why}: {files}, {bytes} bytes, held back; the receiver knows")
             }
             (None, "") if self.changes.due(Duration::ZERO).is_some() => self.waits(),
             (None, "") if self.cover.partial => "equal; not every folder can be watched: looks again every 15 s".into(),
@@ -228,7 +234,7 @@ impl Watch<'_> {
             tokio::select! {
                 () = stop.cancelled() => return Woken::Stop,
                 () = tokio::time::sleep_until(wakes.into()) => {
-                    if self.held_back.is_some() && !self.link.adapt().is_metered() {
+                    if self.held_back.is_some() && self.keeps_back().is_none() {
                         return Woken::Time;
                     }
                     if wakes == next {

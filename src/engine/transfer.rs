@@ -11,6 +11,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::adapt::Adapt;
 use super::push_report;
 use super::replicating;
 use super::send_job;
@@ -21,6 +22,7 @@ use super::turns::Weight;
 use crate::content::name::printable;
 use crate::content::{Bitmap, FileStamp};
 use crate::control::{Bits, DeltaMap, Kept, PathRow, PhaseRow, TransferDetail, TransferState};
+use crate::queue::book::Fault;
 use crate::store::{
     ContentFiles, FilesError, JobRecord, Phase, Place, State, StateError, TransferRecord, partial_name,
 };
@@ -214,11 +216,28 @@ impl TransferTask {
     }
 
     async fn fail(&self, error: &JobError) {
-        let message = printable(&error.to_string());
+        let mut message = printable(&error.to_string());
+        if error.fault() == Fault::Away && self.could_wait() {
+            message.push_str("; with --queue it waits until the receiver answers, also over a restart");
+        }
         tracing::error!(transfer = self.shared.id.0, error = %message, "transfer failed");
         self.shared.set_fault(error.fault());
         self.shared.update(|row| (row.integrity_failure, row.refused) = (error.is_integrity(), error.is_refusal()));
         self.settle(Phase::Failed, TransferState::Failed, Some(message)).await;
+    }
+
+    /// It was started directly, and its link, whose operations are kept now until it is back, died under it.
+    fn could_wait(&self) -> bool {
+        let record = self.shared.record();
+        if self.shared.row().bytes_up == 0 {
+            return false;
+        }
+        let dest = match &record.job {
+            JobRecord::Send(send) if record.queued.is_none() => &send.request.dest,
+            JobRecord::Sync(sync) if record.queued.is_none() => &sync.dest,
+            _ => return false,
+        };
+        Adapt::of(&self.services, dest).stores().is_some()
     }
 
     async fn settle(&self, phase: Phase, state: TransferState, error: Option<String>) {

@@ -13,10 +13,11 @@ use tokio::time::Instant;
 use super::cadence::{Cadence, Confirm};
 use super::config::LinkConfig;
 use super::judge::{Judge, Outcome};
-use super::params::{difference, params};
+use super::params::{difference, is_other, params};
 use super::probe::{ProbeError, Prober};
 use super::sample::{PassiveSample, Sample};
 use crate::clock::unix_ms;
+use crate::content::name::printable;
 use crate::control::link::{ClassChoice, LinkChange, LinkClass, LinkHistory, LinkRow, SyncParams};
 
 /// Samples and changes that are remembered of a link: half an hour of seconds.
@@ -32,7 +33,7 @@ pub struct Look {
     pub sample: Sample,
     /// Why nothing was.
     pub error: Option<ProbeError>,
-    /// The class in force changed.
+    /// The class in force changed, or what syncs do on it.
     pub change: Option<LinkChange>,
 }
 
@@ -51,8 +52,11 @@ pub struct Looker {
     cost: u64,
     looks: u64,
     changed: u64,
+    /// Why the last look had no answer.
+    trouble: Option<String>,
     samples: VecDeque<Sample>,
-    changes: VecDeque<LinkChange>,
+    /// With the time since the start: the wall's clock may jump.
+    changes: VecDeque<(Duration, LinkChange)>,
 }
 
 impl Looker {
@@ -74,6 +78,7 @@ impl Looker {
             cost: 0,
             looks: 0,
             changed: 0,
+            trouble: None,
             samples: VecDeque::new(),
             changes: VecDeque::new(),
         })
@@ -99,6 +104,7 @@ impl Looker {
         let (mut sample, mut error) = self.prober.life(ask).await;
         let now = self.now();
         sample.at = now;
+        self.trouble = error.as_ref().map(|error| printable(&error.to_string()));
         let mut outcome = self.judge.on_sample(now, sample);
         let then = self.cadence.then(now, ask, outcome.confirm, outcome.changed.is_some(), busy);
         if !sample.failed && (then.full > 0 || then.train > 0) {
@@ -159,18 +165,21 @@ impl Looker {
     }
 
     fn changed(&mut self, from: LinkClass, before: &SyncParams) -> Option<LinkChange> {
-        let to = self.judge.class();
-        if from == to {
+        let (to, params) = (self.judge.class(), self.params());
+        if from == to && !is_other(before, &params) {
             return None;
         }
-        self.since_ms = unix_ms();
-        self.changed += 1;
-        let what = difference(before, &self.params());
-        let change = LinkChange { time_ms: self.since_ms, endpoint: self.endpoint.clone(), from, to, what };
+        let time_ms = unix_ms();
+        if from != to {
+            self.since_ms = time_ms;
+            self.changed += 1;
+        }
+        let what = difference(before, &params);
+        let change = LinkChange { time_ms, endpoint: self.endpoint.clone(), from, to, what };
         if self.changes.len() >= MOST_CHANGES {
             self.changes.pop_front();
         }
-        self.changes.push_back(change.clone());
+        self.changes.push_back((self.now(), change.clone()));
         Some(change)
     }
 
@@ -192,7 +201,11 @@ impl Looker {
         LinkRow {
             endpoint: self.endpoint.clone(),
             class: self.judge.class(),
-            why: self.judge.why(),
+            why: match &self.trouble {
+                Some(trouble) => format!("{} ({trouble})", self.judge.why()),
+                None => self.judge.why(),
+            },
+            error: self.trouble.clone(),
             class_since_ms: self.since_ms,
             forced: self.judge.is_forced(),
             metered: self.metered,
@@ -212,11 +225,12 @@ impl Looker {
         }
     }
 
-    /// What is remembered.
-    pub fn history(&self) -> LinkHistory {
+    /// What is remembered of the time of this length up to now.
+    pub fn history(&self, window: Duration) -> LinkHistory {
+        let from = self.now().saturating_sub(window);
         LinkHistory {
-            samples: self.samples.iter().map(Sample::measurement).collect(),
-            changes: self.changes.iter().cloned().collect(),
+            samples: self.samples.iter().filter(|sample| sample.at >= from).map(Sample::measurement).collect(),
+            changes: self.changes.iter().filter(|(at, _)| *at >= from).map(|(_, change)| change.clone()).collect(),
         }
     }
 }

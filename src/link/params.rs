@@ -116,6 +116,12 @@ pub fn meaning(mode: SyncMode) -> &'static str {
     }
 }
 
+/// Whether syncs behave otherwise than before. Chunks and transfers at a time follow every waver of the bandwidth, and are no news.
+pub fn is_other(from: &SyncParams, to: &SyncParams) -> bool {
+    let steady = |params: &SyncParams| SyncParams { chunk_bytes: 0, concurrent: 0, ..*params };
+    steady(from) != steady(to)
+}
+
 /// What is different from `from` to `to`, in words; empty if nothing is.
 pub fn difference(from: &SyncParams, to: &SyncParams) -> String {
     let mut changes = Vec::new();

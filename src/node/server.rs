@@ -34,8 +34,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const DOCUMENTS: usize = 4;
 /// Requests of syncs worked on at once: each may take a tree's memory, or all cores.
 const SYNCS: usize = 8;
-/// Deltas that are applied at once.
-const DELTAS: usize = 4;
+/// Deltas that are applied at once: as many as the fastest links' class has a sync send.
+const DELTAS: usize = 10;
 /// Signatures that are made at once: each uses every core and holds up to some 10 MiB. Each delta that is applied asks for some
 /// meanwhile, and other ones are asked for.
 const SIGNINGS: usize = 8;

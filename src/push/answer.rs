@@ -70,6 +70,20 @@ pub(super) fn stranger(response: &Response) -> WireError {
     WireError::Status { status: head.status.as_u16(), detail: foreign(&head, &[]) }
 }
 
+/// Lets through what only a node's probe answers (`Skep-Probe`). A network that wants a login first answers 200 to anything; what is
+/// for the node is not lost there, so that is as good as no answer.
+pub(super) fn ours(response: &Response) -> Result<(), WireError> {
+    if response.headers().get("skep-probe").is_some_and(|value| value == "1") {
+        return Ok(());
+    }
+    let server = Head::of(response).server;
+    let who = if server.is_empty() { String::new() } else { format!(" ({server})") };
+    Err(WireError::Broken(format!(
+        "something answers in the node's place{who}: a login page of the network, perhaps, or an ordinary web server; log in there, \
+         or check the address"
+    )))
+}
+
 /// Why a request was refused.
 fn refusal(head: &Head, body: &[u8]) -> WireError {
     let problem = serde_json::from_slice::<ProblemBody>(body).ok().filter(|problem| problem.kind.starts_with(OURS));

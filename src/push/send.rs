@@ -103,14 +103,15 @@ pub(super) async fn send(
     let body = reqwest::Body::wrap(Fed { chunks, left: on_wire });
     let (lane, length) = (wire.lane(), run.end - run.start);
     let answer = wire.put(&common.upload, segment, (run, size), &digest, (content, body), lane.as_ref());
+    let limits = wire.limits(&common.throttle);
     let last = Arc::new(std::sync::Mutex::new(Instant::now()));
     let feeding = async {
-        let step = usize::try_from(throttle::quantum(&common.throttle)).unwrap_or(STEP).min(STEP);
+        let step = usize::try_from(throttle::quantum(&limits)).unwrap_or(STEP).min(STEP);
         let mut rest = bytes;
         while !rest.is_empty() {
             let chunk = rest.split_to(step.min(rest.len()));
             let length = chunk.len() as u64;
-            throttle::acquire(&common.throttle, length).await;
+            throttle::acquire(&limits, length).await;
             // Closed: the answer is there, or the connection gone.
             if feed.send(chunk).await.is_err() {
                 break;
@@ -134,7 +135,7 @@ pub(super) async fn send(
         loop {
             let since = *last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             // A limit of ours is no silence of theirs.
-            let is_limited = common.throttle.iter().any(|throttle| throttle.rate().is_some());
+            let is_limited = limits.iter().any(|throttle| throttle.rate().is_some());
             match quiet.next(since, is_limited, Instant::now()) {
                 Next::Wait(time) => tokio::time::sleep(time).await,
                 Next::Ask => quiet.on_answer(wire.came(&common.upload).await, Instant::now()),

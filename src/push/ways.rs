@@ -104,7 +104,8 @@ mod tests {
                 tokio::spawn(async move {
                     let mut request = [0; 4096];
                     while stream.read(&mut request).await.is_ok_and(|read| read > 0) {
-                        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+                        let _ =
+                            stream.write_all(b"HTTP/1.1 200 OK\r\nskep-probe: 1\r\ncontent-length: 0\r\n\r\n").await;
                     }
                 });
             }

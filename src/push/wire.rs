@@ -14,13 +14,15 @@ use reqwest::{Body, RequestBuilder, Response, Url};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use super::answer::{checked, in_order, parsed, read_capped, read_up_to, stranger, unpacked};
+use super::answer::{checked, in_order, ours, parsed, read_capped, read_up_to, stranger, unpacked};
 use super::lanes::{Lanes, Taken};
 use super::paths::PathSpec;
 use super::{PushError, broken, interfaces};
 use crate::content::Digest;
 use crate::pool::replica::ReplicaState;
 use crate::swarm::{base_client, cause_of};
+use crate::throttle::Throttle;
+use crate::throttle::links::{LinkLimits, over};
 
 /// Time for a probe's exchange: a path that takes longer counts as dead.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -186,6 +188,8 @@ pub struct Wire {
     via: Option<String>,
     /// Where it leads, for people.
     at: String,
+    /// What the link to there is held to.
+    limit: Option<Arc<Throttle>>,
     /// Below which path segments are taken.
     room: &'static str,
 }
@@ -206,13 +210,24 @@ impl Wire {
         let build = |is_http2| client(spec, is_plain, is_http2);
         let lanes = if is_plain && !is_http2 { Some(Lanes::new(|| build(true))?) } else { None };
         let client = build(is_http2)?;
-        Ok(Self { client, lanes, endpoint, headers, via: spec.via.clone(), at, room: "/upload" })
+        Ok(Self { client, lanes, endpoint, headers, via: spec.via.clone(), at, limit: None, room: "/upload" })
     }
 
     /// The same, to a node of a pool: what is sent are pieces of a content ([`crate::pool::replica`]), and an upload's name is
     /// that content's id.
     pub(crate) fn into_replica(self) -> Self {
         Self { room: "/replica", ..self }
+    }
+
+    /// The same, held to what its link is.
+    pub(crate) fn limited(mut self, links: &LinkLimits) -> Self {
+        self.limit = links.towards(&self.endpoint).map(|link| link.up.clone());
+        self
+    }
+
+    /// What bytes that leave over it are held to, beside the limits of their transfer.
+    pub(crate) fn limits(&self, of_transfer: &Arc<[Arc<Throttle>]>) -> Arc<[Arc<Throttle>]> {
+        over(of_transfer, self.limit.as_ref())
     }
 
     /// Where it leads, for people.
@@ -279,7 +294,10 @@ impl Wire {
             if upload.is_none() && matches!(response.status().as_u16(), 404 | 405 | 410) {
                 return Err(stranger(&response));
             }
-            checked(response).await?;
+            let response = checked(response).await?;
+            if upload.is_none() {
+                ours(&response)?;
+            }
             if sample > 0 {
                 times.push(start.elapsed());
             } else if upload.is_none() && begun.elapsed() > PROBE_BUDGET {
@@ -309,7 +327,8 @@ impl Wire {
             return Err(stranger(&response));
         }
         match checked(response).await {
-            Ok(_) | Err(WireError::Refused(_) | WireError::Busy(_)) => Ok(()),
+            Ok(response) => ours(&response),
+            Err(WireError::Refused(_) | WireError::Busy(_)) => Ok(()),
             Err(error) => Err(error),
         }
     }

@@ -12,12 +12,14 @@ pub struct Terms {
     pub lowest: PriorityClass,
     /// The far side is told what is stale of the syncs that wait for a better link.
     pub summary: bool,
+    /// Every byte costs there.
+    pub metered: bool,
 }
 
 impl Default for Terms {
     /// Where nothing is known of the link: two at a time, of every class.
     fn default() -> Self {
-        Self { concurrent: 2, lowest: PriorityClass::Background, summary: false }
+        Self { concurrent: 2, lowest: PriorityClass::Background, summary: false, metered: false }
     }
 }
 
@@ -29,6 +31,7 @@ impl Terms {
             concurrent: (params.concurrent as usize).max(1),
             lowest: if kept_back { PriorityClass::Critical } else { PriorityClass::Background },
             summary: params.summary_only,
+            metered,
         }
     }
 }
@@ -58,8 +61,8 @@ mod tests {
         let params = SyncParams { concurrent: 5, ..SyncParams::default() };
         let all = Terms { concurrent: 5, ..Terms::default() };
         assert_eq!(Terms::of(&params, false), all);
-        assert_eq!(Terms::of(&params, true), Terms { lowest: PriorityClass::Critical, ..all });
+        assert_eq!(Terms::of(&params, true), Terms { lowest: PriorityClass::Critical, metered: true, ..all });
         let summaries = Terms::of(&SyncParams { summary_only: true, concurrent: 0, ..params }, false);
-        assert_eq!(summaries, Terms { concurrent: 1, lowest: PriorityClass::Critical, summary: true });
+        assert_eq!(summaries, Terms { concurrent: 1, lowest: PriorityClass::Critical, summary: true, metered: false });
     }
 }

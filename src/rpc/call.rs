@@ -18,6 +18,9 @@ pub(super) struct CommandMethod {
     known: &'static [&'static str],
 }
 
+/// Seconds of a link's history where nobody says how many: what a monitor remembers.
+const HISTORY_S: u64 = 1_800;
+
 const IDS: &[&str] = &["ids", "id"];
 const ADD: &[&str] =
     &["link", "document", "dir", "peers", "trackers", "order", "seed", "on_existing", "up", "down", "paused"];
@@ -37,7 +40,8 @@ const SEND: &[&str] = &[
     "up",
     "down",
 ];
-const SYNC: &[&str] = &["path", "dest", "delete", "checksum", "force", "max_delete", "rules", "watch", "up", "down"];
+const SYNC: &[&str] =
+    &["path", "dest", "delete", "checksum", "force", "max_delete", "rules", "watch", "priority", "up", "down"];
 const PURGE: &[&str] = &["ids", "id", "class", "max_age_s", "target", "all"];
 
 /// All of them.
@@ -114,6 +118,9 @@ impl CommandMethod {
         match self.tag {
             "remove" => {
                 params.entry("data").or_insert(json!(false));
+            }
+            "link_history" => {
+                params.entry("window_s").or_insert(json!(HISTORY_S));
             }
             "pool_drain" => {
                 params.entry("on").or_insert(json!(true));

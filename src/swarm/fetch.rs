@@ -125,7 +125,7 @@ pub(super) struct Fetch {
     pub files: Arc<ContentFiles>,
     pub lease: Arc<Lease>,
     pub meter: Arc<FetchMeter>,
-    /// Limits on the way down, the transfer's own first.
+    /// Limits on the way down, the transfer's own first, that of the link last.
     pub throttles: Arc<[Arc<Throttle>]>,
     pub stall: Duration,
 }

@@ -25,7 +25,7 @@ pub async fn failing(status: StatusCode) -> (SocketAddr, Arc<AtomicU32>) {
         problem(status, "refused", json!({}))
     };
     let app = Router::new()
-        .route("/probe", head(|| async { StatusCode::NO_CONTENT }))
+        .route("/probe", head(|| async { [("skep-probe", "1")] }))
         .route("/upload/{transfer}", head(|| async { StatusCode::OK }))
         .route("/upload/{transfer}/{segment}", put(refuse));
     (served(app).await, refused)
@@ -96,7 +96,7 @@ impl Receiver {
     /// Starts serving; its address.
     pub async fn serve(&self) -> SocketAddr {
         let app = Router::new()
-            .route("/probe", head(|| async { StatusCode::NO_CONTENT }))
+            .route("/probe", head(|| async { [("skep-probe", "1")] }))
             .route("/upload/{transfer}", post(open).head(known).delete(abort))
             .route("/upload/{transfer}/{segment}", put(segment))
             .route("/assemble/{transfer}", post(assemble))

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use skep_engine::control::link::{ClassChoice, LinkChangeRequest, LinkClass, SyncMode};
-use skep_engine::control::{Command, Focus, Reply, SendRequest, SyncRequest, TransferState};
+use skep_engine::control::queue::{QueueId, QueueRow};
+use skep_engine::control::{Command, Focus, PriorityClass, Reply, SendRequest, Snapshot, SyncRequest, TransferState};
 use skep_engine::link::params::Patch;
 use skep_shaper::Profile;
 
@@ -117,13 +118,13 @@ async fn a_watched_tree_is_looked_at_as_often_as_its_link_allows() {
     let (tree, there) = (dir.path().join("tree"), receiver.root().join("in/tree"));
     std::fs::create_dir(&tree).unwrap();
     noise_file(&tree, "first", 1_000);
-    say(&node, &receiver.url(), Some(LinkClass::Satellite), None).await;
+    say(&node, &receiver.url(), Some(LinkClass::Mobile), None).await;
     let dest = format!("{}/in/", receiver.url());
     let request = SyncRequest { path: tree.clone(), dest, watch: true, ..SyncRequest::default() };
     let id = node.added(Command::Sync(request)).await;
     node.wait(id, |row| row.watch.as_ref().is_some_and(|watch| watch.passes == 1)).await;
     noise_file(&tree, "second", 1_000);
-    node.wait(id, |row| row.reason.contains("satellite: every 60 s")).await;
+    node.wait(id, |row| row.reason.contains("mobile: every 30 s")).await;
     assert!(!there.join("second").exists());
     say(&node, &receiver.url(), Some(LinkClass::Fiber), None).await;
     node.wait(id, |row| row.watch.as_ref().is_some_and(|watch| watch.passes == 2)).await;
@@ -138,4 +139,76 @@ async fn a_watched_tree_is_looked_at_as_often_as_its_link_allows() {
     say(&node, &receiver.url(), None, Some(false)).await;
     node.wait(id, |row| row.watch.as_ref().is_some_and(|watch| watch.passes == 3)).await;
     assert_eq!(listed(&there).unwrap(), listing(&tree));
+}
+
+/// What is queued for a link, and not sent yet.
+async fn queued(node: &TestNode, command: Command, why: &str) -> QueueId {
+    let reply = node.control.command(command).await.unwrap();
+    let Reply::Enqueued { id, again: false } = reply else { panic!("{reply:?}") };
+    let is_so = |row: &QueueRow| row.id == id && row.transfer.is_none() && row.why.contains(why);
+    node.snapshot(Focus::default(), |s| s.queue.rows.iter().any(|row| is_so(row))).await;
+    id
+}
+
+async fn drained(node: &TestNode, id: QueueId) {
+    let is_done =
+        |s: &Snapshot| s.transfers.iter().any(|row| row.queued == Some(id) && row.state == TransferState::Done);
+    node.snapshot(Focus::default(), is_done).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_every_byte_costs_what_is_not_critical_waits_in_the_queue_and_the_far_side_knows() {
+    let (node, receiver, dir) = (TestNode::start().await, TestNode::start().await, tempfile::tempdir().unwrap());
+    let (tree, file) = (dir.path().join("tree"), noise_file(dir.path(), "data", 100_000));
+    std::fs::create_dir(&tree).unwrap();
+    noise_file(&tree, "first", 1_000);
+    say(&node, &receiver.url(), Some(LinkClass::Broadband), Some(true)).await;
+    let dest = format!("{}/in/", receiver.url());
+    let sync = SyncRequest { path: tree.clone(), dest: dest.clone(), ..SyncRequest::default() };
+    let synced = queued(&node, Command::Sync(sync.clone()), "until the link is not metered").await;
+    let behind = receiver.snapshot(Focus::default(), |s| !s.queue.behind.is_empty()).await;
+    assert_eq!((behind.queue.behind[0].files, behind.queue.behind[0].bytes), (1, 1_000));
+    let send = SendRequest { path: file.clone(), dest, ..SendRequest::default() };
+    let sent = queued(&node, Command::Send(send.clone()), "skep queue class critical").await;
+    // What is critical goes at once.
+    let dest = format!("{}/now/", receiver.url());
+    let priority = Some(PriorityClass::Critical);
+    node.done(node.added(Command::Send(SendRequest { dest: dest.clone(), priority, ..send })).await).await;
+    node.done(node.added(Command::Sync(SyncRequest { dest, priority, ..sync })).await).await;
+    assert!(!receiver.root().join("in").exists());
+    say(&node, &receiver.url(), None, Some(false)).await;
+    drained(&node, synced).await;
+    drained(&node, sent).await;
+    assert_eq!(std::fs::read(receiver.root().join("in/data")).unwrap(), std::fs::read(&file).unwrap());
+    assert_eq!(listing(&tree), listing(&receiver.root().join("in/tree")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_a_satellite_a_sync_is_told_and_a_push_is_sent() {
+    let (node, receiver, dir) = (TestNode::start().await, TestNode::start().await, tempfile::tempdir().unwrap());
+    let (tree, there) = (dir.path().join("tree"), receiver.root().join("in/tree"));
+    std::fs::create_dir(&tree).unwrap();
+    noise_file(&tree, "first", 1_000);
+    say(&node, &receiver.url(), Some(LinkClass::Satellite), None).await;
+    let dest = format!("{}/in/", receiver.url());
+    let file = noise_file(dir.path(), "data", 10_000);
+    let send = SendRequest { path: file, dest: dest.clone(), ..SendRequest::default() };
+    node.done(node.added(Command::Send(send)).await).await;
+    let sync = SyncRequest { path: tree.clone(), dest: dest.clone(), ..SyncRequest::default() };
+    let id = queued(&node, Command::Sync(sync.clone()), "for a better link").await;
+    // A watched tree waits by itself.
+    let other = SyncRequest { dest: format!("{}/watched/", receiver.url()), watch: true, ..sync };
+    let watch = node.added(Command::Sync(other)).await;
+    node.wait(watch, |row| row.reason.contains("only summaries go over the link now: 1 file")).await;
+    receiver.snapshot(Focus::default(), |s| s.queue.behind.len() == 2).await;
+    assert!(!there.exists() && !receiver.root().join("watched").exists());
+    // Over a phone it takes its turn, which comes.
+    say(&node, &receiver.url(), Some(LinkClass::Mobile), None).await;
+    drained(&node, id).await;
+    node.wait(watch, |row| row.watch.as_ref().is_some_and(|watch| watch.passes == 1)).await;
+    assert_eq!(listing(&tree), listing(&there));
+    let again = SyncRequest { path: tree, dest, ..SyncRequest::default() };
+    let reply = node.control.command(Command::Sync(again)).await.unwrap();
+    let Reply::Enqueued { id, .. } = reply else { panic!("{reply:?}") };
+    drained(&node, id).await;
 }

@@ -4,6 +4,7 @@
 mod adapting;
 #[path = "../common/mod.rs"]
 mod common;
+mod monitoring;
 mod transfers;
 
 use std::net::SocketAddr;

@@ -6,7 +6,7 @@ use super::Wish;
 use crate::content::name::printable;
 use crate::control::queue::{Operation, PurgeRequest, QueueId, QueueMove};
 use crate::control::{CommandError, CommandErrorKind, PriorityClass, Reply};
-use crate::engine::adapt::Adapt;
+use crate::engine::adapt::{Adapt, Turn};
 use crate::engine::commands::Core;
 use crate::engine::{send, sync};
 use crate::queue::book::Wanted;
@@ -15,21 +15,20 @@ use crate::queue::book::Wanted;
 const MAX_LOOK: usize = 20_000;
 
 impl Core {
-    /// Starts a push or a sync at once; over a link that comes and goes it is kept in the queue until the link is there.
+    /// Starts a push or a sync at once, or puts it into the queue where its link has it wait; one that goes on for good
+    /// waits by itself.
     pub(in crate::engine) async fn start(&self, operation: Operation) -> Result<Reply, CommandError> {
-        let (dest, is_begun) = match &operation {
-            Operation::Send(send) => (&send.dest, self.find_send(&send.path, &send.dest).is_some()),
-            Operation::Sync(sync) => (&sync.dest, sync.watch),
+        let (dest, class, stays) = match &operation {
+            Operation::Send(send) => {
+                (&send.dest, send.priority, self.find_send(&send.path, &send.dest).is_some() || send.pool().is_some())
+            }
+            Operation::Sync(sync) => (&sync.dest, sync.priority, sync.watch),
         };
-        if let Some(link) = Adapt::of(&self.services, dest).stores().filter(|_| !is_begun) {
-            let class = match &operation {
-                Operation::Send(send) => send.priority,
-                Operation::Sync(_) => None,
-            };
-            tracing::info!(
-                target: "queue", "{} comes and goes ({}): what is for it is kept in the queue until it is there",
-                link.endpoint, link.why
-            );
+        let is_sync = matches!(operation, Operation::Sync(_));
+        let turn =
+            if stays { Turn::Now } else { Adapt::of(&self.services, dest).turn(class.unwrap_or_default(), is_sync) };
+        if let Turn::Queue(why) = turn {
+            tracing::info!(target: "queue", "{}: {why}", printable(dest));
             return self.enqueue(operation, class).await;
         }
         match operation {
@@ -56,6 +55,7 @@ impl Core {
             }
             Operation::Sync(request) => {
                 let (request, name, destination) = sync::checked(request).await?;
+                let class = class.or(request.priority);
                 (Operation::Sync(request), name, destination, class)
             }
         };

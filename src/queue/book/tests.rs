@@ -256,7 +256,7 @@ fn only_critical_ones_go_where_the_link_takes_no_others() {
     struct Thin;
     impl Links for Thin {
         fn terms(&self, _: &str) -> Terms {
-            Terms { concurrent: 1, lowest: PriorityClass::Critical, summary: true }
+            Terms { concurrent: 1, lowest: PriorityClass::Critical, summary: true, metered: false }
         }
     }
     let mut desk = Desk::new(10);
@@ -281,7 +281,7 @@ fn where_only_summaries_go_the_far_side_is_told_once_in_a_while() {
     struct Thin;
     impl Links for Thin {
         fn terms(&self, _: &str) -> Terms {
-            Terms { concurrent: 1, lowest: PriorityClass::Critical, summary: true }
+            Terms { concurrent: 1, lowest: PriorityClass::Critical, summary: true, metered: false }
         }
     }
     let mut desk = Desk::new(10);

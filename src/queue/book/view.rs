@@ -104,10 +104,14 @@ impl Book {
         let waits = |words: String| (QueueState::Waiting, words, None);
         if entry.class > terms.lowest {
             if what.told_ms.is_some() {
-                let why = "the far side knows what is stale; the data waits for a better link".into();
+                let until = if terms.metered { "until the link is not metered" } else { "for a better link" };
+                let why = format!("the far side knows what is stale; the data waits {until}, or for class critical");
                 return (QueueState::Summary, why, None);
             }
-            return waits("kept back: over this link only critical operations go now".into());
+            let is = if terms.metered { "is metered" } else { "takes only summaries" };
+            return waits(format!(
+                "kept back: the link {is}, only critical operations go now (`skep queue class critical {id}` makes it one)"
+            ));
         }
         if holds {
             return waits("the node drains: nothing new begins".into());

@@ -48,6 +48,7 @@ use crate::content::{Bitmap, Manifest};
 use crate::control::{PieceOrder, TransferId};
 use crate::store::{ContentFiles, FilesError, StateError};
 use crate::throttle::Throttle;
+use crate::throttle::links::{LinkLimits, over};
 
 /// Capacity of every channel of a download (systems.md §1).
 const CHANNEL: usize = 64;
@@ -79,6 +80,8 @@ pub struct Download {
     pub mirrors: Vec<String>,
     /// This transfer's own limit, then the node's.
     pub throttles: Arc<[Arc<Throttle>]>,
+    /// Links with limits of their own: what comes over such a link is held to those, too.
+    pub links: Arc<LinkLimits>,
     /// Records what is durable.
     pub record: Arc<Recorder>,
     /// Seed of every random choice.
@@ -271,6 +274,9 @@ impl Running {
     }
 
     fn fetch(&self, request: &Request, source: Source) -> Fetch {
+        let (Source::Node(from) | Source::Mirror(from)) = &source;
+        let link = self.job.links.towards(from).map(|link| &link.down);
+        let throttles = over(&self.job.throttles, link);
         Fetch {
             id: request.id,
             source,
@@ -282,7 +288,7 @@ impl Running {
             files: self.job.files.clone(),
             lease: Arc::new(Lease::default()),
             meter: Arc::new(FetchMeter::default()),
-            throttles: self.job.throttles.clone(),
+            throttles,
             stall: STALL,
         }
     }
