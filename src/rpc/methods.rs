@@ -19,6 +19,7 @@ use super::subscription::{Registry, serve};
 use crate::control::link::LinkRow;
 use crate::control::queue::QueueState;
 use crate::control::{CommandError, CommandErrorKind, Control, Focus, Snapshot, TransferId, TransferRow};
+use crate::link::probe::endpoint;
 
 /// How long `transfer.show` waits for details of a transfer that nobody looked at before.
 const DETAIL_WAIT: Duration = Duration::from_millis(1_000);
@@ -85,7 +86,10 @@ pub(super) fn calls(context: &Arc<Context>) -> Result<RpcModule<Context>, Regist
     })?;
     module.register_async_method("transport.bandwidth.sync.queue", |params, context, _| async move {
         nothing(&params)?;
-        Answer::Ok(json!(context.snapshot().queue))
+        let queue = context.snapshot().queue.clone();
+        let mut object = json!(queue);
+        (object["count"], object["total_queued_bytes"]) = (queue.count().into(), queue.bytes().into());
+        Answer::Ok(object)
     })?;
     module.register_async_method("transport.bandwidth.sync.next", |params, context, _| async move {
         nothing(&params)?;
@@ -103,14 +107,11 @@ pub(super) fn calls(context: &Arc<Context>) -> Result<RpcModule<Context>, Regist
     })?;
     module.register_async_method("transport.bandwidth.status", |params, context, _| async move {
         let EndpointParams { endpoint } = read(&params, &["endpoint"])?;
-        let snapshot = context.snapshot();
-        let rows: Vec<_> = snapshot.links.iter().filter(|row| is_of(row, endpoint.as_deref())).collect();
-        Answer::Ok(json!({"links": rows}))
+        Answer::Ok(json!({"links": links(&context.snapshot(), endpoint.as_deref())?}))
     })?;
     module.register_async_method("transport.quality", |params, context, _| async move {
         let EndpointParams { endpoint } = read(&params, &["endpoint"])?;
-        let snapshot = context.snapshot();
-        let quality = |row: &&Arc<LinkRow>| {
+        let quality = |row: &Arc<LinkRow>| {
             json!({
                 "endpoint": row.endpoint, "class": row.class, "why": row.why, "mode": row.params.mode,
                 "bandwidth_mbps": row.median.bandwidth_mbps, "latency_ms": row.median.latency_ms,
@@ -118,7 +119,7 @@ pub(super) fn calls(context: &Arc<Context>) -> Result<RpcModule<Context>, Regist
                 "samples": row.samples, "stale": row.stale, "measured_at": row.median.measured_at,
             })
         };
-        let rows: Vec<_> = snapshot.links.iter().filter(|row| is_of(row, endpoint.as_deref())).collect();
+        let rows = links(&context.snapshot(), endpoint.as_deref())?;
         Answer::Ok(json!({"links": rows.iter().map(quality).collect::<Vec<_>>()}))
     })?;
     module.register_async_method("transport.config", |params, context, _| async move {
@@ -205,9 +206,13 @@ struct EndpointParams {
     endpoint: Option<String>,
 }
 
-/// Is it the link that was asked for? Of none, all are.
-fn is_of(row: &LinkRow, endpoint: Option<&str>) -> bool {
-    endpoint.is_none_or(|endpoint| row.endpoint == endpoint.trim_end_matches('/'))
+/// The link that was asked for, by any URL below its endpoint; of none, all.
+fn links(snapshot: &Snapshot, asked: Option<&str>) -> Answer<Vec<Arc<LinkRow>>> {
+    let Some(asked) = asked else { return Ok(snapshot.links.clone()) };
+    let named = endpoint(asked).map_err(|error| invalid_params(format!("`endpoint`: {error}")))?;
+    let missing = || CommandError::new(CommandErrorKind::NotFound, format!("{named} is not monitored"));
+    let row = snapshot.links.iter().find(|row| row.endpoint == named).cloned();
+    Ok(vec![row.ok_or_else(|| to_wire(missing()))?])
 }
 
 #[derive(Deserialize)]

@@ -25,23 +25,23 @@
 //! | `node.drain` | `on`: begin nothing more, or begin again | `{"reply":"done"}` |
 //! | `node.interfaces` | | `{"reply":"interfaces","interfaces":[{"name":…,"addresses":[…]}…]}`: what a push can leave by |
 //! | `node.log_level` | `filter` | `{"reply":"done"}` |
-//! | `transport.sync` | the fields of [`SyncRequest`](crate::control::SyncRequest) | `{"reply":"added",…}` |
+//! | `transport.sync` | the fields of [`SyncRequest`](crate::control::SyncRequest) | `{"reply":"added",…}`, or `{"reply":"enqueued",…}` where its link has it wait |
 //! | `transport.preview_sync` | the same | `{"reply":"sync_plan",…}`: [`SyncPlan`](crate::control::SyncPlan); nothing is changed |
-//! | `transport.send` | the fields of [`SendRequest`](crate::control::SendRequest) | `{"reply":"added",…}` |
+//! | `transport.send` | the fields of [`SendRequest`](crate::control::SendRequest) | the same |
 //! | `transport.preview` | those of `transport.send` | `{"reply":"preview",…}`: the ways are probed, nothing is sent |
 //! | `transport.path` | `id`, `path` (as the row calls it), `enabled?`, `weight?`: 0.1 to 10 | `{"reply":"done"}` |
 //! | `transport.bandwidth.measure` | `url` | `{"reply":"probed",…}`: [`ProbeReport`](crate::control::link::ProbeReport), within about 5 s |
 //! | `transport.bandwidth.monitor.start`, `.stop` | `endpoint` | `{"reply":"done"}` |
 //! | `transport.switch` | `endpoint`, `class?`: `auto` or a class, `metered?` | `{"reply":"done"}` |
-//! | `transport.bandwidth.history` | `endpoint`, `window_s` | `{"reply":"link_history","samples":[…],"changes":[…]}` |
-//! | `transport.bandwidth.sync.queue` | | [`QueueView`](crate::control::queue::QueueView): the first rows, totals and drops per class |
+//! | `transport.bandwidth.history` | `endpoint`, `window_s?` (1,800) | `{"reply":"link_history","samples":[…],"changes":[…]}` |
+//! | `transport.bandwidth.sync.queue` | | [`QueueView`](crate::control::queue::QueueView): the first rows, totals and drops per class; and `count`, `total_queued_bytes` |
 //! | `transport.bandwidth.sync.next` | | the row of the operation whose turn is next, or null |
 //! | `transport.bandwidth.sync.enqueue` | `operation`: `{"what":"send"}` or `{"what":"sync"}` with the fields of those requests, `class?` | `{"reply":"enqueued","id":…,"again":bool}` |
 //! | `transport.bandwidth.sync.class` | `ids` or `id`, `class` | `{"reply":"done"}` |
 //! | `transport.bandwidth.sync.move` | `id`, `to`: `first`, `up`, `down`, `last` of its class | `{"reply":"done"}` |
 //! | `transport.bandwidth.sync.retry` | `ids` or `id` | `{"reply":"done"}` |
 //! | `transport.bandwidth.sync.purge` | `ids?` or `id?`, `class?`, `max_age_s?`, `target?`, `all?`: all given conditions hold | `{"reply":"purged","count":N}` |
-//! | `transport.bandwidth.status` | `endpoint?` (none: all) | `{"links":[…]}`: [`LinkRow`](crate::control::link::LinkRow)s |
+//! | `transport.bandwidth.status` | `endpoint?` (none: all; any URL below it) | `{"links":[…]}`: [`LinkRow`](crate::control::link::LinkRow)s |
 //! | `transport.quality` | `endpoint?` | `{"links":[{"endpoint","class","why","mode",…medians}]}` |
 //! | `pool.list` | | [`PoolView`](crate::control::pool::PoolView): the nodes, how they are, scores, shares |
 //! | `pool.add` | `endpoint`, `name?` (none: the node is asked), `weight?`: 0.01 to 100 | `{"reply":"listed","name":…}` |
