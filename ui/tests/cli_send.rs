@@ -184,6 +184,9 @@ fn a_receiver_that_wants_a_token_refuses_and_says_what_to_give() {
         assert!(refused.expect(5).stderr().contains("wants a token: give the one of that node with --token-file"));
     }
     assert!(!to.path("root/in").exists());
+    // By the queue it is put aside, with the same exit code.
+    let refused = from.run(&["send", "data.bin", &dest, "--queue"]);
+    assert!(refused.expect(5).stderr().contains("it is put aside: skep queue retry"), "{}", refused.stderr());
     from.run(&["send", "data.bin", &dest, "--token-file", "token"]).expect(0);
     assert!(fs::read(from.path("data.bin")).unwrap() == fs::read(to.path("root/in/data.bin")).unwrap());
 }

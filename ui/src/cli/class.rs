@@ -36,7 +36,8 @@ impl From<Class> for PriorityClass {
 /// What `send` and `sync` have in common to wait for their turn.
 #[derive(Debug, clap::Args)]
 pub struct Queued {
-    /// How much it matters while it waits for its turn: its class in the queue, and its priority (-9 to 9)
+    /// How much it matters while it waits for its turn: its class in the queue, and its priority (-9 to 9); critical goes at
+    /// once over any link that is there
     #[arg(long, value_name = "CLASS")]
     pub priority: Option<Class>,
     /// Put it into the queue: it starts when its turn comes and the receiver can be reached, also after a restart

@@ -14,13 +14,16 @@ use skep_engine::link::{Figures, classify};
 use skep_engine::swarm::Client;
 
 use super::context::Context;
+use crate::config::units;
 use crate::host;
 use crate::output::{Exit, Failure, human};
+use crate::signals::Stop;
 
 /// Measure the link to a node: bandwidth, latency, jitter, loss, what class that makes, and how syncs behave there
 ///
 /// Needs no node here. One measurement takes 5 s at most. Loss is measured with datagrams; where those are blocked it is
-/// not known. With --watch it goes on until Ctrl-C, at most 5 % of the link, and says when the class changes.
+/// not known. With --watch it goes on until Ctrl-C, at most 5 % of the link, and says when the class changes. What was
+/// measured until Ctrl-C is told; with --count it is incomplete then (exit code 3).
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The node, http://HOST:PORT
@@ -29,7 +32,7 @@ pub struct Args {
     /// Measurements; the verdict is about their medians
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000), conflicts_with = "watch")]
     count: u32,
-    /// Time between two of them, such as 5 or 500ms
+    /// Time between two of them, such as 5, 500ms or 1h
     #[arg(long, value_name = "S", default_value = "5", value_parser = interval)]
     interval: Duration,
     /// Go on until Ctrl-C, as a monitor does
@@ -40,18 +43,12 @@ pub struct Args {
 /// Time that a measurement may take.
 const LIMIT: Duration = Duration::from_millis(4_800);
 
+/// The least and the most time between two measurements.
+const INTERVALS: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3_600);
+
 fn interval(text: &str) -> Result<Duration, String> {
-    let (number, unit) = match text.strip_suffix("ms") {
-        Some(number) => (number, 1e-3),
-        None => match text.strip_suffix('m') {
-            Some(number) => (number, 60.0),
-            None => (text.strip_suffix('s').unwrap_or(text), 1.0),
-        },
-    };
-    let seconds =
-        number.trim().parse::<f64>().map_err(|_| format!("{text:?} is no time: such as 5, 500ms or 1m"))? * unit;
-    let is_sane = (0.1..=3600.0).contains(&seconds);
-    if is_sane { Ok(Duration::from_secs_f64(seconds)) } else { Err("0.1 s to 1 h".into()) }
+    let interval = units::duration(text).map_err(|error| error.to_string())?;
+    if INTERVALS.contains(&interval) { Ok(interval) } else { Err("100ms to 1h".into()) }
 }
 
 pub(super) fn run(cx: &Context, args: &Args) -> Result<Exit, Failure> {
@@ -60,21 +57,20 @@ pub(super) fn run(cx: &Context, args: &Args) -> Result<Exit, Failure> {
         let token = host::token(cx.settings())?;
         let client = Client::new(token.as_deref(), None).map_err(|e| Failure::because("cannot make requests", e))?;
         let headers = client.node_headers().clone();
-        let work = async {
-            if args.watch {
-                let looker = Looker::new(&url, headers, fastrand::u64(..), Arc::new(cx.settings().link.clone()));
-                let looker = looker.map_err(|error| failed(&url, &error))?;
-                watch(cx, looker, args.interval).await
-            } else {
-                let prober = Prober::new(&url, headers, fastrand::u64(..)).map_err(|error| failed(&url, &error))?;
-                measure(cx, &url, prober, args).await
-            }
-        };
-        tokio::select! {
-            ended = work => ended,
-            _ = tokio::signal::ctrl_c() => Ok(Exit::Done),
+        let mut stop = Stop::listen()?;
+        if args.watch {
+            let looker = Looker::new(&url, headers, fastrand::u64(..), Arc::new(cx.settings().link.clone()));
+            let looker = looker.map_err(|error| failed(&url, &error))?;
+            watch(cx, looker, args.interval, &mut stop).await
+        } else {
+            let prober = Prober::new(&url, headers, fastrand::u64(..)).map_err(|error| failed(&url, &error))?;
+            measure(cx, &url, prober, args, &mut stop).await
         }
     })
+}
+
+fn stopped(url: &str) -> Failure {
+    Failure::new(Exit::Incomplete, format!("stopped before anything was measured of {url}"))
 }
 
 fn failed(url: &str, error: &ProbeError) -> Failure {
@@ -86,14 +82,24 @@ fn failed(url: &str, error: &ProbeError) -> Failure {
     Failure::new(exit, format!("cannot probe {url}: {error}"))
 }
 
-async fn measure(cx: &Context, url: &str, mut prober: Prober, args: &Args) -> Result<Exit, Failure> {
+async fn measure(cx: &Context, url: &str, mut prober: Prober, args: &Args, stop: &mut Stop) -> Result<Exit, Failure> {
     let mut all: Vec<Probed> = Vec::new();
-    let mut trouble = None;
+    let (mut trouble, mut exit) = (None, Exit::Done);
     for number in 0..args.count {
-        if number > 0 {
-            tokio::time::sleep(args.interval).await;
-        }
-        match prober.probe(LIMIT).await {
+        let next = async {
+            if number > 0 {
+                tokio::time::sleep(args.interval).await;
+            }
+            prober.probe(LIMIT).await
+        };
+        let probed = tokio::select! {
+            probed = next => probed,
+            _ = stop.wait() => {
+                exit = Exit::Incomplete;
+                break;
+            }
+        };
+        match probed {
             Ok(probed) => {
                 if args.count > 1 {
                     let m = probed.sample.measurement();
@@ -110,8 +116,10 @@ async fn measure(cx: &Context, url: &str, mut prober: Prober, args: &Args) -> Re
         }
     }
     if all.is_empty() {
-        let error = trouble.unwrap_or(ProbeError::Silent(LIMIT.as_secs()));
-        return Err(failed(url, &error));
+        return Err(match trouble {
+            Some(error) => failed(url, &error),
+            None => stopped(url),
+        });
     }
     let measurement = medians(&all);
     let figures = Figures {
@@ -130,7 +138,7 @@ async fn measure(cx: &Context, url: &str, mut prober: Prober, args: &Args) -> Re
         || result(url, &measurement, verdict.class, &verdict.why, &params, samples, &notes),
         || report(cx, url, &measurement, verdict.class, &verdict.why, &params, &notes),
     );
-    Ok(Exit::Done)
+    Ok(exit)
 }
 
 fn medians(all: &[Probed]) -> Measurement {
@@ -157,12 +165,19 @@ fn medians(all: &[Probed]) -> Measurement {
     }
 }
 
-async fn watch(cx: &Context, mut looker: Looker, interval: Duration) -> Result<Exit, Failure> {
+/// Goes on until it is stopped, which is how it ends well.
+async fn watch(cx: &Context, mut looker: Looker, interval: Duration, stop: &mut Stop) -> Result<Exit, Failure> {
     let mut told = tokio::time::Instant::now();
     let mut first = true;
     loop {
-        looker.due().await;
-        let look = looker.look().await;
+        let next = async {
+            looker.due().await;
+            looker.look().await
+        };
+        let look = tokio::select! {
+            look = next => look,
+            _ = stop.wait() => break,
+        };
         let row = looker.row();
         if let Some(change) = &look.change {
             cx.out.result(
@@ -181,6 +196,16 @@ async fn watch(cx: &Context, mut looker: Looker, interval: Duration) -> Result<E
             cx.out.result(|| sample(&row), || watched(&row));
         }
     }
+    let row = looker.row();
+    if row.samples == 0 {
+        return Err(stopped(&row.endpoint));
+    }
+    let measurement = Measurement { probe_bytes: row.probe_bytes, ..row.median };
+    cx.out.result(
+        || result(&row.endpoint, &measurement, row.class, &row.why, &row.params, row.samples, &[]),
+        || report(cx, &row.endpoint, &measurement, row.class, &row.why, &row.params, &[]),
+    );
+    Ok(Exit::Done)
 }
 
 fn sample(row: &LinkRow) -> Value {

@@ -118,7 +118,7 @@ async fn follow(cx: &Context, host: &Host, id: QueueId, again: bool, stop: &mut 
                 // What was seen before it was wished again is no news.
                 if row.state == QueueState::Parked && (!again || started.elapsed() > LAG) {
                     bar.clear();
-                    return Err(parked(row));
+                    return Err(parked(row, transfer.map(Arc::as_ref)));
                 }
                 let now = (row.state, row.why.clone());
                 if row.state != QueueState::Running && told.as_ref() != Some(&now) {
@@ -172,9 +172,15 @@ fn is_over(row: &TransferRow) -> bool {
     matches!(row.state, TransferState::Done | TransferState::Seeding | TransferState::Cancelled)
 }
 
-fn parked(row: &QueueRow) -> Failure {
+/// It waits for the operator. What its transfer found says how bad that is.
+fn parked(row: &QueueRow, transfer: Option<&TransferRow>) -> Failure {
+    let exit = match transfer {
+        Some(transfer) if transfer.integrity_failure => Exit::Integrity,
+        Some(transfer) if transfer.refused => Exit::Refused,
+        _ => Exit::Failed,
+    };
     let words = format!("{}: {}; it is put aside: skep queue retry {}, or purge {}", row.name, row.why, row.id, row.id);
-    Failure::failed(words)
+    Failure::new(exit, words)
 }
 
 /// Says why it waits.

@@ -78,6 +78,7 @@ pub(super) fn run(cx: &Context, args: &Args, matches: &ArgMatches) -> Result<Exi
         force: args.force,
         max_delete: args.max_delete,
         watch: args.watch,
+        priority: args.queued.priority.map(Into::into),
         rules: rules(args, matches),
         up: args.bwlimit,
         ..SyncRequest::default()
@@ -93,9 +94,6 @@ pub(super) fn run(cx: &Context, args: &Args, matches: &ArgMatches) -> Result<Exi
     }
     if args.queued.queue {
         return cx.engine(queue_follow::run(cx, Operation::Sync(request), &args.queued, None));
-    }
-    if args.queued.priority.is_some() {
-        return Err(Failure::usage("--priority: a sync has a class only in the queue: add --queue"));
     }
     cx.engine(fetch::push(cx, Operation::Sync(request), &args.queued))
 }

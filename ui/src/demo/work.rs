@@ -65,6 +65,11 @@ impl Worker {
     pub(super) async fn begin(&self, command: Command) -> Result<TransferId, DemoError> {
         match self.control.command(command).await? {
             Reply::Added { ids, .. } if !ids.is_empty() => Ok(ids[0]),
+            // Its link has it wait: it begins when that is better.
+            Reply::Enqueued { id, .. } => match self.row(|row| row.queued == Some(id)).await {
+                Some(row) => Ok(row.id),
+                None => Err(DemoError::Io(io::Error::other("the node stopped"))),
+            },
             _ => Err(DemoError::Io(io::Error::other("nothing was added"))),
         }
     }

@@ -274,6 +274,35 @@ fn without_links_and_operations_it_is_said_what_they_are() {
     press(&mut model, "5");
     let shown = text(&model);
     assert!(shown.contains("behind here: survey by 12 files, 3.00 MB, for 1m01s (says van-42)"), "{shown}");
+    // Where operations wait, too, and something is stored: on a line of its own, all that it holds.
+    let behind = |path: &str, files| BehindRow {
+        path: path.into(),
+        from: "van-42".into(),
+        files,
+        bytes: 1_000,
+        since_ms: WALL_MS - 61_000,
+        told_ms: WALL_MS,
+    };
+    let behind = vec![behind("survey", 1), behind("tiles", 2), behind("photos", 3), behind("logs", 4)];
+    let waiting = Arc::new(QueueView { behind, ..self::queue() });
+    let mut model = console(120, 40, Snapshot { queue: waiting, ..busy() });
+    press(&mut model, "5 z");
+    let shown = text(&model);
+    assert!(shown.contains("kept for later: "), "{shown}");
+    let line = "behind here: survey by 1 file, 1.00 kB, for 1m01s (says van-42); tiles by 2 files, 1.00 kB";
+    assert!(shown.contains(line) && shown.contains("1.00 kB and 2 more"), "{shown}");
+}
+
+/// Why nobody answers stands in the row, and below it.
+#[test]
+fn what_is_wrong_with_a_link_is_said() {
+    let error = "a login page of the network, perhaps";
+    let why = format!("nothing was heard for 3 intervals ({error})");
+    let gone = LinkRow { stale: true, error: Some(error.into()), ..link(SKY, LinkClass::Intermittent, None, &why) };
+    let mut model = console(160, 40, Snapshot { links: vec![Arc::new(gone)], ..busy() });
+    press(&mut model, "4 z");
+    let shown = text(&model);
+    assert_eq!(shown.matches("a login page of the ne").count(), 2, "{shown}");
 }
 
 fn set(endpoint: &str, class: Option<ClassChoice>, metered: Option<bool>) -> Command {
@@ -294,7 +323,8 @@ fn keys_of_links_become_commands() {
         ("c esc", vec![]),
         ("c c", vec![]),
         ("d", vec![stop.clone()]),
-        ("d u", vec![stop, start]),
+        // What was said of it comes back with it.
+        ("d u", vec![stop, start, set(VAN, None, Some(true))]),
         ("Z", vec![]),
         // The keys of a pane work in that pane.
         ("1 $", vec![]),
@@ -314,6 +344,8 @@ fn keys_of_links_become_commands() {
     let endpoint = "http://203.0.113.6:7070";
     let back = [set(endpoint, fixed(LinkClass::Fiber), None), set(endpoint, fixed(LinkClass::Broadband), None)];
     assert_eq!(commands(&effects), back);
+    let back = commands(&press(&mut model, "d u"));
+    assert_eq!(back.last(), Some(&set(endpoint, fixed(LinkClass::Broadband), None)));
     let mut model = link_console(120, 40);
     model.settings.read_only = true;
     assert_eq!(commands(&press(&mut model, "$ c d g x")), []);

@@ -5,7 +5,7 @@ use std::fmt;
 
 use skep_engine::control::link::{LinkClass, LinkRow, SyncMode, SyncParams, Thresholds};
 use skep_engine::link::classify::digits;
-use skep_engine::link::params::difference;
+use skep_engine::link::params::{difference, is_other};
 
 use crate::console::glyphs::Glyphs;
 use crate::console::model::Model;
@@ -286,13 +286,22 @@ fn held<T>(known: Option<(T, u64)>, now: u64, hold: u64) -> Option<T> {
     known.filter(|(_, at)| now.saturating_sub(*at) <= hold).map(|(value, _)| value)
 }
 
-/// A class change in words for a toast, and whether it became worse.
+/// What became other about a link, in words for a toast, and whether it became worse.
 pub fn class_change(before: &LinkRow, now: &LinkRow) -> Option<(String, bool)> {
-    if before.class == now.class {
-        return None;
-    }
     let (from, to) = (before.class.name(), now.class.name());
     let name = crate::console::model::links::authority(&now.endpoint);
+    if before.class == now.class {
+        if !is_other(&before.params, &now.params) {
+            return None;
+        }
+        let is = match (before.metered, now.metered) {
+            (false, true) => "is metered now",
+            (true, false) => "is not metered any more",
+            _ => "is what it was",
+        };
+        let what = difference(&before.params, &now.params);
+        return Some((format!("{name} {is} ({to}); from now on {what}"), now.metered && !before.metered));
+    }
     let by = if now.forced && !before.forced { " by your word" } else { "" };
     let what = difference(&before.params, &now.params);
     let what = if what.is_empty() { String::new() } else { format!("; from now on {what}") };
@@ -363,5 +372,11 @@ mod tests {
         );
         assert!(!class_change(&now, &before).unwrap().1);
         assert_eq!(class_change(&now, &now), None);
+        let wider = LinkRow { params: SyncParams { chunk_bytes: 1 << 20, concurrent: 3, ..mobile }, ..before.clone() };
+        assert_eq!(class_change(&before, &wider), None, "that follows every waver of the bandwidth");
+        let metered = LinkRow { metered: true, params: SyncParams { summary_only: true, ..mobile }, ..before.clone() };
+        let (text, worse) = class_change(&before, &metered).unwrap();
+        assert!(worse && text.starts_with("van:7070 is metered now (mobile); from now on of what is not"), "{text}");
+        assert!(class_change(&metered, &before).unwrap().0.starts_with("van:7070 is not metered any more"));
     }
 }

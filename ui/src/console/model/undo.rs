@@ -158,8 +158,16 @@ fn step(command: &Command, told: Told, snapshot: &Snapshot) -> Option<Step> {
             made(format!("{what} of {}", authority(&change.endpoint)), &[], vec![Command::SetLink(back)])
         }
         Command::StopMonitor { endpoint } => {
-            let back = Command::StartMonitor { endpoint: endpoint.clone() };
-            made(format!("no longer watching {}", authority(endpoint)), &[], vec![back])
+            let mut back = vec![Command::StartMonitor { endpoint: endpoint.clone() }];
+            // What was said of it is forgotten with it.
+            if let Some(link) = snapshot.links.iter().find(|link| link.endpoint == *endpoint)
+                && (link.forced || link.metered)
+            {
+                let class = link.forced.then_some(ClassChoice::Fixed(link.class));
+                let metered = link.metered.then_some(true);
+                back.push(Command::SetLink(LinkChangeRequest { endpoint: endpoint.clone(), class, metered }));
+            }
+            made(format!("no longer watching {}", authority(endpoint)), &[], back)
         }
         Command::StartMonitor { endpoint } => {
             let back = Command::StopMonitor { endpoint: endpoint.clone() };

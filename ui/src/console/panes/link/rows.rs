@@ -140,6 +140,9 @@ fn note(canvas: &mut Canvas<'_>, x: u16, y: u16, width: u16, link: &LinkRow) {
     if link.stale {
         put(canvas, format_args!("STALE"), Token::Warn);
     }
+    if let Some(error) = &link.error {
+        put(canvas, format_args!("{error}"), Token::Warn);
+    }
     if link.forced {
         put(canvas, format_args!("set by you"), Token::Text);
     }

@@ -5,8 +5,8 @@ use ratatui::layout::Rect;
 use crate::console::model::links::authority;
 use crate::console::panes::Context;
 use crate::console::theme::Token;
-use crate::console::widgets::Canvas;
 use crate::console::widgets::format::{Bytes, Count, Seconds};
+use crate::console::widgets::{Canvas, text};
 
 /// Draws it.
 pub fn draw(canvas: &mut Canvas<'_>, area: Rect, context: Context<'_>) {
@@ -15,7 +15,10 @@ pub fn draw(canvas: &mut Canvas<'_>, area: Rect, context: Context<'_>) {
         why(canvas, x, area.y, width, context);
     }
     if area.height >= 2 {
-        kept(canvas, x, area.y + 1, width, context);
+        kept(canvas, x, area.y + 1, width, area.height == 2, context);
+    }
+    if area.height >= 3 {
+        behind(canvas, x, area.y + 2, width, context);
     }
 }
 
@@ -31,8 +34,9 @@ fn why(canvas: &mut Canvas<'_>, x: u16, y: u16, width: u16, context: Context<'_>
     };
 }
 
-/// Kept for whom; where nothing is, what others say is behind here; where nothing is that either, where in the list one is.
-fn kept(canvas: &mut Canvas<'_>, x: u16, y: u16, width: u16, context: Context<'_>) {
+/// Kept for whom, and where in the list one is; where nothing is kept, and that has no line of its own (`is_last`), what others say is
+/// behind here.
+fn kept(canvas: &mut Canvas<'_>, x: u16, y: u16, width: u16, is_last: bool, context: Context<'_>) {
     let model = context.model;
     let (queue, outbox) = (&model.snapshot.queue, &context.derived.outbox.kept);
     let place = model.queue.place(queue).map_or(0, |at| at as u64 + 1);
@@ -46,7 +50,9 @@ fn kept(canvas: &mut Canvas<'_>, x: u16, y: u16, width: u16, context: Context<'_
     let end = x + width.saturating_sub(right + 2);
     let mut at = x;
     if outbox.is_empty() {
-        behind(canvas, x, y, end.saturating_sub(x), context);
+        if is_last {
+            behind(canvas, x, y, end.saturating_sub(x), context);
+        }
         return;
     }
     at += canvas.text(at, y, end.saturating_sub(at), "kept for later: ", Token::Muted);
@@ -58,23 +64,29 @@ fn kept(canvas: &mut Canvas<'_>, x: u16, y: u16, width: u16, context: Context<'_
     }
 }
 
-/// The first tree here that another node says is behind.
+/// Trees here that other nodes say are behind: as many as the line holds, and how many more there are.
 pub fn behind(canvas: &mut Canvas<'_>, x: u16, y: u16, width: u16, context: Context<'_>) {
     let behind = &context.model.snapshot.queue.behind;
-    let Some(first) = behind.first() else { return };
-    let (files, bytes) = (Count(first.files), Bytes(first.bytes));
-    let s = if first.files == 1 { "" } else { "s" };
-    let since = Seconds(context.model.node_now().saturating_sub(first.since_ms) / 1_000);
-    let (path, from) = (&first.path, &first.from);
-    let used = canvas.left(
-        x,
-        y,
-        width,
-        format_args!("behind here: {path} by {files} file{s}, {bytes}, for {since} (says {from})"),
-        Token::Warn,
-    );
-    if behind.len() > 1 {
-        let more = format_args!(" and {} more", behind.len() - 1);
-        canvas.left(x + used, y, width.saturating_sub(used), more, Token::Muted);
+    let end = x + width;
+    let mut at = x;
+    for (place, row) in behind.iter().enumerate() {
+        let (files, bytes) = (Count(row.files), Bytes(row.bytes));
+        let s = if row.files == 1 { "" } else { "s" };
+        let since = Seconds(context.model.node_now().saturating_sub(row.since_ms) / 1_000);
+        let (path, from) = (&row.path, &row.from);
+        let words = match place {
+            0 => format!("behind here: {path} by {files} file{s}, {bytes}, for {since} (says {from})"),
+            // What there is room for.
+            _ => format!("; {path} by {files} file{s}, {bytes}"),
+        };
+        let (left, others) = (end.saturating_sub(at), behind.len() - place);
+        let more = format!(" and {others} more");
+        // The last one needs no room for what there is beside it.
+        let needed = text::width(&words) + if others > 1 { text::width(&more) } else { 0 };
+        if place > 0 && needed > usize::from(left) {
+            canvas.text(at, y, left, &more, Token::Muted);
+            return;
+        }
+        at += canvas.text(at, y, left, &words, Token::Warn);
     }
 }
