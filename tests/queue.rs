@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use common::{TestNode, noise, noise_file};
+use skep_engine::control::link::{ClassChoice, LinkChangeRequest, LinkClass};
 use skep_engine::control::queue::{Operation, PurgeRequest, QueueId, QueueMove, QueueRow, QueueState, QueueView};
 use skep_engine::control::{
     Command, CommandErrorKind, Focus, PriorityClass, Reply, SendRequest, SyncRequest, TransferState,
@@ -182,6 +183,26 @@ async fn one_that_is_refused_is_put_aside_with_its_reason_and_the_others_go_on()
     node.control.command(Command::RetryQueued { ids: vec![taken] }).await.unwrap();
     drained(&node).await;
     assert_eq!(std::fs::read(receiver.root().join("taken")).unwrap().len(), 1_000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_was_started_directly_and_whose_link_dies_says_what_would_have_kept_it() {
+    let address = nobody();
+    let receiver = at(address).await;
+    let node = TestNode::start_with(quick).await;
+    let endpoint = format!("http://{address}");
+    let class = Some(ClassChoice::Fixed(LinkClass::Fiber));
+    let set = |class| LinkChangeRequest { endpoint: endpoint.clone(), class, metered: None };
+    node.control.command(Command::SetLink(set(class))).await.unwrap();
+    let Operation::Send(send) = send(&noise_file(node.dir.path(), "big", 3_000_000), address) else { unreachable!() };
+    let send = SendRequest { up: Some(300_000), segment_length: Some(65_536), ..send };
+    let id = node.added(Command::Send(send)).await;
+    node.wait(id, |row| row.done > 0).await;
+    node.control.command(Command::SetLink(set(Some(ClassChoice::Fixed(LinkClass::Intermittent))))).await.unwrap();
+    node.snapshot(Focus::default(), |s| s.links.iter().any(|row| row.class == LinkClass::Intermittent)).await;
+    let _dir = receiver.shutdown().await;
+    let row = node.wait(id, |row| row.state == TransferState::Failed).await;
+    assert!(row.error.as_ref().is_some_and(|error| error.contains("with --queue it waits")), "{row:#?}");
 }
 
 /// A link on which only summaries go, until it gets better.

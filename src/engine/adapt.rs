@@ -93,7 +93,7 @@ impl Adapt {
 
     /// Transfers of single files at once; none where nobody watches the link.
     pub(super) fn at_once(&self) -> Option<usize> {
-        Some((self.watched()?.params.concurrent as usize).max(1))
+        self.watched().map(|row| at_once(&row))
     }
 
     /// The least time between two looks at a watched tree, and why.
@@ -134,6 +134,10 @@ impl Adapt {
             _ => Turn::Now,
         }
     }
+}
+
+fn at_once(row: &LinkRow) -> usize {
+    (row.params.concurrent as usize).max(1)
 }
 
 fn rate(row: &LinkRow) -> Option<u64> {
@@ -221,7 +225,7 @@ mod tests {
     fn what_a_link_wants_follows_its_class_and_what_was_measured() {
         let fiber = row(LinkClass::Fiber, 900.0, 2.0);
         assert_eq!(fit(None, Some(&fiber)), Fit { pack: None, under_way: None, rate: Some(112_500_000) });
-        assert_eq!(chunk(&fiber), 16 << 20);
+        assert_eq!((chunk(&fiber), at_once(&fiber)), (16 << 20, 10));
         let sky = row(LinkClass::Satellite, 0.8, 600.0);
         let wish = Wish { level: 9, always: false };
         assert_eq!(fit(None, Some(&sky)), Fit { pack: Some(wish), under_way: Some(512 << 10), rate: Some(100_000) });

@@ -8,8 +8,10 @@ use std::time::Duration;
 use reqwest::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER, SERVER};
 use reqwest::{Response, StatusCode};
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 
 use super::wire::WireError;
+use crate::content::Digest;
 use crate::content::name::excerpt;
 use crate::delta::packed::unpack;
 
@@ -30,6 +32,26 @@ struct ProblemBody {
     /// Segments whose bytes are not what their digests say.
     #[serde(default)]
     segments: Vec<u32>,
+}
+
+/// How an upload ended.
+#[derive(Debug, Deserialize)]
+pub struct Assembled {
+    /// Name under the receiver's root.
+    pub path: String,
+    /// Bytes in all.
+    pub bytes: u64,
+    /// SHA-256 of the segments' digests one after another.
+    pub sha256_of_segments: Digest,
+}
+
+impl Assembled {
+    /// Whether it is what was sent: so many bytes, with these digests.
+    pub fn is_of(&self, bytes: u64, digests: &[Digest]) -> bool {
+        let mut hash = Sha256::new();
+        digests.iter().for_each(|digest| hash.update(digest.0));
+        (self.bytes, self.sha256_of_segments) == (bytes, Digest(hash.finalize().into()))
+    }
 }
 
 /// What is looked at of an answer, beside its body.

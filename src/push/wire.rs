@@ -12,8 +12,8 @@ use reqwest::header::{
 };
 use reqwest::{Body, RequestBuilder, Response, Url};
 use serde::Deserialize;
-use sha2::{Digest as _, Sha256};
 
+pub use super::answer::Assembled;
 use super::answer::{checked, in_order, ours, parsed, read_capped, read_up_to, stranger, unpacked};
 use super::lanes::{Lanes, Taken};
 use super::paths::PathSpec;
@@ -154,26 +154,6 @@ pub struct Answer {
     pub body: Vec<u8>,
     /// Bytes of it as it came.
     pub on_wire: u64,
-}
-
-/// How an upload ended.
-#[derive(Debug, Deserialize)]
-pub struct Assembled {
-    /// Name under the receiver's root.
-    pub path: String,
-    /// Bytes in all.
-    pub bytes: u64,
-    /// SHA-256 of the segments' digests one after another.
-    pub sha256_of_segments: Digest,
-}
-
-impl Assembled {
-    /// Whether it is what was sent: so many bytes, with these digests.
-    pub fn is_of(&self, bytes: u64, digests: &[Digest]) -> bool {
-        let mut hash = Sha256::new();
-        digests.iter().for_each(|digest| hash.update(digest.0));
-        (self.bytes, self.sha256_of_segments) == (bytes, Digest(hash.finalize().into()))
-    }
 }
 
 /// One path.
