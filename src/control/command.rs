@@ -143,7 +143,7 @@ pub enum Command {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         balancer: Option<Balancer>,
     },
-    /// Let another balancer answer where nobody says which.
+    /// Let another balancer answer where nobody says which, on this node.
     SetBalancer {
         /// Which.
         balancer: Balancer,

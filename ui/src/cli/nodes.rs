@@ -68,7 +68,7 @@ enum What {
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
     },
-    /// Let another balancer answer where nobody says which
+    /// Let another balancer answer where nobody says which, on this node alone
     Balancer {
         /// Which
         #[arg(value_name = "BALANCER")]

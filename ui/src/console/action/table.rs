@@ -201,7 +201,7 @@ pub const TABLE: &[Entry] = &[
     line(A::DrainNode, "nodes.drain", &["space", "p"], "drain", Pane(Nodes), Reversible, 6,
         "Take the selected node out of use: it is chosen only where there is no other; shows what would be copied, and asks. Again: into use."),
     line(A::Balancer, "nodes.balancer", &["A"], "balancer", Pane(Nodes), Reversible, 7,
-        "Let the other balancer answer where nobody says which: by the ring, or by how the nodes are."),
+        "Let the other balancer answer on this node where nobody says which: by the ring, or by how the nodes are."),
     line(A::AddNode, "nodes.add", &["n"], "list a node", Pane(Nodes), Reversible, 8,
         "Put a node on the pool's list, or give it another weight; shows first which keys would belong to it."),
     line(A::RemoveNode, "nodes.remove", &["d", "delete"], "remove", Pane(Nodes), Reversible, 9,
