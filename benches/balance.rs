@@ -9,6 +9,7 @@ use divan::Bencher;
 use hashring::HashRing;
 use skep_engine::control::pool::{Figures, Holding};
 use skep_engine::pool::book::{Book, Member};
+use skep_engine::pool::chance::Chance;
 use skep_engine::pool::health::Health;
 use skep_engine::pool::resource::{Limits, ResourceAware};
 use skep_engine::pool::ring::{Ring, hash};
@@ -111,8 +112,8 @@ fn add_and_remove(bencher: Bencher<'_, '_>, count: usize) {
     });
 }
 
-#[divan::bench(args = NODES, sample_size = 20)]
-fn resource_aware_choice(bencher: Bencher<'_, '_>, count: usize) {
+/// All of them were used: the dearest case.
+fn resource_aware(count: usize) -> ResourceAware {
     let mut rng = fastrand::Rng::with_seed(7);
     let mut pool = ResourceAware::new(Limits::default());
     let names: Vec<Arc<str>> = names(count).into_iter().map(Arc::from).collect();
@@ -127,11 +128,31 @@ fn resource_aware_choice(bencher: Bencher<'_, '_>, count: usize) {
             },
             1_000,
         );
-        // All of them were used: the dearest case.
         health.on_success(rng.f64() * 300.0, 1_000);
         pool.add(name, health);
     }
-    bencher.bench_local(|| pool.choose(2_000, |_| true, || rng.u64(..)));
+    pool
+}
+
+/// With the chance that the program has.
+#[divan::bench(args = NODES, sample_size = 20)]
+fn resource_aware_choice(bencher: Bencher<'_, '_>, count: usize) {
+    let (mut pool, mut chance) = (resource_aware(count), Chance::new().unwrap_or_else(|error| panic!("{error}")));
+    bencher.bench_local(|| pool.choose(2_000, |_| true, || chance.bits()));
+}
+
+/// The order in which all of them would be drawn: what places a copy, and finds sources.
+#[divan::bench(args = NODES, sample_size = 20)]
+fn resource_aware_order(bencher: Bencher<'_, '_>, count: usize) {
+    let (pool, mut chance) = (resource_aware(count), Chance::new().unwrap_or_else(|error| panic!("{error}")));
+    bencher.bench_local(|| pool.order(2_000, 8, |_| true, || chance.bits()));
+}
+
+/// 64 bits of that chance.
+#[divan::bench(sample_size = 2_000)]
+fn chance(bencher: Bencher<'_, '_>) {
+    let mut chance = Chance::new().unwrap_or_else(|error| panic!("{error}"));
+    bencher.bench_local(|| chance.bits());
 }
 
 /// What a look at who is there costs where each tells news of itself and holds eight contents.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::seeding;
+use super::sources::Sources;
 use super::strategy::{Job, JobEnd, JobError};
 use crate::content::name::printable;
 use crate::content::{Bitmap, ContentId, Difference, FileStamp, HashProgress, Manifest, Report, Wrong, name, verify};
@@ -26,6 +27,15 @@ const MANIFEST_RETRY: [u64; 5] = [1, 2, 5, 10, 30];
 const POOL_LOOK: Duration = Duration::from_secs(5);
 /// A copy to which nothing came for so long gives its place to others: it may wait for somebody who never comes back.
 const IDLE: Duration = Duration::from_secs(60);
+
+/// The name is another content's, in the words that whoever asks how a copy stands gets.
+const EXISTS: &str = "exists and is not this content";
+const APPEARED: &str = "appeared while the content was fetched";
+
+/// Whether these words, of this node or another, are that a name is taken.
+pub(super) fn is_taken(words: &str) -> bool {
+    [EXISTS, APPEARED].iter().any(|taken| words.contains(taken))
+}
 
 /// Fetches `job`'s content.
 pub(super) async fn run(job: Job) -> Result<JobEnd, JobError> {
@@ -223,7 +233,7 @@ async fn look(
             _ => format!("{} of {} pieces match", have.count(), have.len()),
         };
         return Err(JobError::Other(format!(
-            "{:?} exists and is not this content ({differs}); choose another folder with -o, or --overwrite to mend it in place",
+            "{:?} {EXISTS} ({differs}); choose another folder with -o, or --overwrite to mend it in place",
             dir.join(&name),
         )));
     }
@@ -330,10 +340,8 @@ async fn download(
     let figures = watch::Sender::new(DownloadReport::default());
     let mut reports = figures.subscribe();
     let mut reporter = Reporter { figures, detail: job.shared.detail.clone(), wanted: job.shared.wanted.subscribe() };
-    let mut peers = fetch.peers.clone();
-    peers.extend(job.services.join.iter().cloned());
-    // The pool may have it, on other nodes than when this was asked for.
-    peers.extend(job.services.pool.holders_of(&held.id()));
+    let mut sources = Sources::new(job.services.pool.clone(), held.id());
+    let (peers, spared) = sources.first(fetch.peers.iter().chain(&job.services.join).cloned().collect());
     let download = Download {
         swarm: job.services.swarm.clone(),
         id: job.shared.id,
@@ -342,6 +350,7 @@ async fn download(
         have,
         order: fetch.request.order,
         peers,
+        spared,
         mirrors: fetch.mirrors.clone(),
         throttles: job.shared.limits.down.clone(),
         links: job.services.links_limited.clone(),
@@ -357,12 +366,8 @@ async fn download(
     let result = loop {
         tokio::select! {
             result = &mut running => break result,
-            // Who has it meanwhile, or is better now.
             _ = look.tick() => {
-                let holders = job.services.pool.holders_of(&held.id());
-                if !holders.is_empty() {
-                    held.tell_peers(holders);
-                }
+                sources.look(held);
                 let done = reports.borrow().done;
                 if done != came.0 {
                     came = (done, Instant::now());
@@ -372,13 +377,14 @@ async fn download(
             }
             Ok(()) = reports.changed() => {
                 let report = reports.borrow_and_update().clone();
+                sources.on_report(&report);
                 let up = held.uploaded() - uploaded_before;
                 job.shared.update(|row| show(row, &before, &report, up, held.upload_rows().iter().map(|row| row.rate).sum(), started));
             }
         }
     };
     let report = reports.borrow().clone();
-    job.services.pool.silent(&report.silent);
+    sources.at_end(&report);
     let up = held.uploaded() - uploaded_before;
     job.shared.update(|row| show(row, &before, &report, up, 0, started));
     Ok(result?)
@@ -455,10 +461,7 @@ async fn complete(
 
 fn publish(files: &ContentFiles, name: &OsStr) -> Result<(), JobError> {
     files.publish(name).map(drop).map_err(|error| match error.kind {
-        FilesErrorKind::Exists => JobError::Other(format!(
-            "{:?} appeared while the content was fetched; move it away, then resume",
-            error.path
-        )),
+        FilesErrorKind::Exists => JobError::Other(format!("{:?} {APPEARED}; move it away, then resume", error.path)),
         _ => error.into(),
     })
 }

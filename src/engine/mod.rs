@@ -43,6 +43,7 @@ mod services;
 mod setup;
 mod share_job;
 mod shared;
+mod sources;
 mod steer;
 mod strategy;
 mod swarm_strategy;

@@ -22,6 +22,7 @@ use crate::link::probe;
 use crate::pool::PoolConfig;
 use crate::pool::asking::{self, Asker};
 use crate::pool::book::{Book, BookError, Change, Event, Found, Listed, Member};
+use crate::pool::chance::Chance;
 use crate::pool::repair::Wanting;
 use crate::pool::resource::NoNodes;
 use crate::pool::ring::RingError;
@@ -39,10 +40,11 @@ const SOURCES: usize = 8;
 /// The pool that a node is in, or knows.
 pub struct Pool {
     name: String,
-    own: Arc<str>,
     book: Mutex<Book>,
     state: Arc<State>,
     asker: Asker,
+    /// Nobody outside can tell whom it chooses next.
+    chance: Mutex<Chance>,
     /// Where this node's time begins: ms since the epoch, and when that was. It never goes back.
     origin: (u64, Instant),
     bell: Arc<Bell>,
@@ -75,6 +77,7 @@ fn refused(error: &BookError) -> CommandError {
             return CommandError::new(CommandErrorKind::Conflict, words);
         }
         BookError::Ring(_) => CommandErrorKind::Invalid,
+        BookError::Away(..) => CommandErrorKind::Unavailable,
         BookError::Taken(..) | BookError::NotListed(_) | BookError::DrainedAt(..) | BookError::Full => {
             CommandErrorKind::Conflict
         }
@@ -87,16 +90,6 @@ fn named(name: &str) -> Result<(), CommandError> {
     let is_one = !name.is_empty() && name.chars().count() <= MAX_NAME && name.trim() == name && printable(name) == name;
     let words = || format!("{:?} is no name for a node: 1 to {MAX_NAME} printable characters", printable(name));
     if is_one { Ok(()) } else { Err(CommandError::new(CommandErrorKind::Invalid, words())) }
-}
-
-/// 64 bits that nobody can foresee.
-fn chance() -> u64 {
-    let mut bytes = [0; 8];
-    match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()) {
-        Ok(8) => u64::from_ne_bytes(bytes),
-        // So few bytes come whole or not at all, and not at all only on a kernel without the call.
-        _ => fastrand::u64(..),
-    }
 }
 
 impl Pool {
@@ -124,10 +117,10 @@ impl Pool {
             book: Mutex::new(book),
             state,
             asker,
+            chance: Mutex::new(Chance::new().map_err(StartError::Pool)?),
             origin,
             bell,
             name: pool.to_owned(),
-            own: own.into(),
             shown: Mutex::default(),
             recording: tokio::sync::Mutex::default(),
             changed: Notify::new(),
@@ -138,6 +131,11 @@ impl Pool {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// 64 bits that nobody can foresee.
+    fn chance(&self) -> u64 {
+        self.chance.lock().unwrap_or_else(PoisonError::into_inner).bits()
+    }
+
     /// Its name, as in `pool:NAME`.
     pub(super) fn name(&self) -> String {
         self.name.clone()
@@ -146,6 +144,12 @@ impl Pool {
     /// Nodes that are there.
     pub(super) fn size(&self) -> usize {
         self.book().there()
+    }
+
+    /// In words why no node is there; none: there are some.
+    pub(super) fn nobody(&self) -> Option<String> {
+        let book = self.book();
+        (book.there() == 0).then(|| refused(&book.nobody()).message)
     }
 
     /// This node's time in ms. It never goes back.
@@ -178,7 +182,7 @@ impl Pool {
     /// The pool has no nodes.
     pub fn nodes_for(&self, key: &str, count: usize) -> Result<Vec<(Arc<str>, String)>, BookError> {
         let (book, now) = (self.book(), self.now());
-        let nodes = book.place(key, count, Some(Balancer::ConsistentHash), now, chance)?.nodes;
+        let nodes = book.place(key, count, Some(Balancer::ConsistentHash), now, || self.chance())?.nodes;
         Ok(nodes.into_iter().filter_map(|node| Some((node.clone(), book.endpoint(&node)?.to_owned()))).collect())
     }
 
@@ -189,7 +193,7 @@ impl Pool {
     pub(super) fn by_health(&self, key: &str) -> Result<Vec<(Arc<str>, String)>, BookError> {
         let (book, now) = (self.book(), self.now());
         let all = book.there().max(1);
-        let nodes = book.place(key, all, Some(Balancer::ResourceAware), now, chance)?.nodes;
+        let nodes = book.place(key, all, Some(Balancer::ResourceAware), now, || self.chance())?.nodes;
         Ok(nodes.into_iter().filter_map(|node| Some((node.clone(), book.endpoint(&node)?.to_owned()))).collect())
     }
 
@@ -204,7 +208,7 @@ impl Pool {
     /// None of them is there.
     pub fn choose_among(&self, among: &[Arc<str>]) -> Result<(Arc<str>, String), NoNodes> {
         let mut book = self.book();
-        let node = book.choose(self.now(), |name| among.iter().any(|one| **one == *name), chance)?;
+        let node = book.choose(self.now(), |name| among.iter().any(|one| **one == *name), || self.chance())?;
         let endpoint = book.endpoint(&node).ok_or(NoNodes)?.to_owned();
         Ok((node, endpoint))
     }
@@ -217,24 +221,20 @@ impl Pool {
     /// Whom to fetch a content from, with their endpoints, the best one now first. Where nobody says that it has it: those
     /// that the ring gives it to. Drained and overloaded ones only where there is no other.
     pub(super) fn sources(&self, content: &str) -> Vec<(Arc<str>, String)> {
-        let mut left = self.book().holders(content);
-        if left.is_empty() {
-            return self.nodes_for(content, SOURCES).unwrap_or_default();
-        }
-        let own = self.own.clone();
-        left.retain(|name| *name != own);
-        let mut chosen = Vec::new();
-        while chosen.len() < SOURCES
-            && let Ok((name, endpoint)) = self.choose_among(&left)
         {
-            left.retain(|other| *other != name);
-            chosen.push((name, endpoint));
+            let (book, now) = (self.book(), self.now());
+            if !book.holders(content).is_empty() {
+                let sources = book.sources(content, SOURCES, now, || self.chance());
+                let with = |name: Arc<str>| book.endpoint(&name).map(|at| (name.clone(), at.to_owned()));
+                return sources.into_iter().filter_map(with).collect();
+            }
         }
-        let usable = |name: &str| self.book().is_usable(name, self.now());
-        if chosen.iter().any(|(name, _)| usable(name)) {
-            chosen.retain(|(name, _)| usable(name));
-        }
-        chosen
+        self.nodes_for(content, SOURCES).unwrap_or_default()
+    }
+
+    /// Endpoints of the nodes that a content is not fetched from, as they are drained or overloaded and others have it.
+    pub(super) fn spared(&self, content: &ContentId) -> Vec<String> {
+        self.book().spared(&content.to_string(), self.now())
     }
 
     /// Endpoints of the nodes that say that they have a content, the best one now first.
@@ -246,10 +246,9 @@ impl Pool {
         self.sources(&content).into_iter().map(|(_, endpoint)| endpoint).collect()
     }
 
-    /// These endpoints failed somebody who fetched.
-    pub(super) fn silent(&self, endpoints: &[String]) {
-        let names: Vec<_> = endpoints.iter().filter_map(|url| self.book().named(url)).collect();
-        names.iter().for_each(|name| self.used(name, None));
+    /// The node that is reached there.
+    pub(super) fn named(&self, endpoint: &str) -> Option<Arc<str>> {
+        self.book().named(endpoint)
     }
 
     /// The contents of the pool with this name, or this id.
@@ -281,9 +280,23 @@ impl Pool {
     /// An operation with a node ended: it had answered after so long, or it failed.
     pub fn used(&self, node: &str, answered: Option<Duration>) {
         let latency = answered.map(|latency| latency.as_secs_f64() * 1_000.0);
+        self.learned(|book, now| book.on_used(node, latency, now));
+    }
+
+    /// An operation with a node ended well, which says nothing of how soon it answers.
+    pub(super) fn did_well(&self, node: &str) {
+        self.learned(|book, now| book.on_done(node, now));
+    }
+
+    /// A node was chosen, by whichever balancer, and really read from or written to.
+    pub(super) fn chose(&self, node: &str) {
+        self.learned(|book, _| book.on_chosen(node));
+    }
+
+    fn learned(&self, what: impl FnOnce(&mut Book, u64)) {
         let events = {
             let (mut book, now) = (self.book(), self.now());
-            book.on_used(node, latency, now);
+            what(&mut book, now);
             book.look(now)
         };
         tell(events);
@@ -318,11 +331,19 @@ impl Pool {
         self.record().await
     }
 
-    /// Takes a node out of use, or into it again.
+    /// Takes a node out of use, or into it again. What is taken back here stays so, even where it is drained elsewhere too.
     pub(super) async fn drain(&self, name: &str, on: bool) -> Result<(), CommandError> {
-        let events = self.book().drain(name, on, self.now()).map_err(|error| refused(&error))?;
+        let (events, elsewhere) = {
+            let mut book = self.book();
+            let events = book.drain(name, on, self.now()).map_err(|error| refused(&error))?;
+            (events, book.drained_at(name).filter(|_| !on).cloned())
+        };
         tell(events);
-        self.record().await
+        self.record().await?;
+        match elsewhere {
+            Some(at) => Err(refused(&BookError::DrainedAt(name.to_owned(), at.to_string()))),
+            None => Ok(()),
+        }
     }
 
     /// Who answers where nobody says.
@@ -350,7 +371,7 @@ impl Pool {
             let words = format!("the key has {} bytes, {MAX_KEY} are allowed", key.len());
             return Err(CommandError::new(CommandErrorKind::Invalid, words));
         }
-        let placed = self.book().place(key, replicas.max(1) as usize, balancer, self.now(), chance);
+        let placed = self.book().place(key, replicas.max(1) as usize, balancer, self.now(), || self.chance());
         placed.map_err(|error| refused(&error))
     }
 

@@ -60,6 +60,9 @@ pub(crate) enum JobError {
     Manifest(#[from] ManifestError),
     #[error(transparent)]
     Push(#[from] PushError),
+    /// The pool that it goes to has no nodes, or none that answers.
+    #[error("{0}")]
+    NoNodes(String),
     #[error("{0}")]
     Other(String),
 }
@@ -79,6 +82,7 @@ impl JobError {
         let wire = match self {
             Self::Push(PushError::Wire { error, .. } | PushError::GaveUp { error, .. }) => error,
             Self::Push(PushError::Lies | PushError::OtherBytes) => return Fault::Never,
+            Self::NoNodes(_) => return Fault::Away,
             Self::Push(PushError::Source(ReadError::Read { error, .. }))
                 if error.kind() == std::io::ErrorKind::NotFound =>
             {

@@ -1,6 +1,7 @@
 //! Who is in the pool and how they are: the operator's list, what gossip tells and what was found, put together. Pure: time
 //! comes in as milliseconds of this node's own clock, chance as random bits.
 
+mod choices;
 mod copies;
 mod moving;
 mod settle;
@@ -13,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::hashed::ConsistentHash;
-use super::resource::{Limits, NoNodes, ResourceAware};
+use super::resource::{Limits, ResourceAware};
 use super::ring::{RingError, WEIGHTS};
 use crate::control::pool::{Balancer, Figures, Holding, MAX_NODES, Placement};
 
@@ -22,9 +23,6 @@ const MISSES: u32 = 2;
 
 /// Loads are bounded from so many contents per node on: with fewer, one more would be a node's whole share.
 const BOUND_FROM: usize = 8;
-
-/// Nodes chosen one after the other for one key at most: each looks at all of them.
-const MAX_CHOSEN: usize = 64;
 
 /// What gossip tells of a node that is there.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -94,6 +92,9 @@ pub enum BookError {
     /// It was drained by somebody else.
     #[error("{0:?} is drained at {1}: undrain it there")]
     DrainedAt(String, String),
+    /// There are nodes, and none of them is there: how many, and why the first one is not.
+    #[error("none of the {0} nodes of the pool answers; {1}")]
+    Away(usize, String),
     /// There are too many.
     #[error("{MAX_NODES} nodes are in the pool already")]
     Full,
@@ -115,6 +116,13 @@ struct Entry {
     available: bool,
     /// Since when it is over a limit, as far as that was told.
     excluded_at: Option<u64>,
+    /// Copies that it keeps for the pool: its load.
+    kept: usize,
+}
+
+/// It is a copy for the pool, not what somebody shares for himself.
+fn is_kept(holding: &Holding) -> bool {
+    holding.replicas > 0
 }
 
 impl Entry {
@@ -217,10 +225,11 @@ impl Book {
         self.entries.iter().filter_map(|(name, entry)| Some((name.clone(), asked(entry)?.endpoint))).collect()
     }
 
-    /// Takes a node out of use, or into it again; what that changed.
+    /// Takes a node out of use, or into it again; what that changed. One that is drained elsewhere too stays out of use: see
+    /// [`Self::drained_at`].
     ///
     /// # Errors
-    /// There is none of that name, or another node's operator drained it.
+    /// There is none of that name.
     pub fn drain(&mut self, name: &str, on: bool, now: u64) -> Result<Vec<Event>, BookError> {
         if !self.entries.contains_key(name) {
             return Err(BookError::Unknown(name.to_owned()));
@@ -230,11 +239,7 @@ impl Book {
         } else {
             self.drained.remove(name);
         }
-        let events = self.settle(now);
-        match self.drained_at(name) {
-            Some(at) if !on => Err(BookError::DrainedAt(name.to_owned(), at.to_string())),
-            _ => Ok(events),
-        }
+        Ok(self.settle(now))
     }
 
     /// Takes up what was drained before a restart, whether or not those are there yet.
@@ -288,7 +293,7 @@ impl Book {
         for (name, entry) in &mut self.entries {
             if !there.contains_key(name) && entry.member.take().is_some() {
                 // Listed or not: it is gone until it answers.
-                entry.misses = Some(MISSES);
+                (entry.misses, entry.kept) = (Some(MISSES), 0);
                 entry.why = "gossip does not hear of it any more".to_owned();
             }
         }
@@ -300,6 +305,9 @@ impl Book {
                 && before != Some((member.generation, member.report))
             {
                 reports.push((name, figures));
+            }
+            if entry.member.as_ref().is_none_or(|before| !Arc::ptr_eq(&before.holds, &member.holds)) {
+                entry.kept = member.holds.values().filter(|holding| is_kept(holding)).count();
             }
             entry.member = Some(member);
         }
@@ -339,31 +347,6 @@ impl Book {
         self.hashed.on_report(name, figures);
     }
 
-    /// An operation with a node ended: after so many ms it had answered, or it failed.
-    pub fn on_used(&mut self, name: &str, latency_ms: Option<f64>, now: u64) {
-        if let Some(health) = self.resource.health_mut(name) {
-            match latency_ms {
-                Some(latency) => health.on_success(latency, now),
-                None => health.on_failure(now),
-            }
-        }
-    }
-
-    /// One of the nodes for which `is_candidate` holds, by how they are.
-    ///
-    /// # Errors
-    /// There is none of them.
-    pub fn choose(
-        &mut self,
-        now: u64,
-        is_candidate: impl Fn(&str) -> bool,
-        chance: impl FnMut() -> u64,
-    ) -> Result<Arc<str>, NoNodes> {
-        let entries = &self.entries;
-        let is_there = |name: &str| entries.get(name).is_some_and(|entry| entry.available) && is_candidate(name);
-        self.resource.choose(now, is_there, chance)
-    }
-
     /// The nodes that `key` belongs to. By the ring: those clockwise from it, drained ones only where there are not enough
     /// others. By how they are: drawn one after the other, as they would be chosen.
     ///
@@ -375,42 +358,33 @@ impl Book {
         replicas: usize,
         balancer: Option<Balancer>,
         now: u64,
-        mut chance: impl FnMut() -> u64,
+        chance: impl FnMut() -> u64,
     ) -> Result<Placement, BookError> {
         let balancer = balancer.unwrap_or(self.balancer);
-        let held =
-            |name: &str| self.entries.get(name).and_then(|entry| entry.member.as_ref()).map(|member| &*member.holds);
-        let all: usize = self.entries.keys().filter_map(|name| held(name)).map(BTreeMap::len).sum();
+        let entry = |name: &str| self.entries.get(name);
+        let all: usize = self.entries.values().map(|entry| entry.kept).sum();
         let is_bound = all >= self.hashed.ring().len() * BOUND_FROM;
         // What holds the key already has no less room for it.
-        let load =
-            |name: &str| held(name).filter(|_| is_bound).map_or(0, |it| it.len() - usize::from(it.contains_key(key)));
+        let load = |name: &str| {
+            let Some(entry) = entry(name).filter(|_| is_bound) else { return 0 };
+            let has_it = entry.member.as_ref().and_then(|member| member.holds.get(key)).is_some_and(is_kept);
+            (entry.kept - usize::from(has_it)) as u64
+        };
         let pass = |name: &str| {
             let is_drained = self.resource.health(name).is_some_and(|health| health.drained);
             is_drained.then(|| "it is drained".to_owned())
         };
-        let mut placement = self.hashed.place(key, replicas, 1, |name| load(name) as u64, pass)?;
+        let placement = self.hashed.place(key, replicas, 1, load, pass);
+        let mut placement = placement.map_err(|_| self.nobody())?;
         if balancer == Balancer::ConsistentHash {
             return Ok(placement);
         }
-        let (mut nodes, mut chosen): (Vec<Arc<str>>, BTreeSet<Arc<str>>) = Default::default();
-        while nodes.len() < replicas.clamp(1, MAX_CHOSEN) {
-            let is_left = |name: &str| self.is_there(name) && !chosen.contains(name);
-            let Ok(node) = self.resource.draw(now, is_left, &mut chance) else { break };
-            chosen.insert(node.clone());
-            nodes.push(node);
-        }
+        let nodes = self.resource.order(now, replicas.max(1), |name| self.is_there(name), chance);
         let first = nodes.first().ok_or(RingError::Empty)?;
         let score = self.resource.standing(first, now).unwrap_or_default().score.total;
         placement.why = format!("chosen by how the nodes are: {first} scores {score:.2}");
         (placement.nodes, placement.way, placement.balancer) = (nodes, Vec::new(), balancer);
         Ok(placement)
-    }
-
-    /// It is there, and neither drained nor overloaded.
-    pub fn is_usable(&self, name: &str, now: u64) -> bool {
-        let standing = self.resource.standing(name, now);
-        self.endpoint(name).is_some() && standing.is_some_and(|it| !it.drained && it.excluded.is_none())
     }
 
     /// Where `name` is reached, if it is there.

@@ -1,69 +1,52 @@
-//! Consistent hashing with bounded loads (Mirrokni, Thorup, Zadimoghaddam, 2016): a key goes to the first node clockwise that
-//! has room for it, where room is a factor times what would be fair. Pure.
+//! Consistent hashing with bounded loads (Mirrokni, Thorup, Zadimoghaddam, 2016): a key, and each copy of it, goes to the next
+//! node clockwise that has room for it, where room is a factor times what would be fair. Pure.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::ring::{Ring, RingError, hash};
+use super::ring::Ring;
 
 /// No node has more than so many times its fair share.
 pub const FACTOR: f64 = 1.25;
 
-/// Where a key goes, and which nodes were passed by since they are full.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Bounded {
-    /// The node that has room.
-    pub node: Arc<str>,
-    /// Those before it on the way around.
-    pub full: Vec<Arc<str>>,
-}
-
-/// Places `key`, of so much load (1 for a count of keys, or its bytes), where `load` says what a node has already.
+/// The nodes without room for a copy of so much load (1 for a count of keys, or its bytes), each with its load for its weight.
+/// `load` says what a node has already, `copies` how many copies of the key there shall be, on different nodes.
 ///
-/// A node's fair share is by its weight. It has room while its load with the key is at most `factor` times the share of all
-/// load with the key, rounded down where that leaves room for everything, else up: with few keys a node may always have one.
-///
-/// # Errors
-/// The ring is empty.
-pub fn place(
+/// A node's fair share is by its weight, among those for which `serves` holds: who takes nothing makes the others' shares larger.
+/// It has room while its load with the copy is at most `factor` times the share of all load with all copies, rounded down where
+/// that leaves room for everything, else up: with few keys a node may always have one.
+pub fn full(
     ring: &Ring,
-    key: &[u8],
     amount: u64,
+    copies: usize,
     factor: f64,
+    serves: impl Fn(&str) -> bool,
     load: impl Fn(&str) -> u64,
-) -> Result<Bounded, RingError> {
-    let (mut total, mut weights) = (amount as f64, 0.0);
-    for (node, weight) in ring.nodes() {
-        total += load(node) as f64;
-        weights += weight;
-    }
+) -> BTreeMap<Arc<str>, f64> {
+    let serving = ring.nodes().filter(|(node, _)| serves(node));
+    let loads: Vec<(&Arc<str>, f64, f64)> = serving.map(|(node, weight)| (node, weight, load(node) as f64)).collect();
+    let amount = amount as f64;
+    let new = amount * copies.min(loads.len()) as f64;
+    let (total, weights) =
+        loads.iter().fold((new, 0.0), |(total, weights), (_, weight, load)| (total + load, weights + weight));
     let limit = |weight: f64| factor.max(1.0) * total * weight / weights;
-    let floors: f64 = ring.nodes().map(|(_, weight)| limit(weight).floor()).sum();
-    let has_room = |node: &str, weight: f64| {
+    let floors: f64 = loads.iter().map(|(_, weight, _)| limit(*weight).floor()).sum();
+    let has_room = |weight: f64, load: f64| {
         let limit = if floors >= total { limit(weight).floor() } else { limit(weight).ceil() };
-        load(node) as f64 + amount as f64 <= limit
+        load + amount <= limit
     };
-    let mut full = Vec::new();
-    for met in ring.clockwise(hash(key)) {
-        if has_room(&met.node, ring.weight(&met.node)) {
-            return Ok(Bounded { node: met.node, full });
-        }
-        full.push(met.node);
-    }
-    // One key larger than any fair share fits nowhere: it goes where there is least, the first on the way among equals.
-    let relative = |node: &Arc<str>| load(node) as f64 / ring.weight(node);
-    let node = full.iter().min_by(|a, b| relative(a).total_cmp(&relative(b))).cloned().ok_or(RingError::Empty)?;
-    full.retain(|other| *other != node);
-    Ok(Bounded { node, full })
+    let full = loads.into_iter().filter(|(_, weight, load)| !has_room(*weight, *load));
+    full.map(|(node, weight, load)| (node.clone(), load / weight)).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use proptest::prelude::*;
 
     use super::*;
+    use crate::pool::ring::hash;
 
+    /// One copy of each key goes to the first node that has room.
     fn spread(virtual_nodes: u32, weights: &[f64], keys: u64, factor: f64) -> BTreeMap<Arc<str>, u64> {
         let mut ring = Ring::new(virtual_nodes);
         for (number, weight) in weights.iter().enumerate() {
@@ -71,9 +54,10 @@ mod tests {
         }
         let mut loads: BTreeMap<Arc<str>, u64> = ring.nodes().map(|(name, _)| (name.clone(), 0)).collect();
         for key in 0..keys {
-            let placed = place(&ring, format!("key/{key}").as_bytes(), 1, factor, |node| loads[node]).unwrap();
-            assert!(placed.full.iter().all(|node| *node != placed.node));
-            *loads.get_mut(&placed.node).unwrap() += 1;
+            let full = full(&ring, 1, 1, factor, |_| true, |node| loads[node]);
+            let mut around = ring.clockwise(hash(format!("key/{key}").as_bytes()));
+            let node = around.find(|met| !full.contains_key(&met.node)).unwrap().node;
+            *loads.get_mut(&node).unwrap() += 1;
         }
         loads
     }
@@ -91,19 +75,17 @@ mod tests {
     }
 
     #[test]
-    fn with_room_everywhere_it_is_the_ring() {
+    fn who_takes_nothing_leaves_larger_shares_to_the_others() {
         let mut ring = Ring::default();
-        ring.add_nodes([("a", 1.0), ("b", 1.0), ("c", 1.0)]).unwrap();
-        for key in 0..200 {
-            let key = format!("{key}");
-            let placed = place(&ring, key.as_bytes(), 1, FACTOR, |_| 1_000).unwrap();
-            assert_eq!(&placed.node, ring.get_node(key.as_bytes()).unwrap());
-            assert!(placed.full.is_empty());
-        }
-        // Larger than any share: where there is least.
-        let placed = place(&ring, b"huge", 1 << 40, FACTOR, |node| if node == "b" { 0 } else { 9 }).unwrap();
-        assert_eq!(&*placed.node, "b");
-        assert_eq!(place(&Ring::default(), b"key", 1, FACTOR, |_| 0), Err(RingError::Empty));
+        ring.add_nodes([("a", 1.0), ("b", 1.0), ("c", 1.0), ("d", 1.0)]).unwrap();
+        assert!(full(&ring, 1, 1, FACTOR, |_| true, |_| 1_000).is_empty(), "with room everywhere it is the ring");
+        let load = |node: &str| if node == "a" { 130 } else { 90 };
+        assert_eq!(full(&ring, 1, 1, FACTOR, |_| true, load).into_keys().collect::<Vec<_>>(), ["a".into()]);
+        assert!(full(&ring, 1, 1, FACTOR, |node| node < "c", load).is_empty(), "two of them are to have all");
+        // Larger than any share: nobody has room, and it is said who has least.
+        let all = full(&ring, 1 << 40, 1, FACTOR, |_| true, load);
+        assert_eq!((all.len(), all["a"], all["b"]), (4, 130.0, 90.0));
+        assert!(full(&Ring::default(), 1, 1, FACTOR, |_| true, |_| 0).is_empty());
     }
 
     proptest! {

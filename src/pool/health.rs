@@ -1,7 +1,7 @@
 //! What is known of one node: its last report, what happened to those who used it, whether it is drained. Pure: times are
 //! milliseconds of this node's own clock, and reports are as old as their receipt; the clock of who wrote them is never asked.
 
-use crate::control::pool::Figures;
+use crate::control::pool::{Figures, SLOW_MS};
 
 /// What a failure counts as, in ms of latency.
 pub const FAILURE_MS: f64 = 10_000.0;
@@ -50,6 +50,12 @@ impl Health {
         self.failures = 0;
     }
 
+    /// An operation with it ended well, which says nothing of how soon it answers: its own word counts as that.
+    pub fn on_done(&mut self, now: u64) {
+        let told = self.report.as_ref().map_or(0.0, |(figures, _)| figures.average_latency_ms);
+        self.on_success(told.min(SLOW_MS), now);
+    }
+
     /// An operation with it failed, however fast.
     pub fn on_failure(&mut self, now: u64) {
         self.observe(FAILURE_MS, now);
@@ -91,6 +97,11 @@ impl Health {
     /// Whether that is above `ms`; most often told without working out what is left.
     pub fn exceeds(&self, ms: f64, now: u64) -> bool {
         self.observed_ms > ms && self.observed(now) > ms
+    }
+
+    /// What was found by using it if that is above `ms`, else `ms`.
+    pub fn observed_above(&self, ms: f64, now: u64) -> f64 {
+        if self.observed_ms > ms { self.observed(now).max(ms) } else { ms }
     }
 
     /// Failures since it last did well.
@@ -150,6 +161,20 @@ mod tests {
         assert_eq!(health.observed(10_000_000), 0.0);
         health.on_success(f64::NAN, 10_000_000);
         assert!(health.observed(10_000_000).is_finite() && health.failures() == 0);
+    }
+
+    #[test]
+    fn who_did_well_is_trusted_again_by_its_own_word() {
+        let mut health = Health::new(0, true);
+        health.on_report(Figures { average_latency_ms: 40.0, ..Figures::default() }, 0);
+        health.on_failure(0);
+        let before = health.observed(0);
+        health.on_done(0);
+        assert!(health.failures() == 0 && health.observed(0) < before * 0.8);
+        for _ in 0..40 {
+            health.on_done(0);
+        }
+        assert!((health.observed(0) - 40.0).abs() < 1.0, "{}", health.observed(0));
     }
 
     #[test]

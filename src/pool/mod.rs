@@ -5,10 +5,10 @@
 //!  how they are (reports, what happened) ──▶ resource: health ──▶ one of these nodes, by chance
 //! ```
 //!
-//! Deciders: [`ring`] (points and lookups), [`bounded`] (no node above its share), [`hashed`] (the balancer that places by
+//! Deciders: [`ring`] (points and lookups), [`bounded`] (who has no room for one more), [`hashed`] (the balancer that places by
 //! key), [`preview`] (what would follow), [`health`] (what is known of a node), [`resource`] (the balancer that looks at how
 //! nodes are), [`book`] (who is in the pool: all of it together), [`seal`] (datagrams
-//! that only those with the pool's key make), [`silence`] (who is heard of), [`repair`] (which lost copies are made again here). Drivers: [`asking`] (how nodes of the list are),
+//! that only those with the pool's key make), [`silence`] (who is heard of), [`repair`] (which lost copies are made again here). Drivers: [`chance`] (random bits), [`asking`] (how nodes of the list are),
 //! [`gossip`] (who is there, told by each to the others). [`replica`]: what a node is told to keep a copy.
 //!
 //! Invariants: the same nodes and weights make the same ring, in whatever order they came; a choice fails only where there is
@@ -17,6 +17,7 @@
 pub mod asking;
 pub mod book;
 pub mod bounded;
+pub mod chance;
 pub mod gossip;
 pub mod hashed;
 pub mod health;

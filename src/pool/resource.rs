@@ -136,11 +136,52 @@ impl ResourceAware {
         chance: impl FnMut() -> u64,
     ) -> Result<Arc<str>, NoNodes> {
         let name = self.draw(now, is_candidate, chance)?;
+        self.chose(&name);
+        Ok(name)
+    }
+
+    /// A node was chosen, by whichever balancer, and really used.
+    pub fn chose(&mut self, node: &str) {
+        let Ok(at) = self.find(node) else { return };
         if self.recent.len() == REMEMBERED {
             self.recent.pop_front();
         }
-        self.recent.push_back(name.clone());
-        Ok(name)
+        self.recent.push_back(self.nodes[at].name.clone());
+    }
+
+    /// At most `count` of the nodes for which `is_candidate` holds, in the order in which they would be drawn one after the
+    /// other: first all that are neither excluded nor drained, then the excluded, last the drained. A question is no choice.
+    ///
+    /// Done at once: of random numbers u and weights w, the largest u^(1/w) first is a weighted draw without putting back
+    /// (Efraimidis, Spirakis, 2006).
+    pub fn order(
+        &self,
+        now: u64,
+        count: usize,
+        is_candidate: impl Fn(&str) -> bool,
+        mut chance: impl FnMut() -> u64,
+    ) -> Vec<Arc<str>> {
+        // Tier, whether nothing speaks for it, how long chance has it wait.
+        type Place<'a> = (u8, bool, f64, &'a Arc<str>);
+        let candidates = self.nodes.iter().filter(|entry| is_candidate(&entry.name));
+        let mut all: Vec<Place<'_>> = candidates
+            .map(|entry| {
+                let (tier, weight) = (self.tier(&entry.health, now), self.weight(&entry.health, now));
+                // In (0, 1]: its logarithm is a number.
+                let waits = -(((chance() >> 11) + 1) as f64 / 2f64.powi(53)).ln();
+                let is_none = weight <= 0.0;
+                (tier, is_none, if is_none { waits } else { waits / weight }, &entry.name)
+            })
+            .collect();
+        let before = |a: &Place<'_>, b: &Place<'_>| {
+            (a.0, a.1).cmp(&(b.0, b.1)).then(a.2.total_cmp(&b.2)).then_with(|| a.3.cmp(b.3))
+        };
+        if count < all.len() {
+            all.select_nth_unstable_by(count, before);
+            all.truncate(count);
+        }
+        all.sort_unstable_by(before);
+        all.into_iter().map(|(.., name)| name.clone()).collect()
     }
 
     /// The same for who only asks: a question is no choice.
@@ -189,14 +230,9 @@ impl ResourceAware {
     /// Who may be chosen, with a weight; not all weights are 0.
     fn weights(&self, now: u64, is_candidate: impl Fn(&str) -> bool) -> Vec<(usize, f64)> {
         let mut all: Vec<(usize, f64)> = Vec::with_capacity(self.nodes.len());
-        // Whom a tier holds: neither excluded nor drained; not drained; anybody.
-        let mut best = 2;
+        let mut best = u8::MAX;
         for (at, entry) in self.nodes.iter().enumerate().filter(|(_, entry)| is_candidate(&entry.name)) {
-            let tier = match (entry.health.drained, self.over(&entry.health, now)) {
-                (true, _) => 2,
-                (false, Some(_)) => 1,
-                (false, None) => 0,
-            };
+            let tier = self.tier(&entry.health, now);
             if tier > best {
                 continue;
             }
@@ -204,13 +240,25 @@ impl ResourceAware {
                 best = tier;
                 all.clear();
             }
-            let part = entry.health.slow_start(now, self.limits.slow_start_ms);
-            all.push((at, self.score(&entry.health, now).total * part));
+            all.push((at, self.weight(&entry.health, now)));
         }
         if all.iter().all(|(_, weight)| *weight <= 0.0) {
             all.iter_mut().for_each(|(_, weight)| *weight = 1.0);
         }
         all
+    }
+
+    /// Who comes first: neither excluded nor drained; excluded; drained.
+    fn tier(&self, health: &Health, now: u64) -> u8 {
+        match (health.drained, self.over(health, now)) {
+            (true, _) => 2,
+            (false, Some(_)) => 1,
+            (false, None) => 0,
+        }
+    }
+
+    fn weight(&self, health: &Health, now: u64) -> f64 {
+        self.score(health, now).total * health.slow_start(now, self.limits.slow_start_ms)
     }
 
     fn score(&self, health: &Health, now: u64) -> Score {
@@ -271,7 +319,7 @@ impl ResourceAware {
 /// What counts: the node's word, or what was found if that is worse.
 fn latency(figures: Option<&Figures>, health: &Health, now: u64) -> f64 {
     let told = figures.map_or(0.0, |figures| figures.average_latency_ms);
-    if health.exceeds(told, now) { health.observed(now) } else { told }
+    health.observed_above(told, now)
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use self::pulse::Pulse;
 use super::PushError;
 use super::fit::Fit;
 use super::plan::{Change, Failure, PathId, PathView, Plan, PlanConfig, Verdict};
-use super::retry::Pace;
+use super::retry::{Pace, RETRIES};
 use super::score::Weights;
 use super::send::{Common, Moved, Outcome, Reporter, send};
 use super::steering::Steering;
@@ -103,6 +103,10 @@ pub(crate) struct Drive {
     rng: fastrand::Rng,
     requests: u64,
     gives_up: bool,
+    /// A path that only fails what it is given ends the push: whoever called has another one instead.
+    replaces: bool,
+    /// Segments that each path answered otherwise than it should, in a row.
+    failed: Vec<u32>,
     pace: Pace,
     pub(super) steering: Option<Steering>,
     /// Paths whose probe is still to be made, although they work already.
@@ -184,6 +188,8 @@ impl Drive {
             rng: fastrand::Rng::new(),
             requests: 0,
             gives_up,
+            replaces: false,
+            failed: vec![0; ways.wires.len()],
             pace,
             steering: None,
             late: ways.late.clone(),
@@ -192,6 +198,12 @@ impl Drive {
             pulse: Pulse::new(now),
             fit: Fit::default(),
         }
+    }
+
+    /// A path whose receiver fails whatever it is given ends the push, though others work: it is to be replaced by another.
+    pub(crate) fn replacing(mut self) -> Self {
+        self.replaces = true;
+        self
     }
 
     /// Asks what the link wants now. Over several paths each has a link of its own: no more than compression follows.
@@ -341,6 +353,7 @@ impl Drive {
                             self.unrecorded.push((segment, digest));
                         }
                         self.notes[path].clear();
+                        self.failed[path] = 0;
                         self.strange.remove(&path);
                         Ok(())
                     }
@@ -391,6 +404,12 @@ impl Drive {
         };
         tracing::debug!(segment, path, %error, "segment not through");
         self.notes[path] = error.to_string();
+        if failure == Failure::Answered {
+            self.failed[path] += 1;
+            if self.replaces && self.failed[path] > RETRIES {
+                return Err(PushError::GaveUp { at: self.wires[path].at().to_owned(), segment, error });
+            }
+        }
         match self.plan.on_failure(path, segment, failure, self.rng.f64(), now) {
             Verdict::Again | Verdict::Covered => Ok(()),
             Verdict::GiveUp => Err(PushError::GaveUp { at: self.wires[path].at().to_owned(), segment, error }),

@@ -80,6 +80,15 @@ impl ClientError {
     pub fn is_unsound(&self) -> bool {
         matches!(self, Self::TooLarge(_) | Self::Malformed(_))
     }
+
+    /// The other side is at fault: not that it has nothing of what was asked for, or wants a token.
+    pub(super) fn is_fault(&self) -> bool {
+        match self {
+            Self::Network(_) | Self::TooLarge(_) | Self::Malformed(_) => true,
+            Self::Status { status, .. } => *status >= 500,
+            Self::Url(_) | Self::Unauthorized { .. } => false,
+        }
+    }
 }
 
 impl From<reqwest::Error> for ClientError {

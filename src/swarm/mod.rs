@@ -67,7 +67,7 @@ pub use choker::ChokerConfig;
 pub use client::{Client, ClientError, data_key};
 pub(crate) use client::{base_client, cause_of};
 pub(crate) use download::files_shown;
-pub use download::{Download, DownloadEnd, DownloadError, DownloadReport, Reporter};
+pub use download::{Download, DownloadEnd, DownloadError, DownloadReport, PeerUse, Reporter};
 pub use flow::Flow;
 pub use goal::SeedGoal;
 pub use held::{Admission, Changes, Held, UploadRow, Watch};

@@ -35,9 +35,9 @@ pub(super) enum PeerNews {
     /// Whether it serves us now.
     Choke(PeerKey, bool),
     /// It cannot be reached, or talks nonsense; the watcher tries again unless it is gone for good.
-    Failed(PeerKey, String),
+    Failed(PeerKey, ClientError),
     /// Given up.
-    Gone(PeerKey, String),
+    Gone(PeerKey, ClientError),
 }
 
 /// Watches one peer until it is given up or nobody listens.
@@ -98,12 +98,12 @@ pub(super) async fn watch_peer(
                 let hopeless =
                     matches!(error, ClientError::Malformed(_) | ClientError::TooLarge(_) | ClientError::Url(_));
                 let Some(pause) = RETRY.get(failures).filter(|_| !hopeless) else {
-                    let _ = news.send(PeerNews::Gone(key, error.to_string())).await;
+                    let _ = news.send(PeerNews::Gone(key, error)).await;
                     return;
                 };
                 failures += 1;
                 etag = None;
-                if news.send(PeerNews::Failed(key, error.to_string())).await.is_err() {
+                if news.send(PeerNews::Failed(key, error)).await.is_err() {
                     return;
                 }
                 tokio::time::sleep(*pause).await;

@@ -73,6 +73,7 @@ pub async fn serve_all(contents: Vec<(Vice, Manifest, Vec<u8>)>) -> Hostile {
     };
     let contents: Contents = Arc::new(contents.into_iter().map(ctx).collect());
     let router = Router::new()
+        .route("/health", get(health))
         .route("/swarm/announce", post(|| async { StatusCode::INTERNAL_SERVER_ERROR }))
         .route("/swarm/manifest/{id}", get(manifest))
         .route("/swarm/bitmap/{id}", get(bitmap))
@@ -82,6 +83,13 @@ pub async fn serve_all(contents: Vec<(Vice, Manifest, Vec<u8>)>) -> Hostile {
     let addr = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
     Hostile { addr, asked }
+}
+
+/// A node that could not be better.
+async fn health() -> Response {
+    let report =
+        r#"{"name":"liar","cpu_percent":0,"memory_percent":0,"active_connections":0,"average_latency_ms":0.1}"#;
+    report.into_response()
 }
 
 /// Takes connections and says nothing; with `head`, only the beginning of an answer.

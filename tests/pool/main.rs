@@ -5,6 +5,7 @@
 mod common;
 
 mod bad_days;
+mod choosing;
 mod copies;
 mod given;
 mod gossip;

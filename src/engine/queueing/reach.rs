@@ -35,6 +35,12 @@ impl Core {
             Operation::Send(send) => (&send.dest, &send.paths[..], &send.via[..]),
             Operation::Sync(sync) => (&sync.dest, &[][..], &[][..]),
         };
+        // Of a pool its nodes are asked all the time: it is there where one of them is.
+        if let Operation::Send(send) = operation
+            && send.pool().is_some()
+        {
+            return self.services.pool.nobody().map_or(Ok(()), Err);
+        }
         let Ok(found) = resolve(dest, more, via, name) else { return Ok(()) };
         let headers = self.services.swarm.client.node_headers();
         let ask = |path| {

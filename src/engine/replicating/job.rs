@@ -88,7 +88,10 @@ pub(super) async fn run(job: Job) -> Result<JobEnd, JobError> {
     nodes.find_before(&job).await;
     let mut lacking_since = None;
     loop {
-        nodes.fill(&job, &manifest).await?;
+        nodes.fill(&job, &manifest).await.map_err(|error| match job.services.pool.nobody() {
+            Some(why) => JobError::NoNodes(why),
+            None => error,
+        })?;
         let new: Vec<String> = nodes.asked.iter().filter(|url| !push.asked.contains(url)).cloned().collect();
         if !new.is_empty() {
             push.asked.extend(new);
@@ -142,14 +145,13 @@ async fn copies(job: &Job, asked: Option<u32>, before: usize) -> Result<Option<u
         let wanted = if asked.is_none() { wanted.min(before.max(there)) } else { wanted };
         let words = match there {
             _ if (1..=there).contains(&wanted) => return Ok(Some(wanted)),
-            0 => "the pool has no nodes: `skep nodes add URL` lists one, `skep serve --join ADDR:PORT` joins others"
-                .into(),
+            0 => job.services.pool.nobody().unwrap_or_default(),
             _ => format!(
                 "{wanted} copies need {wanted} nodes, the pool has {there}: add nodes, or ask for fewer with --replicas"
             ),
         };
         if before == 0 {
-            return Err(JobError::Other(words));
+            return Err(if there == 0 { JobError::NoNodes(words) } else { JobError::Other(words) });
         }
         job.shared.update(|row| row.reason = format!("waiting for the nodes that it began with: {words}"));
         tokio::select! {
@@ -249,7 +251,7 @@ async fn drive(
         Opened { segment_length: push.segment, held: runs(have), state: "open".into(), accepts: vec!["zstd".into()] };
     let digests: Vec<Option<Digest>> = manifest.pieces.iter().copied().map(Some).collect();
     let pace = job.services.pace;
-    Ok(Drive::new(common, &ways, digests, &opened, shown, stop, in_flight(push.segment), false, pace))
+    Ok(Drive::new(common, &ways, digests, &opened, shown, stop, in_flight(push.segment), false, pace).replacing())
 }
 
 /// Half-open ranges of what is set.

@@ -10,6 +10,7 @@ use futures_util::future::join_all;
 use crate::content::name::printable;
 use crate::content::{Bitmap, Manifest};
 use crate::control::pool::Balancer;
+use crate::engine::fetch_job::is_taken;
 use crate::engine::pooling::Pool;
 use crate::engine::strategy::{Job, JobError};
 use crate::pool::book::BookError;
@@ -176,7 +177,7 @@ impl Nodes {
     }
 
     fn leave_out(&mut self, name: &Arc<str>, error: &WireError) {
-        if matches!(error, WireError::Broken(_)) {
+        if is_fault(error) {
             self.pool.used(name, None);
         }
         self.put_out(name, error.to_string(), matches!(error, WireError::Broken(_)));
@@ -215,11 +216,21 @@ impl Nodes {
         for (name, answer) in answers {
             let Some(node) = self.all.iter_mut().find(|node| node.name == name) else { continue };
             match answer {
-                Ok(Standing { state: ReplicaState::Failed | ReplicaState::Stopped, error, .. }) => {
-                    out.push((name, error.unwrap_or_else(|| "it was stopped there".into()), false));
+                Ok(Standing { state: state @ (ReplicaState::Failed | ReplicaState::Stopped), error, .. }) => {
+                    let why = error.unwrap_or_else(|| "it was stopped there".into());
+                    // A name that is another's, or an operator's word, is no fault of the node.
+                    if state == ReplicaState::Failed && !is_taken(&why) {
+                        self.pool.used(&name, None);
+                    }
+                    out.push((name, why, false));
                 }
                 Ok(Standing { state, held_count, .. }) => {
-                    node.is_whole = state == ReplicaState::Whole;
+                    let is_whole = state == ReplicaState::Whole;
+                    // That it took the order was no success: this is.
+                    if is_whole && !node.is_whole {
+                        self.pool.did_well(&name);
+                    }
+                    node.is_whole = is_whole;
                     if held_count > node.count || node.is_whole || !is_sent {
                         node.grew = now;
                     }
@@ -227,6 +238,9 @@ impl Nodes {
                     let waits = state == ReplicaState::Waiting;
                     if now.duration_since(node.grew) > pace.of(if waits { TURN_AFTER } else { HOPELESS_AFTER }) {
                         let why = if waits { "its turn does not come there" } else { "its copy does not grow" };
+                        if !waits {
+                            self.pool.used(&name, None);
+                        }
                         out.push((name, why.into(), false));
                     }
                 }
@@ -292,6 +306,15 @@ impl Nodes {
     }
 }
 
+/// Whether that is a node's fault: not what its operator refuses, what is wrong with what it was asked, or with the way itself.
+fn is_fault(error: &WireError) -> bool {
+    match error {
+        WireError::Broken(_) | WireError::Busy(_) | WireError::Full(_) | WireError::Malformed(_) => true,
+        WireError::Status { status, .. } => *status >= 500,
+        WireError::Refused(_) | WireError::Unknown | WireError::Missing(_) | WireError::Path(_) => false,
+    }
+}
+
 fn spec(endpoint: &str) -> PathSpec {
     PathSpec { endpoint: endpoint.trim_end_matches('/').to_owned(), via: None }
 }
@@ -314,9 +337,8 @@ async fn ask(
 ) -> Result<Keeping, WireError> {
     let spec = spec(endpoint);
     let wire = wire(job, &spec, target)?;
-    let begun = Instant::now();
     let opened = wire.open(key, body).await?;
-    job.services.pool.used(name, Some(begun.elapsed()));
+    job.services.pool.chose(name);
     let count = opened.held.iter().map(|(start, end)| end - start).sum();
     let now = Instant::now();
     Ok(Keeping { name: name.clone(), spec, wire: Arc::new(wire), count, is_whole: false, answered: now, grew: now })

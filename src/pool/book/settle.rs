@@ -34,7 +34,7 @@ impl Book {
     }
 
     /// At which other node `name` was drained.
-    pub(super) fn drained_at(&self, name: &str) -> Option<&Arc<str>> {
+    pub fn drained_at(&self, name: &str) -> Option<&Arc<str>> {
         let says = |entry: &Entry| entry.member.as_ref().is_some_and(|it| it.drains.iter().any(|one| **one == *name));
         self.entries.iter().find(|(at, entry)| **at != self.own && says(entry)).map(|(at, _)| at)
     }

@@ -113,6 +113,35 @@ fn frequencies_follow_the_weights() {
 }
 
 #[test]
+fn an_order_is_draws_one_after_the_other() {
+    let pool = pool(&[
+        ("a", Some(figures(0.0, 0.0, 0, 0.0))),
+        ("b", Some(figures(50.0, 50.0, 5_000, 500.0))),
+        ("c", Some(figures(80.0, 90.0, 9_000, 2_000.0))),
+        ("drained", Some(figures(0.0, 0.0, 0, 0.0))),
+        ("excluded", Some(figures(95.0, 0.0, 0, 0.0))),
+    ]);
+    let mut pool = pool;
+    pool.health_mut("drained").unwrap().drained = true;
+    let chances: BTreeMap<Arc<str>, f64> = pool.chances(0, |_| true).into_iter().collect();
+    let mut rng = fastrand::Rng::with_seed(7);
+    let (times, mut counts) = (100_000, BTreeMap::<(Arc<str>, Arc<str>), f64>::new());
+    for _ in 0..times {
+        let order = pool.order(0, usize::MAX, |_| true, || rng.u64(..));
+        assert_eq!(order.len(), 5);
+        assert_eq!((&*order[3], &*order[4]), ("excluded", "drained"));
+        *counts.entry((order[0].clone(), order[1].clone())).or_default() += 1.0 / f64::from(times);
+    }
+    for ((first, second), is) in counts {
+        let should = chances[&first] * chances[&second] / (1.0 - chances[&first]);
+        assert!((is / should - 1.0).abs() < 0.05, "{first}, then {second}: {is} instead of {should}");
+    }
+    assert_eq!(pool.order(0, 2, |_| true, || 0).len(), 2);
+    assert!(pool.order(0, 2, |_| false, || 0).is_empty());
+    assert!(pool.shares_chosen().is_empty(), "a question is no choice");
+}
+
+#[test]
 fn a_lying_node_is_found_out_by_its_failures() {
     let splendid = figures(0.0, 0.0, 0, 0.1);
     let mut pool = pool(&[("honest", Some(figures(60.0, 60.0, 100, 30.0))), ("liar", Some(splendid))]);

@@ -26,6 +26,7 @@ struct ActiveFetch {
     asked: Instant,
     counted: u64,
     first_byte_told: bool,
+    gave: bool,
 }
 
 /// All requests under way. Dropping it stops them.
@@ -49,9 +50,10 @@ impl Active {
         let (id, first, count, in_memory) = (fetch.id, fetch.first, fetch.count, fetch.in_memory);
         let (lease, meter) = (fetch.lease.clone(), fetch.meter.clone());
         let abort = self.tasks.spawn(fetch.run(client, events));
-        let (counted, first_byte_told) = (0, false);
+        let asked = now;
+        let (counted, first_byte_told, gave) = (0, false, false);
         let active =
-            ActiveFetch { peer, first, count, in_memory, lease, meter, abort, asked: now, counted, first_byte_told };
+            ActiveFetch { peer, first, count, in_memory, lease, meter, abort, asked, counted, first_byte_told, gave };
         self.fetches.insert(id, active);
     }
 
@@ -71,6 +73,13 @@ impl Active {
     /// Whom it was asked of.
     pub(super) fn peer(&self, id: RequestId) -> Option<PeerKey> {
         self.fetches.get(&id).map(|fetch| fetch.peer)
+    }
+
+    /// A piece of it came: the first time, whom it was asked of and the time to its first byte.
+    pub(super) fn first_piece(&mut self, id: RequestId) -> Option<(PeerKey, Duration)> {
+        let fetch = self.fetches.get_mut(&id).filter(|fetch| !fetch.gave)?;
+        fetch.gave = true;
+        Some((fetch.peer, Duration::from_micros(fetch.meter.first_byte_us.load(Ordering::Relaxed))))
     }
 
     pub(super) fn contains(&self, id: RequestId) -> bool {

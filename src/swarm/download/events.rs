@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::uses::{WRONG, is_fault};
 use super::{DownloadError, Running};
 use crate::swarm::fetch::{FetchError, FetchEvent};
 use crate::swarm::held::{Gift, Given};
@@ -32,6 +33,7 @@ impl Running {
     ) -> Result<(), DownloadError> {
         let new = self.active.account_one(id, &mut self.leech, now);
         self.flow.add(new, now);
+        self.gave_us(id);
         let range = self.job.files.piece(piece);
         let size = range.end - range.start;
         if self.leech.have().get(piece) {
@@ -60,6 +62,10 @@ impl Running {
         match gift {
             Gift::Piece(given) => self.on_given(given, now),
             Gift::Told => Ok(()),
+            Gift::Spared(endpoints) => {
+                self.spare(&endpoints, now);
+                Ok(())
+            }
         }
     }
 
@@ -94,6 +100,7 @@ impl Running {
         let range = self.job.files.piece(piece);
         self.wasted += range.end - range.start;
         let Some(peer) = self.active.peer(id) else { return };
+        self.failed_us(peer, WRONG);
         let Some(endpoint) = self.endpoints.get(&peer) else { return };
         let reason = format!("piece {piece} of {} did not match its digest", self.job.held.id().short());
         self.job.swarm.bans.ban(&endpoint.name, &reason);
@@ -106,6 +113,11 @@ impl Running {
         self.overhead += self.active.overhead(id);
         let peer = self.active.peer(id);
         self.active.ended(id);
+        if let (Some(peer), Err(error)) = (peer, &result)
+            && is_fault(error)
+        {
+            self.failed_us(peer, 1);
+        }
         let failure = match result {
             Ok(()) => {
                 self.leech.on_finished(id, now);

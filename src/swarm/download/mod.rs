@@ -20,6 +20,7 @@ mod events;
 mod recording;
 mod report;
 mod roster;
+mod uses;
 mod why;
 pub(crate) use report::files_shown;
 
@@ -35,6 +36,7 @@ use self::active::Active;
 use self::durable::Durable;
 use self::recording::{Recorded, joined};
 pub use self::report::{DownloadReport, Reporter};
+pub use self::uses::PeerUse;
 use super::announcing::Announcers;
 use super::fetch::{Fetch, FetchEvent, FetchMeter, Lease, Source};
 use super::flow::Flow;
@@ -76,6 +78,8 @@ pub struct Download {
     pub order: PieceOrder,
     /// Nodes known from the start.
     pub peers: Vec<String>,
+    /// Nodes that are not asked while others can be.
+    pub spared: Vec<String>,
     /// Plain HTTP servers of the content's only file.
     pub mirrors: Vec<String>,
     /// This transfer's own limit, then the node's.
@@ -122,6 +126,10 @@ struct Running {
     endpoints: HashMap<PeerKey, Endpoint>,
     /// Whom this download would ask if they were not banned.
     banned: BTreeMap<Arc<str>, PeerKind>,
+    /// Endpoints that are not asked now: others have it, and are better.
+    spared: HashSet<Arc<str>>,
+    /// What asking each node came to.
+    uses: Arc<BTreeMap<Arc<str>, PeerUse>>,
     /// Pieces that nobody was asked for, and peers.
     given: mpsc::Receiver<Gift>,
     failed: HashSet<u32>,
@@ -142,6 +150,8 @@ struct Endpoint {
     /// `ADDRESS:PORT` as soon as it answered: how the serving side knows the same peer.
     id: Arc<str>,
     connected: bool,
+    /// It gave no answer at all, or failed to give one: not that it has nothing, or refuses.
+    silent: bool,
     note: String,
 }
 
@@ -185,6 +195,8 @@ impl Running {
             active: Active::default(),
             endpoints: HashMap::new(),
             banned: BTreeMap::new(),
+            spared: roster::spared(&job.spared),
+            uses: Arc::default(),
             given: job.held.takes_given(),
             failed: HashSet::new(),
             flow: Flow::new(now),
@@ -295,6 +307,9 @@ impl Running {
 
     fn on_timeout(&mut self, now: Instant) {
         let late = self.leech.on_timeout(now);
+        for peer in late.iter().filter_map(|id| self.active.peer(*id)).collect::<Vec<_>>() {
+            self.failed_us(peer, 1);
+        }
         self.cancel(&late);
     }
 

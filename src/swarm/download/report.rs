@@ -1,12 +1,13 @@
 //! What a download shows: figures always, details only while somebody looks.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::watch;
 
 use super::Running;
+use super::uses::PeerUse;
 use super::why::{Facts, explain};
 use crate::content::name::printable;
 use crate::control::{Bits, PeerRow, PeerState, TransferDetail};
@@ -45,8 +46,10 @@ pub struct DownloadReport {
     pub reason: String,
     /// Verified payload per peer.
     pub bytes_per_peer: Vec<(String, u64)>,
-    /// Peers that failed and never gave an answer; at the end only.
+    /// Peers that failed last and gave no answer since; at the end only.
     pub silent: Vec<String>,
+    /// What asking each node came to.
+    pub uses: Arc<BTreeMap<Arc<str>, PeerUse>>,
 }
 
 /// Where a download puts what it shows.
@@ -78,13 +81,13 @@ impl Running {
             reason: if last { String::new() } else { self.why(now) },
             bytes_per_peer: Vec::new(),
             silent: Vec::new(),
+            uses: self.uses.clone(),
         };
         if last {
             report.bytes_per_peer = self.bytes_per_peer.iter().map(|(peer, n)| (peer.to_string(), *n)).collect();
             report.bytes_per_peer.sort();
-            let is_silent = |endpoint: &&super::Endpoint| !endpoint.connected && !endpoint.note.is_empty();
-            report.silent =
-                self.endpoints.values().filter(is_silent).map(|endpoint| endpoint.name.to_string()).collect();
+            let silent = self.endpoints.values().filter(|endpoint| endpoint.silent);
+            report.silent = silent.map(|endpoint| endpoint.name.to_string()).collect();
         }
         reporter.figures.send_if_modified(|old| {
             let changed = *old != report;

@@ -1,5 +1,6 @@
 //! The peers of a download: who joins, what they tell, who has to go.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -38,11 +39,15 @@ impl Running {
             PeerNews::Choke(peer, false) => self.leech.on_unchoked(peer, now),
             PeerNews::Failed(peer, error) => {
                 if let Some(endpoint) = self.endpoints.get_mut(&peer) {
-                    endpoint.connected = false;
-                    endpoint.note = error;
+                    (endpoint.connected, endpoint.silent) = (false, error.is_fault());
+                    endpoint.note = error.to_string();
                 }
             }
             PeerNews::Gone(peer, error) => {
+                // It is forgotten now: at the end nobody would know.
+                if error.is_fault() {
+                    self.failed_us(peer, 1);
+                }
                 if let Some(endpoint) = self.endpoints.get(&peer) {
                     tracing::info!(transfer = self.job.id.0, peer = %endpoint.name, %error, "peer given up");
                 }
@@ -53,7 +58,7 @@ impl Running {
 
     fn connected(&mut self, peer: PeerKey) {
         if let Some(endpoint) = self.endpoints.get_mut(&peer) {
-            endpoint.connected = true;
+            (endpoint.connected, endpoint.silent) = (true, false);
             endpoint.note.clear();
         }
     }
@@ -73,7 +78,7 @@ impl Running {
             self.remember_banned(endpoint.into(), kind);
             return;
         }
-        if self.watchers.len() >= MAX_WATCHED {
+        if self.watchers.len() >= MAX_WATCHED || self.spared.contains(endpoint) {
             return;
         }
         let Some(key) = self.leech.add_peer(endpoint, kind, now) else { return };
@@ -88,8 +93,26 @@ impl Running {
                 (Source::Node(name.clone()), false)
             }
         };
-        self.endpoints
-            .insert(key, Endpoint { source, id: host_port(&name).into(), name, connected, note: String::new() });
+        self.endpoints.insert(
+            key,
+            Endpoint { source, id: host_port(&name).into(), name, connected, silent: false, note: String::new() },
+        );
+    }
+
+    /// These are not asked from now on, those told of before may be again. While nobody else answers they go on.
+    pub(super) fn spare(&mut self, endpoints: &[String], now: Instant) {
+        self.spared = spared(endpoints);
+        let is_spared = |endpoint: &Endpoint| self.spared.contains(&endpoint.name);
+        if !self.endpoints.values().any(|endpoint| endpoint.connected && !is_spared(endpoint)) {
+            return;
+        }
+        let leave: Vec<PeerKey> = self.endpoints.iter().filter(|(_, e)| is_spared(e)).map(|(key, _)| *key).collect();
+        for peer in leave {
+            if let Some(endpoint) = self.endpoints.get(&peer) {
+                tracing::info!(transfer = self.job.id.0, peer = %endpoint.name, "drained or overloaded: others are asked");
+            }
+            self.drop_peer(peer, now);
+        }
     }
 
     fn drop_peer(&mut self, peer: PeerKey, now: Instant) {
@@ -141,4 +164,9 @@ impl Running {
             watcher.abort();
         }
     }
+}
+
+/// These endpoints, as peers are named.
+pub(super) fn spared(endpoints: &[String]) -> HashSet<Arc<str>> {
+    endpoints.iter().map(|endpoint| endpoint.trim_end_matches('/').into()).collect()
 }

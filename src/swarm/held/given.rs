@@ -34,6 +34,8 @@ pub enum Gift {
     Piece(Given),
     /// There are others that have it, or get it: [`Held::take_told`] has them.
     Told,
+    /// Endpoints that are not to be asked for it now, those told of before no longer among them.
+    Spared(Vec<String>),
 }
 
 /// Nothing fetches this content now: what is given has no place to go.
@@ -82,6 +84,14 @@ impl Held {
     /// Whom we were told of since the last call.
     pub fn take_told(&self) -> Vec<String> {
         std::mem::take(&mut *lock(&self.told))
+    }
+
+    /// Tells whoever fetches it whom not to ask now. Waits for nobody either: what finds no place is told again by the next look.
+    pub fn spare_peers(&self, spared: Vec<String>) {
+        let giving = lock(&self.giving).clone();
+        if let Some(giving) = giving {
+            let _ = giving.try_send(Gift::Spared(spared));
+        }
     }
 
     /// So many bytes of given pieces came.
