@@ -189,7 +189,9 @@ async fn who_is_drained_while_it_gives_gives_no_more() {
     };
     reader.snapshot(focus, |snapshot| from_b(snapshot) == Some(true)).await;
     reader.control.command(Command::PoolDrain { name: "birch".into(), on: true }).await.unwrap();
-    reader.snapshot(focus, |snapshot| from_b(snapshot) == Some(false)).await;
+    let seen = reader.snapshot(focus, |snapshot| from_b(snapshot) == Some(false)).await;
+    let row = seen.transfers.iter().find(|row| row.id == id).unwrap();
+    assert!(row.state == TransferState::Running && row.done < row.size, "long before it is over: {row:?}");
     reader.control.command(Command::Limit { id: Some(id), up: None, down: Some(None) }).await.unwrap();
     reader.done(id).await;
     assert_eq!(std::fs::read(reader.root().join("held")).unwrap(), noise(1_500_000, 1_500_000));
