@@ -155,7 +155,7 @@ fn share(height: u16, content: Content, focus: PaneId, hidden: &[PaneId]) -> Vec
         (false, _) => 0,
         (true, true) => room,
         // Charts and what waits need more room than peers do.
-        (true, false) => wanted(content.transfers).min(if others.is_empty() { room / 2 } else { room / 3 }),
+        (true, false) => wanted(content.transfers).min(if others.is_empty() { room / 2 } else { (room / 3).max(5) }),
     };
     let mut panes = Vec::with_capacity(PaneId::ALL.len());
     if list {
@@ -264,6 +264,13 @@ fn wanted(transfers: usize) -> u16 {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// The lowest screen with two panes.
+    #[test]
+    fn a_low_screen_has_room_for_the_list_beside_a_link() {
+        let none = Content { transfers: 0, peers: 0, paths: 0, links: 0, queued: 0, nodes: 0 };
+        assert_eq!(share(14, none, PaneId::Link, &[]), [(PaneId::Transfers, 5), (PaneId::Link, 9)]);
+    }
 
     proptest! {
         #[test]
