@@ -3,9 +3,10 @@
 use axum::http::Method;
 use serde_json::json;
 use skep_engine::content::{MakeOptions, make};
-use skep_engine::control::{Command, TransferState};
+use skep_engine::control::{Command, Focus, TransferState};
 use skep_engine::engine::EngineConfig;
 use skep_engine::push::retry::Pace;
+use skep_engine::schedule::{DAY, Rule, Schedule};
 
 use super::common::meddler::{Meddle, Meddler};
 use super::common::{TestNode, noise, noise_file};
@@ -88,6 +89,33 @@ async fn who_gets_nothing_from_the_others_gets_it_from_the_sender() {
     let row = sender.done(id).await;
     assert_eq!(with(&nodes, "image.bin", SIZE), [0, 1]);
     assert!(row.bytes_up >= 2 * SIZE as u64, "{} bytes", row.bytes_up);
+}
+
+/// Nothing may go to one of two: the other one has all of it from the sender, and gives it on.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_limit_of_a_link_holds_for_copies() {
+    let nodes = [
+        TestNode::start_with(|config| alone(config, "alder")).await,
+        TestNode::start_with(|config| alone(config, "birch")).await,
+    ];
+    let held = address(&nodes[0]).to_string();
+    let sender = TestNode::start_with(|config| {
+        alone(config, "sender");
+        let rule = Rule { days: [true; 7], minutes: (0, DAY), link: Some(held.clone()), up: Some(Some(0)), down: None };
+        config.limits.schedule = Schedule(vec![rule]);
+    })
+    .await;
+    sender.control.command(Command::StartMonitor { endpoint: nodes[0].url() }).await.unwrap();
+    sender.snapshot(Focus::default(), |s| s.links.iter().any(|row| row.limit_up == Some(0))).await;
+    for node in &nodes {
+        add(&sender, &node.url()).await;
+    }
+    let file = noise_file(sender.dir.path(), "image.bin", SIZE);
+    let id = sender.added(Command::Send(to_pool(&file, Some(2)))).await;
+    let row = sender.done(id).await;
+    assert_eq!(with(&nodes, "image.bin", SIZE), [0, 1]);
+    let to_held = row.paths.iter().find(|path| path.path.contains(&held)).unwrap();
+    assert!(to_held.bytes <= 128 << 10, "what a bucket holds at first: {to_held:#?}");
 }
 
 /// All nodes are silent at once, which looks like a link of ours that is gone: the push waits for them.

@@ -323,7 +323,7 @@ fn spec(endpoint: &str) -> PathSpec {
 fn wire(job: &Job, spec: &PathSpec, target: &str) -> Result<Wire, WireError> {
     let headers = job.services.swarm.client.node_headers().clone();
     let wire = Wire::new(spec, target, headers).map_err(|error| WireError::Path(error.to_string()))?;
-    Ok(wire.into_replica())
+    Ok(wire.into_replica().limited(&job.services.links_limited))
 }
 
 /// Has one node keep a copy.

@@ -46,7 +46,8 @@ fn an_empty_pool_says_so() {
 #[test]
 fn points_and_bound_are_as_they_are_set() {
     let placed = |book: &mut Book, holds: usize| {
-        let ids = (0..holds).map(|number| (format!("full/{number}"), Holding::default()));
+        let copy = Holding { replicas: 1, ..Holding::default() };
+        let ids = (0..holds).map(|number| (format!("full/{number}"), copy.clone()));
         let full = Member { holds: Arc::new(ids.collect()), ..member("a", 1, 1) };
         book.on_gossip(vec![full, member("b", 2, 1)], 0);
         let key = (0..).map(|number| format!("key/{number}"));
