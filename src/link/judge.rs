@@ -13,6 +13,7 @@
 //! While transfers of ours fill the link, a probe's latency and loss are those of our own queue, and its bandwidth is a share.
 //! Then latency and loss may only look better than what they were, and bandwidth is what the transfers get.
 
+mod apart;
 mod outages;
 #[cfg(test)]
 mod simulation;
@@ -25,6 +26,7 @@ pub(super) use self::window::median;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::apart::{factor, is_far_off, rank};
 use self::outages::Outages;
 use self::window::Window;
 use super::cadence::Confirm;
@@ -35,6 +37,8 @@ use crate::control::link::{LinkClass, Measurement, Method, PendingClass};
 
 /// A change for the better waits this long after the first sample that says so.
 const SLOW_UP: Duration = Duration::from_millis(1_500);
+/// One for a longer latency this long, where transfers are heard of: who fills the link is told once a second.
+const SLOW_DOWN: Duration = Duration::from_millis(1_200);
 /// A run of suspicious samples does without a measured bandwidth after this long: there may be none to be had.
 const WITHOUT_BANDWIDTH: Duration = Duration::from_millis(3_500);
 /// What transfers tell counts as the present for this long.
@@ -48,6 +52,8 @@ const LATENCY_FACTOR: f64 = 1.5;
 const LATENCY_STEP: f64 = 3.0;
 /// … and one that no wavering makes of a single round trip.
 const OTHER_LATENCY_FACTOR: f64 = 2.5;
+/// Bandwidth that transfers of ours get of a link that became another one, so many times less or more than before.
+const OTHER_BANDWIDTH: f64 = 4.0;
 /// Datagrams behind a loss that makes a link worse; behind one that makes it better.
 const LOSS_DOWN: u32 = 20;
 const LOSS_UP: u32 = 45;
@@ -267,10 +273,8 @@ impl Judge {
             return;
         }
         let known = self.window.figures();
-        let better = |new: Option<f64>, old: Option<f64>| match (new, old) {
-            (Some(new), Some(old)) => Some(new.min(old)),
-            (new, _) => new,
-        };
+        let better = |new: Option<f64>, old: Option<f64>| new.filter(|new| old.is_none_or(|old| *new <= old));
+        sample.behind_ms = sample.latency_ms;
         sample.latency_ms = better(sample.latency_ms, known.latency_ms);
         sample.jitter_ms = better(sample.jitter_ms, self.median().jitter_ms);
         sample.hint_mbps = None;
@@ -334,6 +338,12 @@ impl Judge {
         let known = self.window.figures();
         let is_odd = self.is_odd(now, sample, &known);
         self.suspected = match self.suspected {
+            // Behind our own queue there is nothing to see but what the transfers tell.
+            suspected if !is_odd && sample.is_blind() => suspected,
+            Some(since) if !is_odd && sample.method == Method::Passive => {
+                self.window.forget_latencies(since, known.latency_ms);
+                None
+            }
             _ if !is_odd => None,
             Some(since) if !self.is_another(since, sample) => Some(since),
             _ => Some(sample.at),
@@ -388,17 +398,23 @@ impl Judge {
     /// The newest samples, since they began to be odd: do enough of them say the same? What to do next, if they say
     /// something at all.
     fn look_closer(&mut self, now: Duration, since: Duration) -> Option<Confirm> {
-        let run: Vec<Sample> = self.window.since(since).copied().collect();
+        let all: Vec<Sample> = self.window.since(since).copied().collect();
+        let run: Vec<Sample> = all.iter().filter(|sample| !sample.is_blind()).copied().collect();
         let fresh = run.iter().rev().find_map(|sample| sample.bandwidth_mbps);
         let before = self.window.figures();
         let lasts = now.saturating_sub(since);
         let loss = self.loss(now);
+        // Transfers that get another link's bandwidth are on another link: its latency is the least that was seen behind them.
+        let is_other =
+            run.iter().any(|s| s.method == Method::Passive) && factor(fresh, before.bandwidth_mbps) > OTHER_BANDWIDTH;
+        let behind = all.iter().filter(|_| is_other).filter_map(|s| s.behind_ms).min_by(f64::total_cmp);
         let sides = |sample: &Sample| {
             self.turned(&Figures {
                 bandwidth_mbps: sample.bandwidth_mbps.or(fresh).or(before.bandwidth_mbps),
                 latency_ms: sample
                     .latency_ms
                     .or_else(|| run.iter().rev().find_map(|s| s.latency_ms))
+                    .or(behind)
                     .or(before.latency_ms),
                 loss_percent: loss,
             })
@@ -416,7 +432,17 @@ impl Judge {
         let hold =
             if self.silent { self.outages.hold(now, &self.window.figures_since(since, fresh)) } else { Duration::ZERO };
         let better = class != LinkClass::Intermittent && rank(class) > rank(self.class);
-        let hold = if better { hold.max(SLOW_UP.saturating_sub(lasts)) } else { hold };
+        // A latency alone that grew may be our own queue's, if a transfer began just now.
+        let is_near =
+            || self.turned(&Figures { latency_ms: before.latency_ms, bandwidth_mbps: fresh, loss_percent: loss });
+        let may_be_queue =
+            self.passive.is_some() && class != LinkClass::Intermittent && is_near().class() == self.class;
+        let least = match better {
+            true => SLOW_UP,
+            false if may_be_queue && !self.silent => SLOW_DOWN,
+            false => Duration::ZERO,
+        };
+        let hold = hold.max(least.saturating_sub(lasts));
         let wait = match () {
             () if needs_bandwidth => Some("the bandwidth is being measured".to_owned()),
             () if agree < needed => None,
@@ -425,6 +451,7 @@ impl Judge {
                 self.window.forget_before(since);
                 let mut figures = self.window.figures();
                 figures.loss_percent = loss.or(figures.loss_percent);
+                figures.latency_ms = figures.latency_ms.or(behind);
                 let accepted = self.turned(&figures);
                 // Samples agreed; where their median disagrees by a hair, they are right.
                 let accepted = if accepted.class() == class { accepted } else { newest };
@@ -468,29 +495,5 @@ impl Judge {
         self.drift = Some((class, count));
         let why = format!("{count} of {needed} medians say so");
         self.pending = Some(PendingClass { class, samples: count, needed, why });
-    }
-}
-
-/// How many times one figure is the other; 1 where one is not known.
-fn factor(new: Option<f64>, old: Option<f64>) -> f64 {
-    match (new, old) {
-        (Some(new), Some(old)) if new > 0.0 && old > 0.0 => (new / old).max(old / new),
-        _ => 1.0,
-    }
-}
-
-/// Is this the latency of another link?
-fn is_far_off(new: Option<f64>, old: Option<f64>, limit: f64) -> bool {
-    factor(new, old) > limit && new.zip(old).is_some_and(|(new, old)| (new - old).abs() > LATENCY_STEP)
-}
-
-/// Better is more.
-fn rank(class: LinkClass) -> u8 {
-    match class {
-        LinkClass::Unknown | LinkClass::Intermittent => 0,
-        LinkClass::Satellite => 1,
-        LinkClass::Mobile => 2,
-        LinkClass::Broadband => 3,
-        LinkClass::Fiber => 4,
     }
 }

@@ -33,9 +33,16 @@ pub struct Sample {
     pub failed: bool,
     /// Transfers of ours filled the link meanwhile: its queues were full, and the probe had only a share of it.
     pub busy: bool,
+    /// The round trip behind them, ms: that of the link and of our own queue.
+    pub behind_ms: Option<f64>,
 }
 
 impl Sample {
+    /// It was taken behind transfers of ours, and shows nothing that they do not hide.
+    pub fn is_blind(&self) -> bool {
+        self.busy && self.method != Method::Passive && self.bandwidth_mbps.is_none() && self.latency_ms.is_none()
+    }
+
     /// Percent of packets lost one way; see [`loss_percent`].
     pub fn loss_percent(&self) -> Option<f64> {
         loss_percent(self.echoes, self.echoed)

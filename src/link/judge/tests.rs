@@ -292,6 +292,55 @@ fn a_link_that_gets_worse_under_a_transfer_is_noticed_by_what_it_delivers() {
 }
 
 #[test]
+fn a_link_that_becomes_a_satellite_under_a_transfer_is_one_within_five_seconds() {
+    let mut judge = judge_of(480.0, 2.0, 20);
+    let transfer = |mbps| PassiveSample { alive: true, delivery_mbps: Some(mbps), ..PassiveSample::default() };
+    for at in 21..25 {
+        assert_eq!(judge.on_passive(seconds(at), 0, transfer(470.0)).changed, None);
+    }
+    // Probes come back behind a queue, as they would on the old link, between what the transfer tells.
+    let mut changed = None;
+    for quarter in 1..=20 {
+        let now = seconds(25) + Duration::from_millis(250) * quarter;
+        if quarter % 4 == 0 {
+            changed = changed.or(judge.on_passive(now, 0, transfer(3.9)).changed.map(|change| (now, change)));
+        }
+        let probe = Sample { bandwidth_mbps: None, ..sample(now, 0.0, 608.0) };
+        changed = changed.or(judge.on_sample(now, probe).changed.map(|change| (now, change)));
+    }
+    let (at, change) = changed.unwrap();
+    assert_eq!(change, (Fiber, Satellite), "at once, and not by way of mobile");
+    assert!(at <= seconds(29), "{at:?}");
+}
+
+#[test]
+fn a_transfer_that_begins_is_heard_of_before_its_queue_is_taken_for_the_link() {
+    let mut judge = judge_of(480.0, 2.0, 20);
+    let idle = PassiveSample { alive: true, app_limited: true, ..PassiveSample::default() };
+    assert_eq!(judge.on_passive(seconds(21), 0, idle).changed, None);
+    for tenth in 1..=8 {
+        let now = seconds(21) + Duration::from_millis(100) * tenth;
+        assert_eq!(judge.on_sample(now, sample(now, 480.0, 18.0)).changed, None, "{now:?}");
+    }
+    let full = PassiveSample { alive: true, delivery_mbps: Some(470.0), ..PassiveSample::default() };
+    for at in 22..40 {
+        assert_eq!(judge.on_passive(seconds(at), 0, full).changed, None);
+        assert_eq!(judge.on_sample(seconds(at), sample(seconds(at), 20.0, 18.0)).changed, None);
+    }
+    assert_eq!(judge.median().latency_ms, Some(2.0));
+    // Without a transfer it is the link's.
+    let mut judge = judge_of(480.0, 2.0, 20);
+    judge.on_passive(seconds(21), 0, idle);
+    let changed: Vec<_> = (1..=20)
+        .filter_map(|tenth| {
+            let now = seconds(21) + Duration::from_millis(100) * tenth;
+            judge.on_sample(now, sample(now, 480.0, 18.0)).changed
+        })
+        .collect();
+    assert_eq!(changed, [(Fiber, Broadband)]);
+}
+
+#[test]
 fn a_transfer_that_idles_says_nothing_of_the_bandwidth() {
     let mut judge = judge_of(480.0, 2.0, 20);
     for at in 21..60 {

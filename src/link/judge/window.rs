@@ -81,6 +81,14 @@ impl Window {
         }
     }
 
+    /// Latencies since `at` that are longer than the known one were those of our own queue.
+    pub(super) fn forget_latencies(&mut self, at: Duration, known: Option<f64>) {
+        for sample in self.samples.iter_mut().filter(|sample| sample.at >= at) {
+            sample.latency_ms = sample.latency_ms.filter(|latency| known.is_none_or(|known| *latency <= known));
+        }
+        self.last_latency = known.or(self.last_latency);
+    }
+
     pub(super) fn since(&self, at: Duration) -> impl Iterator<Item = &Sample> {
         self.samples.iter().filter(move |sample| sample.at >= at)
     }
