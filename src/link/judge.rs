@@ -15,6 +15,7 @@
 
 mod apart;
 mod outages;
+mod own_queue;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
@@ -167,7 +168,7 @@ impl Judge {
 
     /// Do transfers of ours fill the link now?
     pub fn is_busy(&self, now: Duration) -> bool {
-        self.transfers(now).is_some_and(|sample| sample.fills())
+        self.loading(now).is_some()
     }
 
     fn transfers(&self, now: Duration) -> Option<PassiveSample> {
@@ -193,6 +194,9 @@ impl Judge {
             return Outcome::default();
         }
         self.hear(now);
+        if self.loads(&sample) {
+            self.forget_own_queue();
+        }
         if !sample.fills() {
             return Outcome::default();
         }
@@ -265,29 +269,6 @@ impl Judge {
         Outcome { changed: (before != self.class()).then(|| (before, self.class())), confirm: Confirm::No }
     }
 
-    /// What our own transfers do to the link is not the link.
-    fn see_through_queue(&self, now: Duration, sample: &mut Sample) {
-        let transfers = self.transfers(now).filter(PassiveSample::fills);
-        sample.busy |= transfers.is_some();
-        if !sample.busy || sample.method == Method::Passive {
-            return;
-        }
-        let known = self.window.figures();
-        let better = |new: Option<f64>, old: Option<f64>| new.filter(|new| old.is_none_or(|old| *new <= old));
-        sample.behind_ms = sample.latency_ms;
-        sample.latency_ms = better(sample.latency_ms, known.latency_ms);
-        sample.jitter_ms = better(sample.jitter_ms, self.median().jitter_ms);
-        sample.hint_mbps = None;
-        // A share is a lower bound.
-        let least = transfers.and_then(|t| t.delivery_mbps).into_iter().chain(known.bandwidth_mbps).fold(0.0, f64::max);
-        sample.bandwidth_mbps = sample.bandwidth_mbps.filter(|bandwidth| *bandwidth > least);
-        let resent = transfers.and_then(|t| t.retransmit_percent).unwrap_or(0.0);
-        if sample.loss_percent().is_some_and(|loss| loss > resent) {
-            sample.echoes = 0;
-            sample.echoed = 0;
-        }
-    }
-
     /// The first class: as soon as there are enough samples, by the plain rules.
     fn first(&mut self) -> Confirm {
         let figures = self.window.figures();
@@ -340,10 +321,6 @@ impl Judge {
         self.suspected = match self.suspected {
             // Behind our own queue there is nothing to see but what the transfers tell.
             suspected if !is_odd && sample.is_blind() => suspected,
-            Some(since) if !is_odd && sample.method == Method::Passive => {
-                self.window.forget_latencies(since, known.latency_ms);
-                None
-            }
             _ if !is_odd => None,
             Some(since) if !self.is_another(since, sample) => Some(since),
             _ => Some(sample.at),

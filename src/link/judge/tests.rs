@@ -328,6 +328,16 @@ fn a_transfer_that_begins_is_heard_of_before_its_queue_is_taken_for_the_link() {
         assert_eq!(judge.on_sample(seconds(at), sample(seconds(at), 20.0, 18.0)).changed, None);
     }
     assert_eq!(judge.median().latency_ms, Some(2.0));
+    // One that sends in bursts does not fill it, and has a queue of its own all the same.
+    let mut judge = judge_of(480.0, 2.0, 20);
+    let bursts = PassiveSample { app_limited: true, delivery_mbps: Some(300.0), ..full };
+    for at in 21..60 {
+        assert_eq!(judge.on_sample(seconds(at), sample(seconds(at), 450.0, 18.0)).changed, None);
+        let soon = seconds(at) + Duration::from_millis(100);
+        assert_eq!(judge.on_passive(soon, 0, bursts).changed, None);
+        assert_eq!(judge.on_sample(soon, sample(soon, 450.0, 18.0)).changed, None);
+    }
+    assert_eq!((judge.class(), judge.median().latency_ms), (Fiber, Some(2.0)));
     // Without a transfer it is the link's.
     let mut judge = judge_of(480.0, 2.0, 20);
     judge.on_passive(seconds(21), 0, idle);

@@ -81,6 +81,12 @@ impl Window {
         }
     }
 
+    /// Medians of what was before `at`, and what was known before that.
+    pub(super) fn figures_before(&self, at: Duration) -> Figures {
+        let before: Vec<_> = self.samples.iter().filter(|sample| sample.at < at).collect();
+        Self::over(&before, self.last_bandwidth, self.last_latency)
+    }
+
     /// Latencies since `at` that are longer than the known one were those of our own queue.
     pub(super) fn forget_latencies(&mut self, at: Duration, known: Option<f64>) {
         for sample in self.samples.iter_mut().filter(|sample| sample.at >= at) {
