@@ -285,10 +285,7 @@ impl Links {
                     Some(sample) => looker.on_passive(sample),
                     None => continue,
                 },
-                () = looker.due() => tokio::select! {
-                    () = stop.cancelled() => return,
-                    look = looker.look() => look.change,
-                },
+                step = looker.step() => step.change,
             };
             if following.is_none()
                 && let Some(address) = looker.address()

@@ -42,6 +42,10 @@ const SLOW_UP: Duration = Duration::from_millis(1_500);
 const SLOW_DOWN: Duration = Duration::from_millis(1_200);
 /// A run of suspicious samples does without a measured bandwidth after this long: there may be none to be had.
 const WITHOUT_BANDWIDTH: Duration = Duration::from_millis(3_500);
+/// One that transfers told does without a latency after this long: probes may be waiting behind what those have under way.
+const WITHOUT_LATENCY: Duration = Duration::from_millis(2_500);
+/// A latency that makes a satellite of most links.
+const FAR_MS: f64 = 1_000.0;
 /// What transfers tell counts as the present for this long.
 const PASSIVE_LASTS: Duration = Duration::from_millis(2_500);
 /// A train's bandwidth that is so many times more or less than the link's makes suspicious.
@@ -168,7 +172,7 @@ impl Judge {
 
     /// Do transfers of ours fill the link now?
     pub fn is_busy(&self, now: Duration) -> bool {
-        self.loading(now).is_some()
+        self.transfers(now).is_some_and(|sample| sample.fills())
     }
 
     fn transfers(&self, now: Duration) -> Option<PassiveSample> {
@@ -223,6 +227,10 @@ impl Judge {
         let before = self.class();
         if sample.failed {
             self.newest = Some(sample);
+            // What comes of transfers meanwhile shows that it lives: the answer is behind them, by that time at least.
+            if sample.behind_ms.is_some() && self.class != LinkClass::Unknown && self.loading(now).is_some() {
+                self.window.push(now, Sample { busy: true, ..sample });
+            }
             return self.on_tick(now);
         }
         self.hear(now);
@@ -420,8 +428,15 @@ impl Judge {
             false => Duration::ZERO,
         };
         let hold = hold.max(least.saturating_sub(lasts));
+        let is_known = behind.is_some() || run.iter().any(|s| s.latency_ms.is_some());
+        let far = || {
+            let far = Figures { bandwidth_mbps: fresh, latency_ms: Some(FAR_MS), loss_percent: loss };
+            self.turned(&far).class()
+        };
+        let needs_latency = is_other && !is_known && lasts < WITHOUT_LATENCY && far() != class;
         let wait = match () {
             () if needs_bandwidth => Some("the bandwidth is being measured".to_owned()),
+            () if needs_latency && agree >= needed => Some("the latency is being measured".to_owned()),
             () if agree < needed => None,
             () if !hold.is_zero() => Some(format!("it has to hold for {} s", hold.as_secs() + 1)),
             () => {

@@ -1,16 +1,20 @@
 //! A monitor's loop over one endpoint: asks what the cadence says, feeds the judge, tells what came of it.
 //!
 //! [`Looker`] does one look at a time and can be used by itself (`skep probe --watch`); the engine runs one per monitored
-//! endpoint, in a task of its own.
+//! endpoint, in a task of its own. What transfers tell is heard while a look waits for its answer.
 
 use std::collections::VecDeque;
+use std::fmt;
+use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
-use super::cadence::{Cadence, Confirm};
+use super::cadence::{Ask, Cadence, Confirm, HEAD_BYTES};
 use super::config::LinkConfig;
 use super::judge::{Judge, Outcome};
 use super::params::{difference, is_other, params};
@@ -33,16 +37,51 @@ pub struct Look {
     pub sample: Sample,
     /// Why nothing was.
     pub error: Option<ProbeError>,
-    /// The class in force changed, or what syncs do on it.
-    pub change: Option<LinkChange>,
 }
 
+/// What a part of a look brought.
+#[derive(Debug, Default)]
+pub struct Step {
+    /// The class in force changed, or what syncs do on it.
+    pub change: Option<LinkChange>,
+    /// The look is over.
+    pub look: Option<Look>,
+}
+
+/// What is being asked.
+enum Asked {
+    /// Signs of life.
+    Life(Ask),
+    /// The bandwidth.
+    Bandwidth(Measuring),
+}
+
+/// A bandwidth is being measured.
+struct Measuring {
+    /// The signs of life that it belongs to.
+    life: Sample,
+    since: Instant,
+    /// Bytes that it may use.
+    most: u64,
+    /// Given up, since transfers get this of the link, in Mbit/s: it would but wait behind them.
+    behind: Option<f64>,
+    stop: CancellationToken,
+}
+
+/// A probe on its way, with the prober that it gives back.
+type Probing = Pin<Box<dyn Future<Output = (Prober, Sample, Option<ProbeError>)> + Send>>;
+
 /// Looks at one endpoint.
-#[derive(Debug)]
 pub struct Looker {
     endpoint: String,
     config: Arc<LinkConfig>,
-    prober: Prober,
+    /// None while it is on its way.
+    prober: Option<Prober>,
+    probing: Option<(Asked, Probing)>,
+    /// Whom the connection led to.
+    at: Option<SocketAddr>,
+    /// The class and the parameters that were told last.
+    told: (LinkClass, SyncParams),
     judge: Judge,
     cadence: Cadence,
     begun: Instant,
@@ -65,10 +104,15 @@ impl Looker {
     /// # Errors
     /// It is no URL of an endpoint.
     pub fn new(endpoint: &str, headers: HeaderMap, secret: u64, config: Arc<LinkConfig>) -> Result<Self, ProbeError> {
+        let judge = Judge::new(Arc::clone(&config));
+        let told = (judge.class(), params_of(&judge, &config, false));
         Ok(Self {
             endpoint: endpoint.to_owned(),
-            prober: Prober::new(endpoint, headers, secret)?,
-            judge: Judge::new(Arc::clone(&config)),
+            prober: Some(Prober::new(endpoint, headers, secret)?),
+            probing: None,
+            at: None,
+            told,
+            judge,
             cadence: Cadence::new(&config),
             config,
             begun: Instant::now(),
@@ -88,39 +132,89 @@ impl Looker {
         self.begun.elapsed()
     }
 
-    /// When the next look is due. May be waited for and given up at any time.
-    pub async fn due(&self) {
-        tokio::time::sleep_until(self.begun + self.cadence.due()).await;
+    /// Waits until a look is due, or what is asked is answered, and makes what it can of it. May be given up at any time.
+    pub async fn step(&mut self) -> Step {
+        if self.probing.is_none() {
+            tokio::time::sleep_until(self.begun + self.cadence.due()).await;
+            self.begin();
+        }
+        let Some((_, probing)) = &mut self.probing else { return Step::default() };
+        let (prober, found, error) = probing.await;
+        self.at = prober.address().or(self.at);
+        match self.probing.take() {
+            Some((Asked::Life(ask), _)) => self.on_life(prober, found, error, ask),
+            Some((Asked::Bandwidth(measuring), _)) => self.on_bandwidth(prober, &measuring, found, error),
+            None => Step::default(),
+        }
     }
 
-    /// Looks once, now.
-    pub async fn look(&mut self) -> Look {
-        let (before, params_before) = (self.judge.class(), self.params());
+    fn begin(&mut self) {
+        let Some(mut prober) = self.prober.take() else { return };
         let now = self.now();
         self.judge.on_tick(now);
         self.judge.on_asked();
         let busy = self.judge.is_busy(now);
-        let ask = self.cadence.ask(now, self.confirm, busy, self.prober.is_deaf());
-        let (mut sample, mut error) = self.prober.life(ask).await;
+        let ask = self.cadence.ask(now, self.confirm, busy, prober.is_deaf());
+        let probing = async move {
+            let (sample, error) = prober.life(ask).await;
+            (prober, sample, error)
+        };
+        self.probing = Some((Asked::Life(ask), Box::pin(probing)));
+    }
+
+    fn on_life(&mut self, mut prober: Prober, mut sample: Sample, error: Option<ProbeError>, ask: Ask) -> Step {
         let now = self.now();
         sample.at = now;
         self.trouble = error.as_ref().map(|error| printable(&error.to_string()));
-        let mut outcome = self.judge.on_sample(now, sample);
+        let outcome = self.judge.on_sample(now, sample);
+        // Transfers may have begun to tell the bandwidth meanwhile.
+        let busy = self.judge.is_busy(now);
         let then = self.cadence.then(now, ask, outcome.confirm, outcome.changed.is_some(), busy);
-        if !sample.failed && (then.full > 0 || then.train > 0) {
-            let trips = sample.latency_ms.map_or(Duration::ZERO, |ms| Duration::from_secs_f64(ms * 3.0 / 1e3));
-            let limit = (BANDWIDTH_LIMIT + trips).min(self.config.probe_limit);
-            let (found, why) = self.prober.bandwidth(then, limit).await;
-            error = why;
-            let now = self.now();
-            if why_or_figure(&found) {
-                outcome = self.judge.on_bandwidth(now, found);
-            }
-            (sample.bandwidth_mbps, sample.over, sample.hint_mbps) =
-                (found.bandwidth_mbps, found.over, found.hint_mbps);
-            sample.probe_bytes += found.probe_bytes;
+        if sample.failed || (then.full == 0 && then.train == 0) {
+            return self.over(prober, sample, error, outcome);
         }
+        let trips = sample.latency_ms.map_or(Duration::ZERO, |ms| Duration::from_secs_f64(ms * 3.0 / 1e3));
+        let limit = (BANDWIDTH_LIMIT + trips).min(self.config.probe_limit);
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let probing = async move {
+            let found = stopped.run_until_cancelled(prober.bandwidth(then, limit)).await;
+            let (found, error) = found.unwrap_or_default();
+            (prober, found, error)
+        };
+        self.confirm = outcome.confirm;
+        let (since, most) = (Instant::now(), then.full + then.train);
+        let measuring = Measuring { life: sample, since, most, behind: None, stop };
+        self.probing = Some((Asked::Bandwidth(measuring), Box::pin(probing)));
+        Step { change: self.news(), look: None }
+    }
+
+    fn on_bandwidth(
+        &mut self,
+        prober: Prober,
+        measuring: &Measuring,
+        mut found: Sample,
+        error: Option<ProbeError>,
+    ) -> Step {
+        if let Some(rate) = measuring.behind {
+            // Nobody counted what came until then; this much, at most.
+            let came = (rate * 1e6 / 8.0 * measuring.since.elapsed().as_secs_f64()) as u64;
+            found.probe_bytes = found.probe_bytes.max(HEAD_BYTES + came.min(measuring.most));
+        }
+        let has_figure = found.bandwidth_mbps.is_some() || found.hint_mbps.is_some();
+        let outcome = match has_figure {
+            true => self.judge.on_bandwidth(self.now(), found),
+            false => Outcome { confirm: self.confirm, ..Outcome::default() },
+        };
+        let mut sample = measuring.life;
+        (sample.bandwidth_mbps, sample.over, sample.hint_mbps) = (found.bandwidth_mbps, found.over, found.hint_mbps);
+        sample.probe_bytes += found.probe_bytes;
+        self.over(prober, sample, error, outcome)
+    }
+
+    fn over(&mut self, prober: Prober, sample: Sample, error: Option<ProbeError>, outcome: Outcome) -> Step {
         let now = self.now();
+        self.prober = Some(prober);
         self.cost += sample.probe_bytes;
         self.looks += 1;
         let seen = sample.bandwidth_mbps.or(sample.hint_mbps);
@@ -130,31 +224,34 @@ impl Looker {
             self.samples.pop_front();
         }
         self.samples.push_back(sample);
-        let change = self.changed(before, &params_before);
-        Look { sample, error, change }
+        Step { change: self.news(), look: Some(Look { sample, error }) }
     }
 
     /// What the transfers over this link tell.
     pub fn on_passive(&mut self, sample: PassiveSample) -> Option<LinkChange> {
-        let (before, params_before) = (self.judge.class(), self.params());
         let now = self.now();
+        if let Some((Asked::Bandwidth(measuring), _)) = &mut self.probing
+            && sample.fills()
+        {
+            measuring.behind = sample.delivery_mbps;
+            measuring.stop.cancel();
+        }
         let outcome = self.judge.on_passive(now, unix_ms(), sample);
         if outcome.confirm != Confirm::No {
             self.heed(outcome, now);
         }
-        self.changed(before, &params_before)
+        self.news()
     }
 
     /// What the operator says.
     pub fn set(&mut self, class: Option<ClassChoice>, metered: Option<bool>) -> Option<LinkChange> {
-        let (before, params_before) = (self.judge.class(), self.params());
         match class {
             None => {}
             Some(ClassChoice::Auto) => drop(self.judge.force(None)),
             Some(ClassChoice::Fixed(class)) => drop(self.judge.force(Some(class))),
         }
         self.metered = metered.unwrap_or(self.metered);
-        self.changed(before, &params_before)
+        self.news()
     }
 
     fn heed(&mut self, outcome: Outcome, now: Duration) {
@@ -164,17 +261,19 @@ impl Looker {
         }
     }
 
-    fn changed(&mut self, from: LinkClass, before: &SyncParams) -> Option<LinkChange> {
+    /// What changed since it was told last.
+    fn news(&mut self) -> Option<LinkChange> {
         let (to, params) = (self.judge.class(), self.params());
-        if from == to && !is_other(before, &params) {
+        if self.told.0 == to && !is_other(&self.told.1, &params) {
             return None;
         }
+        let (from, before) = std::mem::replace(&mut self.told, (to, params));
         let time_ms = unix_ms();
         if from != to {
             self.since_ms = time_ms;
             self.changed += 1;
         }
-        let what = difference(before, &params);
+        let what = difference(&before, &params);
         let change = LinkChange { time_ms, endpoint: self.endpoint.clone(), from, to, what };
         if self.changes.len() >= MOST_CHANGES {
             self.changes.pop_front();
@@ -184,15 +283,13 @@ impl Looker {
     }
 
     /// Whom the connection led to; none: nobody answered yet.
-    pub fn address(&self) -> Option<std::net::SocketAddr> {
-        self.prober.address()
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.at
     }
 
     /// How syncs over this link behave.
     pub fn params(&self) -> SyncParams {
-        let class = self.judge.class();
-        let bandwidth = self.judge.median().bandwidth_mbps;
-        params(class, bandwidth, &self.config.thresholds, self.config.profiles.get(&class), self.metered)
+        params_of(&self.judge, &self.config, self.metered)
     }
 
     /// What viewers see.
@@ -235,6 +332,72 @@ impl Looker {
     }
 }
 
-fn why_or_figure(found: &Sample) -> bool {
-    found.bandwidth_mbps.is_some() || found.hint_mbps.is_some()
+impl fmt::Debug for Looker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Looker").field("endpoint", &self.endpoint).field("judge", &self.judge).finish_non_exhaustive()
+    }
+}
+
+fn params_of(judge: &Judge, config: &LinkConfig, metered: bool) -> SyncParams {
+    let class = judge.class();
+    let profile = config.profiles.get(&class);
+    params(class, judge.median().bandwidth_mbps, &config.thresholds, profile, metered)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Transfers' figures and orders are heard while a look waits, and the look goes on where it was.
+    #[tokio::test]
+    async fn a_step_may_be_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let mut looker = Looker::new(&url, HeaderMap::new(), 1, Arc::new(LinkConfig::default())).unwrap();
+        let met = tokio::select! {
+            _ = looker.step() => None,
+            met = listener.accept() => Some(met.unwrap().0),
+        };
+        assert!(looker.prober.is_none() && looker.probing.is_some(), "it is on its way");
+        let change = looker.set(Some(ClassChoice::Fixed(LinkClass::Mobile)), None).unwrap();
+        assert_eq!((change.from, change.to), (LinkClass::Unknown, LinkClass::Mobile));
+        let alive = PassiveSample { alive: true, delivery_mbps: Some(4.0), ..PassiveSample::default() };
+        assert!(looker.on_passive(alive).is_none(), "the class is the operator's");
+        drop((met, listener));
+        let step = looker.step().await;
+        assert!(step.change.is_none() && step.look.is_some_and(|look| look.sample.failed), "told once");
+        assert_eq!((looker.row().probes, looker.row().class), (1, LinkClass::Mobile));
+    }
+
+    /// A bandwidth that transfers tell is not waited for.
+    #[tokio::test]
+    async fn a_measurement_behind_transfers_is_given_up() {
+        let mut looker =
+            Looker::new("http://127.0.0.1:9", HeaderMap::new(), 1, Arc::new(LinkConfig::default())).unwrap();
+        let (prober, stop) = (looker.prober.take().unwrap(), CancellationToken::new());
+        let stopped = stop.clone();
+        let life = Sample { latency_ms: Some(20.0), probe_bytes: 100, ..Sample::default() };
+        let measuring = Measuring { life, since: Instant::now(), most: 1_000, behind: None, stop };
+        let probing = async move {
+            stopped.cancelled().await;
+            (prober, Sample::default(), None)
+        };
+        looker.probing = Some((Asked::Bandwidth(measuring), Box::pin(probing)));
+        let few =
+            PassiveSample { alive: true, app_limited: true, delivery_mbps: Some(4.0), ..PassiveSample::default() };
+        looker.on_passive(few);
+        let is_stopped = |looker: &Looker| match &looker.probing {
+            Some((Asked::Bandwidth(measuring), _)) => measuring.stop.is_cancelled(),
+            _ => false,
+        };
+        assert!(!is_stopped(&looker));
+        looker.on_passive(PassiveSample { app_limited: false, ..few });
+        assert!(is_stopped(&looker));
+        let look = looker.step().await.look.unwrap();
+        assert_eq!((look.sample.latency_ms, look.sample.bandwidth_mbps), (Some(20.0), None));
+        assert!((100 + HEAD_BYTES..=1_100 + HEAD_BYTES).contains(&look.sample.probe_bytes), "{look:?}");
+    }
 }

@@ -33,7 +33,8 @@ pub struct Sample {
     pub failed: bool,
     /// Transfers of ours filled the link meanwhile: its queues were full, and the probe had only a share of it.
     pub busy: bool,
-    /// The round trip behind them, ms: that of the link and of our own queue.
+    /// The round trip behind them, ms: that of the link and of our own queue. At most that: nobody
+    /// knows whether an exchange needed a new connection. Of a look that failed how long was waited.
     pub behind_ms: Option<f64>,
 }
 

@@ -40,7 +40,7 @@ impl Judge {
         }
         let known = self.window.figures();
         let better = |new: Option<f64>, old: Option<f64>| new.filter(|new| old.is_none_or(|old| *new <= old));
-        sample.behind_ms = sample.latency_ms;
+        sample.behind_ms = sample.behind_ms.or(sample.latency_ms);
         sample.latency_ms = better(sample.latency_ms, known.latency_ms);
         sample.jitter_ms = better(sample.jitter_ms, self.median().jitter_ms);
         sample.hint_mbps = None;

@@ -313,6 +313,47 @@ fn a_link_that_becomes_a_satellite_under_a_transfer_is_one_within_five_seconds()
     assert!(at <= seconds(29), "{at:?}");
 }
 
+/// What is under way on the old link fills the queue of the new one: probes do not come back in their time.
+#[test]
+fn probes_that_wait_behind_a_transfer_show_that_it_is_far() {
+    let far = |at: u64, waited| Sample { at: seconds(at), failed: true, behind_ms: waited, ..Sample::default() };
+    let transfer = PassiveSample { alive: true, delivery_mbps: Some(3.8), ..PassiveSample::default() };
+    let mut judge = judge_of(480.0, 2.0, 20);
+    for at in 21..24 {
+        assert_eq!(judge.on_sample(seconds(at), far(at, Some(1_000.0))).changed, None);
+        let changed = judge.on_passive(seconds(at), 0, transfer).changed;
+        assert_eq!(changed, (at == 23).then_some((Fiber, Satellite)), "{at} s");
+    }
+    // Who refused at once waited for nothing, and whoever hears nothing of the latency waits for it a moment.
+    let mut judge = judge_of(480.0, 2.0, 20);
+    for at in 21..=24 {
+        assert_eq!(judge.on_sample(seconds(at), far(at, None)).changed, None);
+        let changed = judge.on_passive(seconds(at), 0, transfer).changed;
+        assert_eq!(changed, (at == 24).then_some((Fiber, Mobile)), "{at} s");
+        let waits = judge.pending().is_some_and(|pending| pending.why == "the latency is being measured");
+        assert_eq!(waits, at == 23, "{:?}", judge.pending());
+    }
+    // Where the bandwidth says enough, nothing is waited for.
+    let mut judge = judge_of(480.0, 2.0, 20);
+    let trickle = PassiveSample { delivery_mbps: Some(0.4), ..transfer };
+    let changes: Vec<_> = (21..24).map(|at| judge.on_passive(seconds(at), 0, trickle).changed).collect();
+    assert_eq!(changes, [None, None, Some((Fiber, Satellite))]);
+}
+
+#[test]
+fn a_bandwidth_belongs_to_its_signs_of_life_whatever_transfers_tell_in_between() {
+    let mut judge = judge_of(48.0, 20.0, 20);
+    let life = Sample { bandwidth_mbps: None, ..sample(seconds(21), 0.0, 20.0) };
+    judge.on_sample(seconds(21), life);
+    let full = PassiveSample { alive: true, delivery_mbps: Some(40.0), ..PassiveSample::default() };
+    judge.on_passive(seconds(21), 0, full);
+    let samples = judge.samples();
+    judge.on_bandwidth(seconds(22), Sample { bandwidth_mbps: Some(49.0), ..Sample::default() });
+    let newest = judge.newest().unwrap();
+    assert_eq!((newest.at, newest.latency_ms, newest.bandwidth_mbps), (seconds(22), Some(20.0), Some(49.0)));
+    assert_eq!(judge.samples(), samples);
+}
+
 #[test]
 fn a_transfer_that_begins_is_heard_of_before_its_queue_is_taken_for_the_link() {
     let mut judge = judge_of(480.0, 2.0, 20);

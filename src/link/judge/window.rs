@@ -43,9 +43,11 @@ impl Window {
         self.last_ms = sample.wall_ms;
     }
 
-    /// What was found out after the newest sample becomes part of it.
+    /// What was found out after the newest sample of a probe becomes part of it, and that the newest of all: transfers may have
+    /// told something meanwhile.
     pub(super) fn amend(&mut self, now: Duration, found: &Sample) -> Option<Sample> {
-        let sample = self.samples.back_mut()?;
+        let at = self.samples.iter().rposition(|sample| sample.method != Method::Passive)?;
+        let mut sample = self.samples.remove(at)?;
         sample.at = now;
         if let Some(bandwidth) = found.bandwidth_mbps {
             (sample.bandwidth_mbps, sample.over) = (Some(bandwidth), found.over);
@@ -54,7 +56,8 @@ impl Window {
         sample.probe_bytes += found.probe_bytes;
         sample.busy |= found.busy;
         self.last_bandwidth = sample.bandwidth_mbps.or(self.last_bandwidth);
-        Some(*sample)
+        self.samples.push_back(sample);
+        Some(sample)
     }
 
     pub(super) fn prune(&mut self, now: Duration) {

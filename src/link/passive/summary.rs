@@ -61,14 +61,16 @@ impl Summary {
         let (out, back) = (changes.mbps(changes.arrived), changes.mbps(changes.received));
         let is_steady = self.rate.is_some_and(|before| out <= before * STEADY);
         self.rate = (out > 0.0).then_some(out);
+        let fills = out > 0.0 && is_steady && changes.unlimited >= changes.arrived as f64 * FULL;
+        // Of what comes nobody here knows whether its sender had more: beside what fills the link it counts for nothing.
+        let delivered = if fills { out } else { out.max(back) };
         PassiveSample {
             connections,
             rtt_ms: heard.map(|figures| ms(figures.rtt_us)),
             rttvar_ms: heard.map(|figures| ms(figures.rttvar_us)),
             min_rtt_ms: changes.heard.iter().filter_map(|figures| figures.min_rtt_us).min().map(ms),
-            delivery_mbps: (out.max(back) > 0.0).then_some(out.max(back)),
-            // Of what comes nobody here knows whether its sender had more.
-            app_limited: !is_steady || back > out || changes.unlimited < changes.arrived as f64 * FULL,
+            delivery_mbps: (delivered > 0.0).then_some(delivered),
+            app_limited: !fills,
             retransmit_percent: (changes.sent >= TELLING)
                 .then(|| (changes.resent as f64 / changes.sent as f64 * 100.0).min(100.0)),
             cwnd_bytes,
@@ -187,7 +189,7 @@ mod tests {
 
     #[test]
     fn who_is_held_back_by_something_else_does_not_fill_the_link() {
-        let steady = |held: fn(u64, &mut Figures)| {
+        let rates = |held: fn(u64, &mut Figures)| {
             let seen: Vec<Vec<Connection>> = (0..5u64)
                 .map(|at| {
                     let mut connection = bulk(1, at, at * 100_000);
@@ -195,13 +197,20 @@ mod tests {
                     vec![connection]
                 })
                 .collect();
-            looks(&seen)[4].unwrap().fills()
+            looks(&seen)[4].unwrap()
         };
+        let steady = |held| rates(held).fills();
         assert!(steady(|_, _| ()));
         assert!(!steady(|_, figures| figures.app_limited = true));
         assert!(!steady(|at, figures| figures.busy_us = at * 500_000), "it pauses");
         assert!(!steady(|at, figures| figures.limited_us = at * 500_000), "the receiver's window is the limit");
-        assert!(!steady(|at, figures| figures.received = at * 200_000), "more comes than goes");
+        let both = rates(|at, figures| figures.received = at * 200_000);
+        assert!(both.fills() && both.delivery_mbps == Some(0.8), "more comes than goes, and that is full: {both:?}");
+        let back = rates(|at, figures| (figures.received, figures.busy_us) = (at * 200_000, at * 500_000));
+        assert!(
+            !back.fills() && back.delivery_mbps == Some(1.6),
+            "what comes has its limit elsewhere, perhaps: {back:?}"
+        );
     }
 
     #[test]

@@ -175,7 +175,10 @@ impl Prober {
     /// Signs of life, as asked for. A sample always comes of it; a failed one if nothing answered, with the reason.
     pub async fn life(&mut self, ask: Ask) -> (Sample, Option<ProbeError>) {
         let mut sample = Sample { method: Method::Active, ..Sample::default() };
+        let begun = Instant::now();
         let error = self.look_for_life(ask, &mut sample).await.err();
+        let is_silent = matches!(error, Some(ProbeError::Silent(_)));
+        sample.behind_ms = sample.behind_ms.or(is_silent.then(|| begun.elapsed().as_secs_f64() * 1e3));
         (sample.wall_ms, sample.failed) = (unix_ms(), error.is_some());
         self.hearing.on_look(sample.failed);
         (sample, error)
@@ -198,7 +201,10 @@ impl Prober {
         if ask.head || !was_heard {
             let was_warm = self.warm;
             match self.head(life, sample).await {
-                Ok((took, _)) if !was_heard => trips.push(one_trip(took, was_warm)),
+                Ok((took, _)) if !was_heard => {
+                    trips.push(one_trip(took, was_warm));
+                    sample.behind_ms = Some(took.as_secs_f64() * 1e3);
+                }
                 Err(error) if !was_heard => return Err(error),
                 Ok(_) | Err(_) => {}
             }
@@ -303,6 +309,8 @@ impl Prober {
         limit: Duration,
         sample: &mut Sample,
     ) -> Result<(Option<Rate>, bool), ProbeError> {
+        // It may be given up at any time.
+        self.warm = false;
         let pulled = self.wire.pull(bytes, limit).await;
         self.warm = pulled.as_ref().is_ok_and(|pulled| !pulled.cut);
         let pulled = pulled.inspect_err(|_| sample.probe_bytes += HEAD_BYTES)?;

@@ -170,21 +170,18 @@ async fn watch(cx: &Context, mut looker: Looker, interval: Duration, stop: &mut 
     let mut told = tokio::time::Instant::now();
     let mut first = true;
     loop {
-        let next = async {
-            looker.due().await;
-            looker.look().await
-        };
-        let look = tokio::select! {
-            look = next => look,
+        let step = tokio::select! {
+            step = looker.step() => step,
             _ = stop.wait() => break,
         };
         let row = looker.row();
-        if let Some(change) = &look.change {
+        if let Some(change) = &step.change {
             cx.out.result(
                 || json!({"type": "change", "time": stamp(change.time_ms), "from": change.from, "to": change.to, "why": row.why, "what": change.what}),
                 || format!("{}  {} → {}: {}\n          {}", clock(change.time_ms), change.from.name(), change.to.name(), row.why, change.what),
             );
         }
+        let Some(look) = step.look else { continue };
         // A wrong URL, token or server does not mend itself: that is an error, not a link.
         if let Some(error) =
             look.error.filter(|error| first || matches!(error, ProbeError::Stranger(_) | ProbeError::Unauthorized))
