@@ -13,7 +13,7 @@ const FULL: f64 = 0.5;
 /// A rate that grows by more than this from look to look has not arrived at what the link carries: connections begin
 /// slowly (RFC 5681, 3.1).
 const STEADY: f64 = 1.25;
-/// Bytes sent below which the share of those sent again says nothing.
+/// Bytes below which the share of those sent again says nothing, nor what they are beside what comes.
 const TELLING: u64 = 30_000;
 /// Two looks closer to each other than this are one.
 const LEAST: Duration = Duration::from_millis(100);
@@ -61,8 +61,10 @@ impl Summary {
         let (out, back) = (changes.mbps(changes.arrived), changes.mbps(changes.received));
         let is_steady = self.rate.is_some_and(|before| out <= before * STEADY);
         self.rate = (out > 0.0).then_some(out);
-        let fills = out > 0.0 && is_steady && changes.unlimited >= changes.arrived as f64 * FULL;
-        // Of what comes nobody here knows whether its sender had more: beside what fills the link it counts for nothing.
+        // Of what comes nobody here knows whether its sender had more. Beside what fills the link it counts for nothing, but
+        // requests for it are no transfer.
+        let is_ours = back <= out || changes.arrived >= TELLING;
+        let fills = out > 0.0 && is_steady && is_ours && changes.unlimited >= changes.arrived as f64 * FULL;
         let delivered = if fills { out } else { out.max(back) };
         PassiveSample {
             connections,
@@ -206,6 +208,11 @@ mod tests {
         assert!(!steady(|at, figures| figures.limited_us = at * 500_000), "the receiver's window is the limit");
         let both = rates(|at, figures| figures.received = at * 200_000);
         assert!(both.fills() && both.delivery_mbps == Some(0.8), "more comes than goes, and that is full: {both:?}");
+        let asks = rates(|at, figures| (figures.arrived, figures.received) = (at * 700, at * 900));
+        assert!(
+            !asks.fills() && asks.delivery_mbps == Some(0.0072),
+            "requests are always under way on a long link: {asks:?}"
+        );
         let back = rates(|at, figures| (figures.received, figures.busy_us) = (at * 200_000, at * 500_000));
         assert!(
             !back.fills() && back.delivery_mbps == Some(1.6),
