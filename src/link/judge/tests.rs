@@ -463,3 +463,29 @@ fn a_link_that_is_back_as_it_was_has_to_hold() {
     let settled = world.settled(back).unwrap() - back;
     assert!(world.judge.class() == Mobile && settled > seconds(8) && settled < seconds(14), "{settled:?}");
 }
+
+/// Any change after any other, before the minute of the budget is over.
+#[test]
+fn changes_that_follow_one_another_are_published_within_five_seconds() {
+    let links =
+        [(FIBER, Fiber), (BROADBAND, Broadband), (MOBILE, Mobile), (SATELLITE, Satellite), (LOSSY, Intermittent)];
+    let (mut late, mut all) = (Vec::new(), 0);
+    for seed in 0..20 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut at = rng.usize(0..5);
+        let mut world = World::new(links[at].0, seed);
+        world.run(15.0);
+        for _ in 0..20 {
+            let (was, from) = (links[at].1, world.now);
+            at = (at + rng.usize(1..5)) % 5;
+            let (link, is) = links[at];
+            world.becomes(link);
+            world.run(13.0 + rng.f64());
+            assert_eq!(world.judge.class(), is, "from {was:?}: {:?}", world.changes);
+            let took = world.settled(from).map_or(Duration::ZERO, |at| at - from);
+            all += 1;
+            late.extend((took > seconds(5)).then_some((was, is, took)));
+        }
+    }
+    assert!(late.len() * 50 <= all, "of {all}: {late:?}");
+}
