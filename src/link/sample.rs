@@ -89,7 +89,7 @@ pub struct PassiveSample {
     pub retransmit_percent: Option<f64>,
     /// Congestion windows, bytes.
     pub cwnd_bytes: u64,
-    /// Something was acknowledged or came since the sample before: the link is there.
+    /// More than a probe's bytes were acknowledged or came since the sample before: the link is there.
     pub alive: bool,
 }
 

@@ -15,6 +15,9 @@ const FULL: f64 = 0.5;
 const STEADY: f64 = 1.25;
 /// Bytes below which the share of those sent again says nothing, nor what they are beside what comes.
 const TELLING: u64 = 30_000;
+/// Bytes to and fro that show that transfers get on. What a probe asks is acknowledged, too, by who never answers it: a node that
+/// hangs, or a proxy whose own line is cut.
+const LIVING: u64 = 4_000;
 /// Two looks closer to each other than this are one.
 const LEAST: Duration = Duration::from_millis(100);
 
@@ -76,7 +79,7 @@ impl Summary {
             retransmit_percent: (changes.sent >= TELLING)
                 .then(|| (changes.resent as f64 / changes.sent as f64 * 100.0).min(100.0)),
             cwnd_bytes,
-            alive: !changes.heard.is_empty(),
+            alive: !changes.heard.is_empty() && changes.arrived + changes.received >= LIVING,
         }
     }
 }
@@ -218,6 +221,17 @@ mod tests {
             !back.fills() && back.delivery_mbps == Some(1.6),
             "what comes has its limit elsewhere, perhaps: {back:?}"
         );
+    }
+
+    #[test]
+    fn an_acknowledged_question_is_no_sign_of_life() {
+        let asks = |at: u64, bytes: u64| {
+            let mut connection = bulk(1, at, at * bytes);
+            connection.figures.app_limited = true;
+            vec![connection]
+        };
+        let alive = |bytes| looks(&[asks(1, bytes), asks(2, bytes)])[1].unwrap().alive;
+        assert!(!alive(700) && alive(5_000));
     }
 
     #[test]
