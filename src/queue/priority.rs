@@ -13,6 +13,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Bound;
@@ -321,26 +322,33 @@ impl<T> Queue<T> {
     pub fn move_to(&mut self, id: QueueId, to: QueueMove) -> Option<Vec<QueueId>> {
         let entry = self.entries.get(&id)?;
         let (place, class) = (entry.place, &self.classes[entry.class.index()]);
-        let before = || class.range(..place).next_back().copied();
-        let behind = || class.range((Bound::Excluded(place), Bound::Unbounded)).next().copied();
-        let other = match to {
-            QueueMove::Up | QueueMove::First => before(),
-            QueueMove::Down | QueueMove::Last => behind(),
-        };
-        let Some(other) = other else { return Some(Vec::new()) };
-        let end = match to {
-            QueueMove::Up | QueueMove::Down => {
-                self.set_place(other.id, place);
-                self.set_place(id, other);
-                return Some(vec![other.id]);
+        // Next to whom, who stands there already, and on which side.
+        let (other, beyond, step) = match to {
+            QueueMove::Up => {
+                let mut before = class.range(..place).rev();
+                (before.next(), before.next(), -1)
             }
-            QueueMove::First => class.first().map(|first| (first.due, first.tie.saturating_sub(1))),
-            QueueMove::Last => class.last().map(|last| (last.due, last.tie.saturating_add(1))),
+            QueueMove::Down => {
+                let mut behind = class.range((Bound::Excluded(place), Bound::Unbounded));
+                (behind.next(), behind.next(), 1)
+            }
+            QueueMove::First => (class.first(), None, -1),
+            QueueMove::Last => (class.last(), None, 1),
         };
-        if let Some((due, tie)) = end {
-            self.set_place(id, Place { due, tie, id });
+        let Some(other) = other.filter(|other| other.id != id).copied() else { return Some(Vec::new()) };
+        let next_to = Place { due: other.due, tie: other.tie.saturating_add(step), id };
+        let is_free = beyond.is_none_or(|beyond| match (beyond.due, beyond.tie).cmp(&(next_to.due, next_to.tie)) {
+            Ordering::Less => step < 0,
+            Ordering::Greater => step > 0,
+            Ordering::Equal => false,
+        });
+        if is_free {
+            self.set_place(id, next_to);
+            return Some(Vec::new());
         }
-        Some(Vec::new())
+        self.set_place(other.id, place);
+        self.set_place(id, other);
+        Some(vec![other.id])
     }
 
     fn set_place(&mut self, id: QueueId, place: Place) {

@@ -136,6 +136,26 @@ fn moves_stay_within_the_class() {
     assert_eq!(order(&queue), [3, 4, 2, 1, 10, 5]);
 }
 
+/// Each that has another place has to be written down: where there is room nobody else has.
+#[test]
+fn a_move_changes_others_only_where_there_is_no_room() {
+    let mut queue = Queue::new(LIMITS);
+    for id in 1..=4 {
+        queue.push(new(id, PriorityClass::Normal, "a"), id * 10);
+    }
+    assert_eq!((queue.move_to(QueueId(4), QueueMove::Up), order(&queue)), (Some(vec![]), vec![1, 2, 4, 3]));
+    assert_eq!((queue.move_to(QueueId(1), QueueMove::Down), order(&queue)), (Some(vec![]), vec![2, 1, 4, 3]));
+    assert_eq!((queue.move_to(QueueId(3), QueueMove::Up), order(&queue)), (Some(vec![]), vec![2, 1, 3, 4]));
+    let last = queue.move_to(QueueId(4), QueueMove::Up);
+    assert_eq!((last, order(&queue)), (Some(vec![]), vec![2, 1, 4, 3]));
+    assert_eq!((queue.move_to(QueueId(4), QueueMove::Down), order(&queue)), (Some(vec![]), vec![2, 1, 3, 4]));
+    assert_eq!(
+        (queue.move_to(QueueId(2), QueueMove::Up), order(&queue)),
+        (Some(vec![]), vec![2, 1, 3, 4]),
+        "it is first"
+    );
+}
+
 /// What can be done to a queue.
 #[derive(Debug, Clone)]
 enum Act {
@@ -305,8 +325,18 @@ proptest! {
                         QueueMove::Up | QueueMove::Down => {
                             let other = if to == QueueMove::Up { at.checked_sub(1) } else { Some(at + 1) };
                             if let Some(other) = other.filter(|other| *other <= end) {
-                                let slots = (items[at].slot, items[other].slot);
-                                (items[other].slot, items[at].slot) = slots;
+                                let (step, beyond) = match to {
+                                    QueueMove::Up => (-1, other.checked_sub(1)),
+                                    _ => (1, Some(other + 1)),
+                                };
+                                let (due, tie) = items[other].slot;
+                                let taken = beyond.and_then(|at| items.get(at)).map(|item| item.slot);
+                                if taken == Some((due, tie + step)) {
+                                    let slots = (items[at].slot, items[other].slot);
+                                    (items[other].slot, items[at].slot) = slots;
+                                } else {
+                                    items[at].slot = (due, tie + step);
+                                }
                                 items.swap(at, other);
                             }
                         }
