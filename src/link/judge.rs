@@ -10,10 +10,11 @@
 //! A link that comes back from silence as it was before is still the same link: it is intermittent until it has held
 //! for a while (see `outages`). One that comes back as another one is judged as any change.
 //!
-//! While transfers of ours fill the link, a probe's latency and loss are those of our own queue, and its bandwidth is a share.
+//! While transfers of ours fill the link or use a good part of it, a probe's latency and loss are those of our own queue, and its bandwidth is a share.
 //! Then latency and loss may only look better than what they were, and bandwidth is what the transfers get.
 
 mod apart;
+mod look;
 mod outages;
 mod own_queue;
 #[cfg(test)]
@@ -27,7 +28,7 @@ pub(super) use self::window::median;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::apart::{factor, is_far_off, rank};
+use self::look::Suspicion;
 use self::outages::Outages;
 use self::window::Window;
 use super::cadence::Confirm;
@@ -36,32 +37,10 @@ use super::config::LinkConfig;
 use super::sample::{PassiveSample, Sample};
 use crate::control::link::{LinkClass, Measurement, Method, PendingClass};
 
-/// A change for the better waits this long after the first sample that says so.
-const SLOW_UP: Duration = Duration::from_millis(1_500);
-/// One for a longer latency this long, where transfers are heard of: who fills the link is told once a second.
-const SLOW_DOWN: Duration = Duration::from_millis(1_200);
-/// A run of suspicious samples does without a measured bandwidth after this long: there may be none to be had.
-const WITHOUT_BANDWIDTH: Duration = Duration::from_millis(3_500);
-/// One that transfers told does without a latency after this long: probes may be waiting behind what those have under way.
-const WITHOUT_LATENCY: Duration = Duration::from_millis(2_500);
-/// A latency that makes a satellite of most links.
-const FAR_MS: f64 = 1_000.0;
 /// What transfers tell counts as the present for this long.
 const PASSIVE_LASTS: Duration = Duration::from_millis(2_500);
-/// A train's bandwidth that is so many times more or less than the link's makes suspicious.
-const HINT_FACTOR: f64 = 2.0;
-/// A figure past a threshold makes suspicious if it is so many times more or less than the known one.
-const APART: f64 = 1.4;
-/// A latency that is so many times more or less, and so many ms, does, …
-const LATENCY_FACTOR: f64 = 1.5;
-const LATENCY_STEP: f64 = 3.0;
-/// … and one that no wavering makes of a single round trip.
-const OTHER_LATENCY_FACTOR: f64 = 2.5;
-/// Bandwidth that transfers of ours get of a link that became another one, so many times less or more than before.
-const OTHER_BANDWIDTH: f64 = 4.0;
-/// Datagrams behind a loss that makes a link worse; behind one that makes it better.
-const LOSS_DOWN: u32 = 20;
-const LOSS_UP: u32 = 45;
+/// What was waited for so long in vain, in a look that had an answer before, is a question that had none.
+const UNANSWERED: Duration = Duration::from_millis(400);
 
 /// What a sample led to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -90,7 +69,7 @@ pub struct Judge {
     /// Looks since then.
     asked: u32,
     /// When samples began to say something else.
-    suspected: Option<Duration>,
+    suspected: Option<Suspicion>,
     /// What the median said of late, and how often in a row.
     drift: Option<(LinkClass, u32)>,
     outages: Outages,
@@ -175,6 +154,12 @@ impl Judge {
         self.transfers(now).is_some_and(|sample| sample.fills())
     }
 
+    /// Were datagrams lost of late, enough for a doubt?
+    pub fn loses(&self, now: Duration) -> bool {
+        let limit = self.config.thresholds.intermittent_loss;
+        self.sides.lossy || self.loss(now).is_some_and(|loss| loss > limit / 2.0)
+    }
+
     fn transfers(&self, now: Duration) -> Option<PassiveSample> {
         self.passive.filter(|(at, _)| *at + PASSIVE_LASTS > now).map(|(_, sample)| sample)
     }
@@ -217,9 +202,9 @@ impl Judge {
         )
     }
 
-    fn hear(&mut self, now: Duration) {
-        (self.heard, self.asked, self.quiet) = (now, 0, false);
-        self.outages.heard(now);
+    fn hear(&mut self, at: Duration) {
+        (self.heard, self.asked, self.quiet) = (at.max(self.heard), 0, false);
+        self.outages.heard(at);
     }
 
     /// A measurement is there.
@@ -233,7 +218,9 @@ impl Judge {
             }
             return self.on_tick(now);
         }
-        self.hear(now);
+        self.hear(now.saturating_sub(sample.late));
+        // A part of this look had no answer.
+        self.asked = u32::from(sample.late >= UNANSWERED);
         self.see_through_queue(now, &mut sample);
         self.newest = Some(sample);
         self.window.push(now, sample);
@@ -263,11 +250,8 @@ impl Judge {
     pub fn on_tick(&mut self, now: Duration) -> Outcome {
         let before = self.class();
         self.window.prune(now);
-        let missed = self.config.thresholds.intermittent_missed;
-        // An answer on its way is no silence.
-        let grace = self.median().latency_ms.map_or(500.0, |ms| (ms * 1.5).clamp(300.0, 1_200.0));
-        let patience = self.config.heartbeat * missed + Duration::from_secs_f64(grace / 1e3);
-        if !self.quiet && self.asked > missed && now > self.heard + patience {
+        if self.falls_silent().is_some_and(|at| now >= at) {
+            let missed = self.config.thresholds.intermittent_missed;
             self.outages.begin(self.heard, self.window.figures());
             (self.quiet, self.silent) = (true, true);
             (self.suspected, self.drift, self.pending) = (None, None, None);
@@ -275,6 +259,17 @@ impl Judge {
             self.why = format!("no answer for more than {missed} intervals");
         }
         Outcome { changed: (before != self.class()).then(|| (before, self.class())), confirm: Confirm::No }
+    }
+
+    /// When it counts as silent, if nothing is heard until then. None: it does already, or was not asked often enough yet.
+    pub fn falls_silent(&self) -> Option<Duration> {
+        let missed = self.config.thresholds.intermittent_missed;
+        if self.quiet || self.asked <= missed {
+            return None;
+        }
+        // An answer on its way is no silence.
+        let grace = self.window.figures().latency_ms.map_or(500.0, |ms| (ms * 1.5).clamp(300.0, 1_200.0));
+        Some(self.heard + self.config.heartbeat * missed + Duration::from_secs_f64(grace / 1e3))
     }
 
     /// The first class: as soon as there are enough samples, by the plain rules.
@@ -320,172 +315,5 @@ impl Judge {
         let moved = self.moved(figures);
         let plain = Sides::of(figures, &self.config.thresholds);
         if moved.class() != self.class && plain.class() != self.class { plain } else { moved }
-    }
-
-    /// A sample of a link that was known; `again`: it has learned something.
-    fn look(&mut self, now: Duration, sample: &Sample, again: bool) -> Confirm {
-        let known = self.window.figures();
-        let is_odd = self.is_odd(now, sample, &known);
-        self.suspected = match self.suspected {
-            // Behind our own queue there is nothing to see but what the transfers tell.
-            suspected if !is_odd && sample.is_blind() => suspected,
-            _ if !is_odd => None,
-            Some(since) if !self.is_another(since, sample) => Some(since),
-            _ => Some(sample.at),
-        };
-        if let Some(since) = self.suspected {
-            self.window.withdraw(since, HINT_FACTOR);
-        }
-        if let Some(since) = self.suspected
-            && let Some(confirm) = self.look_closer(now, since)
-        {
-            return confirm;
-        }
-        self.look_at_median(again);
-        if is_odd { Confirm::Bandwidth } else { Confirm::No }
-    }
-
-    /// A link that came back from silence may become another one as well, before it is believed: is this sample that one's, and
-    /// not like those since `since`?
-    fn is_another(&self, since: Duration, sample: &Sample) -> bool {
-        let run = self.window.since(since).filter(|other| other.at < sample.at).filter_map(|other| other.latency_ms);
-        self.silent && is_far_off(sample.latency_ms, median(run), OTHER_LATENCY_FACTOR)
-    }
-
-    /// Does this sample look like another link than the one that is known?
-    fn is_odd(&self, now: Duration, sample: &Sample, known: &Figures) -> bool {
-        if self.silent {
-            return true;
-        }
-        // What only wavers is the median's to judge: a few quick confirmations would all meet the same crest of a wave.
-        let apart = |new: Option<f64>, old: Option<f64>| new.filter(|_| old.is_none() || factor(new, old) > APART);
-        let own = Figures {
-            bandwidth_mbps: apart(sample.bandwidth_mbps, known.bandwidth_mbps),
-            latency_ms: apart(sample.latency_ms, known.latency_ms),
-            loss_percent: self.loss(now),
-        };
-        if self.moved(&own) != self.sides {
-            return true;
-        }
-        let far_off = is_far_off(sample.latency_ms, known.latency_ms, LATENCY_FACTOR);
-        let loss = sample.loss_percent().unwrap_or(0.0);
-        let limit = self.config.thresholds.intermittent_loss;
-        let loses_otherwise =
-            sample.echoes > 0 && if self.sides.lossy { loss < limit / 2.0 } else { loss > limit / 2.0 && loss >= 20.0 };
-        far_off || loses_otherwise || factor(sample.hint_mbps, known.bandwidth_mbps) > HINT_FACTOR
-    }
-
-    /// Loss over as many of the newest datagrams as a change takes.
-    fn loss(&self, now: Duration) -> Option<f64> {
-        self.window.loss(now, if self.sides.lossy { LOSS_UP } else { LOSS_DOWN })
-    }
-
-    /// The newest samples, since they began to be odd: do enough of them say the same? What to do next, if they say
-    /// something at all.
-    fn look_closer(&mut self, now: Duration, since: Duration) -> Option<Confirm> {
-        let all: Vec<Sample> = self.window.since(since).copied().collect();
-        let run: Vec<Sample> = all.iter().filter(|sample| !sample.is_blind()).copied().collect();
-        let fresh = run.iter().rev().find_map(|sample| sample.bandwidth_mbps);
-        let before = self.window.figures();
-        let lasts = now.saturating_sub(since);
-        let loss = self.loss(now);
-        // Transfers that get another link's bandwidth are on another link: its latency is the least that was seen behind them.
-        let is_other =
-            run.iter().any(|s| s.method == Method::Passive) && factor(fresh, before.bandwidth_mbps) > OTHER_BANDWIDTH;
-        let behind = all.iter().filter(|_| is_other).filter_map(|s| s.behind_ms).min_by(f64::total_cmp);
-        let sides = |sample: &Sample| {
-            self.turned(&Figures {
-                bandwidth_mbps: sample.bandwidth_mbps.or(fresh).or(before.bandwidth_mbps),
-                latency_ms: sample
-                    .latency_ms
-                    .or_else(|| run.iter().rev().find_map(|s| s.latency_ms))
-                    .or(behind)
-                    .or(before.latency_ms),
-                loss_percent: loss,
-            })
-        };
-        let newest = sides(run.last()?);
-        let class = newest.class();
-        let needs_bandwidth = fresh.is_none() && !newest.is_bandwidth_moot() && lasts < WITHOUT_BANDWIDTH;
-        let needed = self.config.confirmations;
-        let agree = run.iter().rev().take_while(|sample| sides(sample).class() == class).count();
-        if class == self.class && !self.silent {
-            self.pending = None;
-            // Nothing else so far; while a figure is odd, its bandwidth may be, too.
-            return needs_bandwidth.then_some(Confirm::Bandwidth);
-        }
-        let hold =
-            if self.silent { self.outages.hold(now, &self.window.figures_since(since, fresh)) } else { Duration::ZERO };
-        let better = class != LinkClass::Intermittent && rank(class) > rank(self.class);
-        // A latency alone that grew may be our own queue's, if a transfer began just now.
-        let is_near =
-            || self.turned(&Figures { latency_ms: before.latency_ms, bandwidth_mbps: fresh, loss_percent: loss });
-        let may_be_queue =
-            self.passive.is_some() && class != LinkClass::Intermittent && is_near().class() == self.class;
-        let least = match better {
-            true => SLOW_UP,
-            false if may_be_queue && !self.silent => SLOW_DOWN,
-            false => Duration::ZERO,
-        };
-        let hold = hold.max(least.saturating_sub(lasts));
-        let is_known = behind.is_some() || run.iter().any(|s| s.latency_ms.is_some());
-        let far = || {
-            let far = Figures { bandwidth_mbps: fresh, latency_ms: Some(FAR_MS), loss_percent: loss };
-            self.turned(&far).class()
-        };
-        let needs_latency = is_other && !is_known && lasts < WITHOUT_LATENCY && far() != class;
-        let wait = match () {
-            () if needs_bandwidth => Some("the bandwidth is being measured".to_owned()),
-            () if needs_latency && agree >= needed => Some("the latency is being measured".to_owned()),
-            () if agree < needed => None,
-            () if !hold.is_zero() => Some(format!("it has to hold for {} s", hold.as_secs() + 1)),
-            () => {
-                self.window.forget_before(since);
-                let mut figures = self.window.figures();
-                figures.loss_percent = loss.or(figures.loss_percent);
-                figures.latency_ms = figures.latency_ms.or(behind);
-                let accepted = self.turned(&figures);
-                // Samples agreed; where their median disagrees by a hair, they are right.
-                let accepted = if accepted.class() == class { accepted } else { newest };
-                self.accept(accepted, &figures);
-                return Some(if fresh.is_none() { Confirm::Bandwidth } else { Confirm::No });
-            }
-        };
-        let held = !hold.is_zero() && agree >= needed && !needs_bandwidth;
-        self.pending = Some(PendingClass {
-            class,
-            samples: agree.min(needed) as u32,
-            needed: needed as u32,
-            why: wait.unwrap_or_else(|| format!("{agree} of {needed} samples say so")),
-        });
-        Some(match () {
-            () if held => Confirm::No,
-            () if needs_bandwidth => Confirm::Bandwidth,
-            () => Confirm::Life,
-        })
-    }
-
-    /// What drifts, or scatters too much for samples in a row. `again`: at the same samples.
-    fn look_at_median(&mut self, again: bool) {
-        let figures = self.window.figures();
-        let sides = self.turned(&figures);
-        let class = sides.class();
-        if class == self.class || self.silent {
-            if !self.silent {
-                self.sides = sides;
-                self.why = sides.explain(&figures, &self.config.thresholds, self.config.margin);
-            }
-            (self.drift, self.pending) = (None, None);
-            return;
-        }
-        let count = self.drift.filter(|(other, _)| *other == class).map_or(1, |(_, count)| count + u32::from(!again));
-        let needed = self.config.confirmations as u32;
-        if count >= needed {
-            self.accept(sides, &figures);
-            return;
-        }
-        self.drift = Some((class, count));
-        let why = format!("{count} of {needed} medians say so");
-        self.pending = Some(PendingClass { class, samples: count, needed, why });
     }
 }

@@ -14,7 +14,7 @@ use reqwest::header::HeaderMap;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::cadence::{Ask, Cadence, Confirm, HEAD_BYTES};
+use super::cadence::{Ask, Cadence, Confirm, HEAD_BYTES, Known};
 use super::config::LinkConfig;
 use super::judge::{Judge, Outcome};
 use super::params::{difference, is_other, params};
@@ -138,8 +138,22 @@ impl Looker {
             tokio::time::sleep_until(self.begun + self.cadence.due()).await;
             self.begin();
         }
+        let silent_at = self.judge.falls_silent().map(|at| self.begun + at);
         let Some((_, probing)) = &mut self.probing else { return Step::default() };
-        let (prober, found, error) = probing.await;
+        let (prober, found, error) = tokio::select! {
+            biased;
+            answer = probing => answer,
+            () = async {
+                match silent_at {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            } => {
+                // Whatever it may yet bring.
+                self.judge.on_tick(self.now());
+                return Step { change: self.news(), look: None };
+            }
+        };
         self.at = prober.address().or(self.at);
         match self.probing.take() {
             Some((Asked::Life(ask), _)) => self.on_life(prober, found, error, ask),
@@ -153,8 +167,8 @@ impl Looker {
         let now = self.now();
         self.judge.on_tick(now);
         self.judge.on_asked();
-        let busy = self.judge.is_busy(now);
-        let ask = self.cadence.ask(now, self.confirm, busy, prober.is_deaf());
+        let known = Known { busy: self.judge.is_busy(now), deaf: prober.is_deaf(), loses: self.judge.loses(now) };
+        let ask = self.cadence.ask(now, self.confirm, known);
         let probing = async move {
             let (sample, error) = prober.life(ask).await;
             (prober, sample, error)
@@ -370,6 +384,21 @@ mod tests {
         let step = looker.step().await;
         assert!(step.change.is_none() && step.look.is_some_and(|look| look.sample.failed), "told once");
         assert_eq!((looker.row().probes, looker.row().class), (1, LinkClass::Mobile));
+    }
+
+    /// That nothing is heard any more is told when it is so, not when the look is over which waits for it.
+    #[tokio::test(start_paused = true)]
+    async fn silence_is_told_while_a_look_waits() {
+        let mut looker =
+            Looker::new("http://127.0.0.1:9", HeaderMap::new(), 1, Arc::new(LinkConfig::default())).unwrap();
+        let ask = Ask { echoes: 3, head: false, train: 0, full: 0, grow: false };
+        looker.probing = Some((Asked::Life(ask), Box::pin(std::future::pending())));
+        (0..3).for_each(|_| looker.judge.on_asked());
+        let step = looker.step().await;
+        assert_eq!(step.change.map(|change| change.to), Some(LinkClass::Intermittent));
+        assert!(step.look.is_none() && looker.probing.is_some(), "the look goes on");
+        let again = tokio::time::timeout(std::time::Duration::from_secs(60), looker.step()).await;
+        assert!(again.is_err(), "once");
     }
 
     /// A bandwidth that transfers tell is not waited for.

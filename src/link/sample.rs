@@ -29,9 +29,11 @@ pub struct Sample {
     pub method: Method,
     /// Bytes that it put on the link, both ways.
     pub probe_bytes: u64,
+    /// The last answer came so long before the look was over: what it waited for then did not come.
+    pub late: Duration,
     /// There was no answer. The figures are none.
     pub failed: bool,
-    /// Transfers of ours filled the link meanwhile: its queues were full, and the probe had only a share of it.
+    /// Transfers of ours filled the link meanwhile, or a good part of it: its queues were full, and the probe had only a share of it.
     pub busy: bool,
     /// The round trip behind them, ms: that of the link and of our own queue. At most that: nobody
     /// knows whether an exchange needed a new connection. Of a look that failed how long was waited.

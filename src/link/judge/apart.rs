@@ -1,7 +1,9 @@
 //! How far figures and classes are from one another.
 
-use super::LATENCY_STEP;
 use crate::control::link::LinkClass;
+
+/// Latencies that differ by less, in ms, are those of one link.
+const LATENCY_STEP: f64 = 3.0;
 
 /// How many times one figure is the other; 1 where one is not known.
 pub(super) fn factor(new: Option<f64>, old: Option<f64>) -> f64 {

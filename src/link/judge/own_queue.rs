@@ -23,7 +23,7 @@ impl Judge {
 
     /// Transfers were at work already when samples began to be late: that was their queue.
     pub(super) fn forget_own_queue(&mut self) {
-        let Some(since) = self.suspected.filter(|_| !self.silent) else { return };
+        let Some(since) = self.suspected.filter(|_| !self.silent).map(|suspicion| suspicion.since) else { return };
         self.window.forget_latencies(since, self.window.figures_before(since).latency_ms);
         let says_nothing = |s: &Sample| s.latency_ms.is_none() && s.bandwidth_mbps.is_none() && s.echoed == s.echoes;
         if self.window.since(since).all(says_nothing) {

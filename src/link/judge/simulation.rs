@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Judge, Outcome};
 use crate::control::link::LinkClass;
-use crate::link::cadence::{Cadence, Confirm, ECHO_BYTES, HEAD_BYTES};
+use crate::link::cadence::{Cadence, Confirm, ECHO_BYTES, HEAD_BYTES, Known};
 use crate::link::{LinkConfig, Sample};
 
 /// How a link is.
@@ -14,6 +14,8 @@ pub(super) struct Link {
     pub latency_ms: f64,
     /// Of what is measured, this much is off, uniformly: 0.15 is ± 15 %.
     pub noise: f64,
+    /// Each second has another rate, by so much at most.
+    pub wavers: f64,
     /// Percent.
     pub loss: f64,
     /// Seconds that it works and that it does not, in turn; 0: it always does.
@@ -21,7 +23,7 @@ pub(super) struct Link {
 }
 
 pub(super) const fn link(mbps: f64, latency_ms: f64, loss: f64) -> Link {
-    Link { mbps, latency_ms, noise: 0.05, loss, up_down: (0.0, 0.0) }
+    Link { mbps, latency_ms, noise: 0.05, wavers: 0.0, loss, up_down: (0.0, 0.0) }
 }
 
 pub(super) struct World {
@@ -33,6 +35,7 @@ pub(super) struct World {
     since: Duration,
     confirm: Confirm,
     rng: fastrand::Rng,
+    seed: u64,
     /// Changes of class: when, to what.
     pub changes: Vec<(Duration, LinkClass)>,
     /// Bytes of each look, and when.
@@ -50,6 +53,7 @@ impl World {
             since: Duration::ZERO,
             confirm: Confirm::No,
             rng: fastrand::Rng::with_seed(seed),
+            seed,
             changes: Vec::new(),
             spent: Vec::new(),
         }
@@ -66,13 +70,18 @@ impl World {
         }
     }
 
-    fn is_up(&self) -> bool {
+    pub(super) fn is_up(&self) -> bool {
         let (up, down) = self.link.up_down;
         down == 0.0 || (self.now - self.since).as_secs_f64() % (up + down) < up
     }
 
     fn about(&mut self, figure: f64) -> f64 {
         figure * (1.0 + (self.rng.f64() * 2.0 - 1.0) * self.link.noise)
+    }
+
+    /// From -1 to 1, the same for a second.
+    fn wave(&self) -> f64 {
+        fastrand::Rng::with_seed(self.now.as_secs() ^ self.seed << 32).f64() * 2.0 - 1.0
     }
 
     /// Lets so many seconds pass.
@@ -94,7 +103,7 @@ impl World {
         let outcome = self.judge.on_tick(due);
         self.note(due, outcome);
         self.judge.on_asked();
-        let ask = self.cadence.ask(due, self.confirm, false, false);
+        let ask = self.cadence.ask(due, self.confirm, Known { loses: self.judge.loses(due), ..Known::default() });
         let latency = Duration::from_secs_f64(self.link.latency_ms / 1e3);
         let up = self.is_up();
         let mut life = Sample { wall_ms: due.as_millis() as u64, ..Sample::default() };
@@ -124,11 +133,12 @@ impl World {
         let bytes = then.full + then.train;
         if up && bytes > 0 {
             // It grows until it takes long enough, or as its time allows.
-            let second = self.link.mbps * 1e6 / 8.0;
+            let rate = self.link.mbps * (1.0 + self.wave() * self.link.wavers);
+            let second = rate * 1e6 / 8.0;
             let grown = if !then.grow { bytes } else { bytes.min(((second * 0.1) as u64).max(32 << 10)) };
             let bytes = grown.min((second * 1.2) as u64);
             self.pass(latency * 3 / 2 + Duration::from_secs_f64(bytes as f64 / second));
-            let measured = self.about(self.link.mbps);
+            let measured = self.about(rate);
             seen = Some(measured);
             let probe_bytes = bytes * 107 / 100 + HEAD_BYTES;
             cost += probe_bytes;

@@ -3,12 +3,17 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::apart::{factor, is_far_off};
 use crate::control::link::{Measurement, Method};
 use crate::link::classify::Figures;
 use crate::link::sample::{Sample, loss_percent};
 
 /// Samples kept, whatever the window: quick confirmations and transfers bring several a second.
 const MOST: usize = 512;
+/// Bandwidths that a median is taken of at least: slow links are measured less often than the window is long. …
+const FEW: usize = 3;
+/// … They are not older than this.
+const OLD: Duration = Duration::from_secs(180);
 /// Datagrams older than this say nothing of the loss now.
 const LOSS_LASTS: Duration = Duration::from_secs(6);
 
@@ -17,7 +22,9 @@ const LOSS_LASTS: Duration = Duration::from_secs(6);
 pub(super) struct Window {
     length: Duration,
     samples: VecDeque<Sample>,
-    /// Newest bandwidth and latency, for when the window has none: slow links are probed fully once in a while.
+    /// The newest bandwidths that have left the window: when, how much, counted over what time.
+    older: VecDeque<(Duration, f64, Duration)>,
+    /// Newest bandwidth and latency, for when there are no others.
     last_bandwidth: Option<f64>,
     last_latency: Option<f64>,
     last_ms: u64,
@@ -25,7 +32,14 @@ pub(super) struct Window {
 
 impl Window {
     pub(super) fn new(length: Duration) -> Self {
-        Self { length, samples: VecDeque::new(), last_bandwidth: None, last_latency: None, last_ms: 0 }
+        Self {
+            length,
+            samples: VecDeque::new(),
+            older: VecDeque::new(),
+            last_bandwidth: None,
+            last_latency: None,
+            last_ms: 0,
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -61,26 +75,34 @@ impl Window {
     }
 
     pub(super) fn prune(&mut self, now: Duration) {
-        while self.samples.front().is_some_and(|sample| sample.at + self.length < now) {
-            self.samples.pop_front();
+        while let Some(sample) = self.samples.pop_front_if(|sample| sample.at + self.length < now) {
+            self.older.extend(sample.bandwidth_mbps.map(|bandwidth| (sample.at, bandwidth, sample.over)));
+        }
+        while self.older.len() > FEW || self.older.front().is_some_and(|(at, ..)| *at + OLD < now) {
+            self.older.pop_front();
         }
     }
 
     /// What was measured before was another link.
     pub(super) fn forget_before(&mut self, at: Duration) {
         self.samples.retain(|sample| sample.at >= at);
+        self.older.retain(|(older, ..)| *older >= at);
         self.last_bandwidth = self.samples.iter().rev().find_map(|sample| sample.bandwidth_mbps);
         self.last_latency = self.samples.iter().rev().find_map(|sample| sample.latency_ms);
     }
 
-    /// Bandwidths since `at`, but the newest, that differ from it by more than `factor` belong to no link: they were measured while it
-    /// changed, or over connections that reckoned with the old one.
-    pub(super) fn withdraw(&mut self, at: Duration, factor: f64) {
+    /// Bandwidths since `at`, but the newest, that differ from it by more than `bandwidth` times belong to no link, nor do those of
+    /// samples whose round trip differs from the newest by more than `latency` times: they were measured while it changed, or over
+    /// connections that reckoned with the old one.
+    pub(super) fn withdraw(&mut self, at: Duration, bandwidth: f64, latency: f64) {
         let Some((newest, earlier)) = self.samples.make_contiguous().split_last_mut() else { return };
-        let Some(right) = newest.bandwidth_mbps.or(newest.hint_mbps) else { return };
-        let is_off = |figure: f64| (figure / right).max(right / figure) > factor;
+        let right = newest.bandwidth_mbps.or(newest.hint_mbps);
         for sample in earlier.iter_mut().filter(|sample| sample.at >= at) {
-            sample.bandwidth_mbps = sample.bandwidth_mbps.filter(|figure| !is_off(*figure));
+            if factor(sample.bandwidth_mbps, right) > bandwidth
+                || is_far_off(sample.latency_ms, newest.latency_ms, latency)
+            {
+                sample.bandwidth_mbps = None;
+            }
         }
     }
 
@@ -117,7 +139,20 @@ impl Window {
 
     /// Medians, and the loss of all datagrams.
     pub(super) fn figures(&self) -> Figures {
-        Self::over(&self.samples.iter().collect::<Vec<_>>(), self.last_bandwidth, self.last_latency)
+        self.figures_of(&self.samples.iter().collect::<Vec<_>>(), self.last_bandwidth)
+    }
+
+    /// The same without the newest sample.
+    pub(super) fn known(&self) -> Figures {
+        self.figures_of(&self.samples.iter().rev().skip(1).collect::<Vec<_>>(), None)
+    }
+
+    fn figures_of(&self, samples: &[&Sample], bandwidth: Option<f64>) -> Figures {
+        let newer: Vec<_> = samples.iter().filter_map(|s| Some((s.bandwidth_mbps?, s.over))).collect();
+        // Where these are few, older ones count, too.
+        let older = self.older.iter().rev().take(FEW.saturating_sub(newer.len()));
+        let all = newer.into_iter().chain(older.map(|(_, bandwidth, over)| (*bandwidth, *over)));
+        Figures { bandwidth_mbps: weighed(all).or(bandwidth), ..Self::over(samples, None, self.last_latency) }
     }
 
     /// The same of the samples since `at`; a bandwidth that is not among them is `bandwidth`.

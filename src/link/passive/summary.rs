@@ -66,8 +66,8 @@ impl Summary {
         self.rate = (out > 0.0).then_some(out);
         // Of what comes nobody here knows whether its sender had more. Beside what fills the link it counts for nothing, but
         // requests for it are no transfer.
-        let is_ours = back <= out || changes.arrived >= TELLING;
-        let fills = out > 0.0 && is_steady && is_ours && changes.unlimited >= changes.arrived as f64 * FULL;
+        let is_transfer = back <= out || changes.arrived >= TELLING;
+        let fills = out > 0.0 && is_steady && is_transfer && changes.unlimited >= changes.arrived as f64 * FULL;
         let delivered = if fills { out } else { out.max(back) };
         PassiveSample {
             connections,

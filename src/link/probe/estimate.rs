@@ -31,6 +31,8 @@ pub struct Rate {
 const OF_ROUND_TRIP: f64 = 0.25;
 /// … this many times as long as pauses are there …
 const OF_PAUSES: f64 = 5.0;
+/// (but not four times as long as a packet takes at 0.3 Mbit/s: where most pauses are longer, most are breaks) …
+const LONGEST_BREAK: Duration = Duration::from_millis(160);
 /// … and this long: …
 const SHORTEST_BREAK: Duration = Duration::from_millis(2);
 /// … or this, where a round trip is shorter: no sender waits that long for an acknowledgement then, but this machine's other
@@ -55,7 +57,7 @@ pub fn rate(arrivals: &[Arrival], round_trip: Option<Duration>) -> Option<Rate> 
     let usual = *pauses.get(pauses.len() / 2)?;
     let trip = round_trip.unwrap_or_default();
     let shortest = if trip < NEAR_BREAK { NEAR_BREAK } else { SHORTEST_BREAK };
-    let limit = trip.mul_f64(OF_ROUND_TRIP).max(usual.mul_f64(OF_PAUSES)).max(shortest);
+    let limit = trip.mul_f64(OF_ROUND_TRIP).max(usual.mul_f64(OF_PAUSES).min(LONGEST_BREAK)).max(shortest);
     // When the first one's bytes of a stretch began to arrive is not known: time counts from its end.
     let stretches: Vec<&[Arrival]> = arrivals
         .chunk_by(|one, next| next.at.saturating_sub(one.at) <= limit)
@@ -254,6 +256,17 @@ mod tests {
         ] {
             let found = measured(mbps, trip_ms, packets);
             assert!((found / mbps - 1.0).abs() < 0.03, "{mbps} Mbit/s, {trip_ms} ms: {found}");
+        }
+    }
+
+    /// A queue that holds four packets: each round trip brings a few, and no more for most of it.
+    #[test]
+    fn pauses_are_no_rate() {
+        for pause in [600.0, 300.0] {
+            let trip = Duration::from_secs_f64(pause / 1e3);
+            let few = arrivals(0.3, pause, 48, |round| [4, 1, 1, 1, 1][round as usize % 5]);
+            let found = rate(&few, Some(trip)).unwrap().mbps;
+            assert!((found / 0.3 - 1.0).abs() < 0.1, "{found}");
         }
     }
 

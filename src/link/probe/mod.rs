@@ -52,6 +52,8 @@ const ECHOES: u32 = 10;
 const SIGNS: u32 = 5;
 /// Exchanges where no datagram comes back.
 const HEADS: usize = 5;
+/// Time for one beside datagrams, at least: one packet may be lost.
+const ANSWER: Duration = Duration::from_millis(500);
 /// Time for one of them.
 const HEAD: Duration = Duration::from_millis(2_000);
 /// Headers of packets, and acknowledgements, per byte of payload.
@@ -199,14 +201,17 @@ impl Prober {
         let was_heard = !trips.is_empty();
         let mut answered = false;
         if ask.head || !was_heard {
-            let was_warm = self.warm;
-            match self.head(life, sample).await {
+            let (was_warm, asked) = (self.warm, Instant::now());
+            // Beside datagrams that came back it tells nothing new: it is not waited for much longer than for those.
+            let limit = if was_heard { self.hearing.echoes().max(ANSWER) } else { life };
+            match self.head(limit, sample).await {
                 Ok((took, _)) if !was_heard => {
                     trips.push(one_trip(took, was_warm));
                     sample.behind_ms = Some(took.as_secs_f64() * 1e3);
                 }
                 Err(error) if !was_heard => return Err(error),
-                Ok(_) | Err(_) => {}
+                Ok(_) => {}
+                Err(_) => sample.late = asked.elapsed(),
             }
             answered = true;
         }
