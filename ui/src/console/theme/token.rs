@@ -27,7 +27,7 @@ tokens! {
     Strong = "strong",
     /// Secondary text.
     Muted = "muted",
-    /// Rules, placeholders, the unlit part of a bar.
+    /// Rules, what an empty field hints at, the unlit part of a bar.
     Faint = "faint",
     /// Border of a pane.
     Border = "border",
