@@ -37,6 +37,7 @@ pub mod runs;
 pub mod score;
 pub(crate) mod send;
 mod steering;
+mod unsent;
 pub(crate) mod ways;
 pub(crate) mod wire;
 

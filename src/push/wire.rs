@@ -12,12 +12,13 @@ use reqwest::header::{
 };
 use reqwest::{Body, RequestBuilder, Response, Url};
 use serde::Deserialize;
+use tower::util::MapResponseLayer;
 
 pub use super::answer::Assembled;
 use super::answer::{checked, in_order, ours, parsed, read_capped, read_up_to, stranger, unpacked};
 use super::lanes::{Lanes, Taken};
 use super::paths::PathSpec;
-use super::{PushError, broken, interfaces};
+use super::{PushError, broken, interfaces, unsent};
 use crate::content::Digest;
 use crate::pool::replica::ReplicaState;
 use crate::swarm::{base_client, cause_of};
@@ -456,6 +457,7 @@ impl Wire {
 fn client(spec: &PathSpec, is_plain: bool, is_http2: bool) -> Result<reqwest::Client, WireError> {
     let mut client = base_client()
         .redirect(reqwest::redirect::Policy::none())
+        .connector_layer(MapResponseLayer::new(unsent::bounded))
         .tcp_keepalive(KEEPALIVE)
         .tcp_keepalive_interval(KEEPALIVE_INTERVAL)
         .tcp_keepalive_retries(KEEPALIVE_RETRIES);
