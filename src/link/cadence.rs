@@ -1,8 +1,8 @@
 //! What to ask of a link, and when, so that a change is seen within seconds and probing costs little. Pure.
 //!
 //! Signs of life (a few datagrams, where those do not come back a HEAD) once a second; with them, where the budget bears it, a
-//! short train of packets that shows whether the bandwidth is still of the same order. Full probes every five seconds,
-//! less often on slow links. Nothing regular may use more than its part of the budget, so that there is always some left to
+//! short train of packets that shows whether the bandwidth is still of the same order. Full probes every five seconds or more,
+//! every half minute on slow links. Nothing regular may use more than its part of the budget, so that there is always some left to
 //! confirm a suspicion at once.
 
 use std::collections::VecDeque;
@@ -29,7 +29,7 @@ pub const ECHO_BYTES: u64 = 2 * (64 + 28);
 pub const HEAD_BYTES: u64 = 700;
 /// Datagrams of a sign of life, at most and at least.
 const ECHOES: u32 = 10;
-const FEWEST: u32 = 2;
+const FEWEST: u32 = 3;
 /// Datagrams of a confirmation where some are lost.
 const CONFIRM_ECHOES: u32 = 30;
 /// A train is this long at least, or it shows nothing, and at most.

@@ -66,8 +66,9 @@ pub struct Judge {
     /// Nothing is heard just now.
     quiet: bool,
     heard: Duration,
-    /// Looks since then.
+    /// Looks since then, and when the newest began.
     asked: u32,
+    asked_at: Duration,
     /// When samples began to say something else.
     suspected: Option<Suspicion>,
     /// What the median said of late, and how often in a row.
@@ -92,6 +93,7 @@ impl Judge {
             quiet: false,
             heard: Duration::ZERO,
             asked: 0,
+            asked_at: Duration::ZERO,
             suspected: None,
             drift: None,
             outages: Outages::default(),
@@ -172,8 +174,9 @@ impl Judge {
     }
 
     /// A look begins. Silence counts only where somebody listened.
-    pub fn on_asked(&mut self) {
+    pub fn on_asked(&mut self, now: Duration) {
         self.asked = self.asked.saturating_add(1);
+        self.asked_at = now;
     }
 
     /// What the transfers over this link tell.
@@ -235,7 +238,8 @@ impl Judge {
     /// count.
     pub fn on_bandwidth(&mut self, now: Duration, mut found: Sample) -> Outcome {
         let before = self.class();
-        self.hear(now);
+        self.hear(now.saturating_sub(found.late));
+        self.asked = u32::from(found.late >= UNANSWERED);
         self.see_through_queue(now, &mut found);
         let Some(sample) = self.window.amend(now, &found) else { return Outcome::default() };
         self.newest = Some(sample);
@@ -269,7 +273,8 @@ impl Judge {
         }
         // An answer on its way is no silence.
         let grace = self.window.figures().latency_ms.map_or(500.0, |ms| (ms * 1.5).clamp(300.0, 1_200.0));
-        Some(self.heard + self.config.heartbeat * missed + Duration::from_secs_f64(grace / 1e3))
+        // The newest look may have one, too.
+        Some((self.heard + self.config.heartbeat * missed).max(self.asked_at) + Duration::from_secs_f64(grace / 1e3))
     }
 
     /// The first class: as soon as there are enough samples, by the plain rules.

@@ -166,7 +166,7 @@ impl Looker {
         let Some(mut prober) = self.prober.take() else { return };
         let now = self.now();
         self.judge.on_tick(now);
-        self.judge.on_asked();
+        self.judge.on_asked(now);
         let known = Known { busy: self.judge.is_busy(now), deaf: prober.is_deaf(), loses: self.judge.loses(now) };
         let ask = self.cadence.ask(now, self.confirm, known);
         let probing = async move {
@@ -181,10 +181,13 @@ impl Looker {
         sample.at = now;
         self.trouble = error.as_ref().map(|error| printable(&error.to_string()));
         let outcome = self.judge.on_sample(now, sample);
+        if sample.failed {
+            return self.over(prober, sample, error, outcome);
+        }
         // Transfers may have begun to tell the bandwidth meanwhile.
         let busy = self.judge.is_busy(now);
         let then = self.cadence.then(now, ask, outcome.confirm, outcome.changed.is_some(), busy);
-        if sample.failed || (then.full == 0 && then.train == 0) {
+        if then.full == 0 && then.train == 0 {
             return self.over(prober, sample, error, outcome);
         }
         let trips = sample.latency_ms.map_or(Duration::ZERO, |ms| Duration::from_secs_f64(ms * 3.0 / 1e3));
@@ -393,7 +396,7 @@ mod tests {
             Looker::new("http://127.0.0.1:9", HeaderMap::new(), 1, Arc::new(LinkConfig::default())).unwrap();
         let ask = Ask { echoes: 3, head: false, train: 0, full: 0, grow: false };
         looker.probing = Some((Asked::Life(ask), Box::pin(std::future::pending())));
-        (0..3).for_each(|_| looker.judge.on_asked());
+        (0..3).for_each(|_| looker.judge.on_asked(Duration::ZERO));
         let step = looker.step().await;
         assert_eq!(step.change.map(|change| change.to), Some(LinkClass::Intermittent));
         assert!(step.look.is_none() && looker.probing.is_some(), "the look goes on");

@@ -109,10 +109,11 @@ impl TestNode {
         let found = tokio::time::timeout(PATIENCE, view.snapshots.wait_for(|s| wanted(s))).await;
         match found {
             Ok(snapshot) => snapshot.unwrap().clone(),
-            Err(_) => panic!(
-                "not so in {PATIENCE:?}: {:#?}",
-                self.control.view(Focus::default()).snapshots.borrow().transfers
-            ),
+            Err(_) => {
+                let view = self.control.view(Focus::default());
+                let last = view.snapshots.borrow().clone();
+                panic!("not so in {PATIENCE:?}: {:#?} {:#?}", last.transfers, last.pool)
+            }
         }
     }
 }

@@ -155,6 +155,8 @@ async fn an_outage_is_waited_for() {
 async fn a_repair_is_shown_and_has_a_budget() {
     let slow = |config: &mut EngineConfig| {
         (config.pool.repair.budget, config.pool.repair.at_once) = (Some(512 << 10), 2);
+        // Longer than between two looks: it is seen to wait, whether or not the lost node's turn comes first.
+        config.pool.repair.after_ms = 3_000;
     };
     let mut nodes = nodes(&["alder", "birch", "cedar"], slow).await;
     let file = noise_file(nodes[0].dir.path(), "image.bin", SIZE);

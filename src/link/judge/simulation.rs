@@ -102,7 +102,7 @@ impl World {
         self.now = due;
         let outcome = self.judge.on_tick(due);
         self.note(due, outcome);
-        self.judge.on_asked();
+        self.judge.on_asked(due);
         let ask = self.cadence.ask(due, self.confirm, Known { loses: self.judge.loses(due), ..Known::default() });
         let latency = Duration::from_secs_f64(self.link.latency_ms / 1e3);
         let up = self.is_up();

@@ -102,6 +102,8 @@ impl Window {
                 || is_far_off(sample.latency_ms, newest.latency_ms, latency)
             {
                 sample.bandwidth_mbps = None;
+                // Nor is it what is known where nothing else is.
+                self.last_bandwidth = right;
             }
         }
     }

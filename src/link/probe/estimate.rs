@@ -57,15 +57,13 @@ pub fn rate(arrivals: &[Arrival], round_trip: Option<Duration>) -> Option<Rate> 
     let usual = *pauses.get(pauses.len() / 2)?;
     let trip = round_trip.unwrap_or_default();
     let shortest = if trip < NEAR_BREAK { NEAR_BREAK } else { SHORTEST_BREAK };
-    let limit = trip.mul_f64(OF_ROUND_TRIP).max(usual.mul_f64(OF_PAUSES).min(LONGEST_BREAK)).max(shortest);
-    // When the first one's bytes of a stretch began to arrive is not known: time counts from its end.
-    let stretches: Vec<&[Arrival]> = arrivals
-        .chunk_by(|one, next| next.at.saturating_sub(one.at) <= limit)
-        .filter(|stretch| {
-            let (bytes, time) = between(stretch, 0, stretch.len() - 1);
-            bytes >= LEAST_BYTES && stretch.len() >= LEAST_ARRIVALS && !time.is_zero()
-        })
-        .collect();
+    let least = trip.mul_f64(OF_ROUND_TRIP).max(shortest);
+    let several = usual.mul_f64(OF_PAUSES);
+    let mut stretches = unbroken(arrivals, several.min(LONGEST_BREAK).max(least));
+    if stretches.is_empty() {
+        // Slower than that.
+        stretches = unbroken(arrivals, several.max(least));
+    }
     let begun = (last.bytes as f64 * BEGINNING) as u64;
     let later = |stretch: &&[Arrival]| stretch.last().is_some_and(|arrival| arrival.bytes > begun);
     let some_late = stretches.iter().any(later);
@@ -75,6 +73,18 @@ pub fn rate(arrivals: &[Arrival], round_trip: Option<Duration>) -> Option<Rate> 
         steps(stretch, &mut rates);
     }
     weighed(rates, SLOWER).map(|mbps| Rate { mbps, over })
+}
+
+/// The arrivals between breaks, as far as they tell something. When the first one's bytes of a stretch began to arrive is not
+/// known: time counts from its end.
+fn unbroken(arrivals: &[Arrival], limit: Duration) -> Vec<&[Arrival]> {
+    arrivals
+        .chunk_by(|one, next| next.at.saturating_sub(one.at) <= limit)
+        .filter(|stretch| {
+            let (bytes, time) = between(stretch, 0, stretch.len() - 1);
+            bytes >= LEAST_BYTES && stretch.len() >= LEAST_ARRIVALS && !time.is_zero()
+        })
+        .collect()
 }
 
 /// Bytes and time from the end of one arrival of a stretch to that of another.
@@ -247,6 +257,7 @@ mod tests {
     #[test]
     fn slow_start_and_the_wait_for_the_first_byte_do_not_count() {
         for (mbps, trip_ms, packets) in [
+            (0.06, 300.0, 46),
             (0.3, 80.0, 46),
             (0.8, 600.0, 46),
             (5.0, 80.0, 46),

@@ -203,15 +203,15 @@ impl Prober {
         if ask.head || !was_heard {
             let (was_warm, asked) = (self.warm, Instant::now());
             // Beside datagrams that came back it tells nothing new: it is not waited for much longer than for those.
-            let limit = if was_heard { self.hearing.echoes().max(ANSWER) } else { life };
+            let limit = if was_heard && was_warm { self.hearing.echoes().max(ANSWER) } else { life };
             match self.head(limit, sample).await {
                 Ok((took, _)) if !was_heard => {
                     trips.push(one_trip(took, was_warm));
                     sample.behind_ms = Some(took.as_secs_f64() * 1e3);
                 }
                 Err(error) if !was_heard => return Err(error),
-                Ok(_) => {}
-                Err(_) => sample.late = asked.elapsed(),
+                Err(ProbeError::Silent(_)) => sample.late = asked.elapsed(),
+                Ok(_) | Err(_) => {}
             }
             answered = true;
         }
@@ -320,6 +320,9 @@ impl Prober {
         self.warm = pulled.as_ref().is_ok_and(|pulled| !pulled.cut);
         let pulled = pulled.inspect_err(|_| sample.probe_bytes += HEAD_BYTES)?;
         let came = pulled.arrivals.last().map_or(0, |arrival| arrival.bytes);
+        if pulled.cut {
+            sample.late = limit.saturating_sub(pulled.arrivals.last().map_or(limit, |arrival| arrival.at));
+        }
         sample.probe_bytes += HEAD_BYTES * pulled.requests + (came as f64 * OVERHEAD) as u64;
         Ok((rate(&pulled.arrivals, self.hearing.trip()), pulled.cut))
     }

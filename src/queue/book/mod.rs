@@ -236,10 +236,15 @@ impl Book {
 
     /// Remembers what an operation was before it changes.
     fn touch(&mut self, id: QueueId) {
+        self.remember(id);
+        self.unsaved.insert(id);
+    }
+
+    /// What it was like, for [`Self::take_back`].
+    fn remember(&mut self, id: QueueId) {
         if let Some(before) = &mut self.before {
             before.entry(id).or_insert_with(|| self.queue.get(id).cloned());
         }
-        self.unsaved.insert(id);
     }
 
     fn put(&mut self, id: QueueId, entry: Entry<Waiting>) {

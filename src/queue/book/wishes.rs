@@ -140,9 +140,10 @@ impl Book {
         self.touch(id);
         let neighbours: Vec<QueueId> = self.queue.neighbours(id).collect();
         for other in neighbours {
-            self.touch(other);
+            self.remember(other);
         }
-        self.queue.move_to(id, to);
+        // Only those have to be written down that have another place now.
+        self.unsaved.extend(self.queue.move_to(id, to).unwrap_or_default());
         Ok(Reply::Done)
     }
 
