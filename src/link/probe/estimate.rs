@@ -38,6 +38,8 @@ const SHORTEST_BREAK: Duration = Duration::from_millis(2);
 /// … or this, where a round trip is shorter: no sender waits that long for an acknowledgement then, but this machine's other
 /// work may well have kept us from looking.
 const NEAR_BREAK: Duration = Duration::from_millis(4);
+/// Pauses of which a quarter are so many times shorter than most are of two kinds.
+const ALIKE: u32 = 3;
 /// A stretch with less than this tells nothing.
 const LEAST_BYTES: u64 = 4 << 10;
 const LEAST_ARRIVALS: usize = 3;
@@ -60,8 +62,8 @@ pub fn rate(arrivals: &[Arrival], round_trip: Option<Duration>) -> Option<Rate> 
     let least = trip.mul_f64(OF_ROUND_TRIP).max(shortest);
     let several = usual.mul_f64(OF_PAUSES);
     let mut stretches = unbroken(arrivals, several.min(LONGEST_BREAK).max(least));
-    if stretches.is_empty() {
-        // Slower than that.
+    if stretches.is_empty() && pauses[pauses.len() / 4] >= usual / ALIKE {
+        // Slower than that: pauses are all alike, and not those of a sender that waits.
         stretches = unbroken(arrivals, several.max(least));
     }
     let begun = (last.bytes as f64 * BEGINNING) as u64;
@@ -279,6 +281,13 @@ mod tests {
             let found = rate(&few, Some(trip)).unwrap().mbps;
             assert!((found / 0.3 - 1.0).abs() < 0.1, "{found}");
         }
+    }
+
+    /// Two packets each round trip, and nothing to tell the rate by.
+    #[test]
+    fn a_sender_that_only_waits_tells_nothing() {
+        let few = arrivals(0.3, 600.0, 40, |_| 2);
+        assert_eq!(rate(&few, Some(Duration::from_millis(600))), None);
     }
 
     #[test]
