@@ -141,6 +141,10 @@ impl Sides {
             LinkClass::Satellite if self.narrow => {
                 format!("{}, under {}", mbps(figures.bandwidth_mbps), mbps(Some(t.satellite_bandwidth)))
             }
+            // Told by what waited behind transfers: no answer is back yet.
+            LinkClass::Satellite if figures.latency_ms.is_none() => {
+                return format!("answers take over {}", ms(Some(t.satellite_latency)));
+            }
             LinkClass::Satellite => format!("{}, over {}", ms(figures.latency_ms), ms(Some(t.satellite_latency))),
             LinkClass::Fiber => format!(
                 "{}, over {}, and {}, under {}",
@@ -235,6 +239,15 @@ mod tests {
 
     fn figures(bandwidth: f64, latency: f64, loss: f64) -> Figures {
         Figures { bandwidth_mbps: Some(bandwidth), latency_ms: Some(latency), loss_percent: Some(loss) }
+    }
+
+    /// A link that only what waits behind transfers shows to be far.
+    #[test]
+    fn a_latency_that_nobody_saw_is_not_explained_by_it() {
+        let t = Thresholds::default();
+        let sides = Sides::of(&figures(4.0, 600.0, 0.0), &t);
+        let unseen = Figures { latency_ms: None, ..figures(4.0, 0.0, 0.0) };
+        assert_eq!(sides.explain(&unseen, &t, 0.2), "answers take over 500 ms");
     }
 
     /// Worked examples: each rule, each side of each threshold, and which comes first where two hold.
