@@ -217,8 +217,6 @@ pub(super) async fn start(config: EngineConfig, state: Arc<State>, own_token: St
         };
         let told = gossiping.run(datagrams, core.services.clone(), stop.clone());
         background.spawn(told.instrument(span.clone()));
-    } else if !config.join.is_empty() {
-        tracing::error!(target: "pool", "no gossip without datagrams on {listen}: the pool is the list alone");
     }
     background.spawn(pool.run(stop.clone()).instrument(span.clone()));
     if config.resume {
@@ -254,6 +252,7 @@ async fn bind(config: &EngineConfig, token: &str, services: node::Services) -> R
         listen: config.listen,
         token: Some(Token::new(token).map_err(|e| StartError::Token(e.to_string()))?),
         public: config.public,
+        joins: !config.join.is_empty(),
         limits,
     };
     Ok(Node::bind(node_config, services).await?)

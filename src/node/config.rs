@@ -19,6 +19,8 @@ pub struct NodeConfig {
     pub token: Option<Token>,
     /// Bound to a non-loopback address: data is open to everybody, control is not.
     pub public: bool,
+    /// It shall join others, which takes datagrams: without them it does not start.
+    pub joins: bool,
     /// Caps and timeouts.
     pub limits: Limits,
 }
@@ -30,6 +32,7 @@ impl Default for NodeConfig {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT)),
             token: None,
             public: false,
+            joins: false,
             limits: Limits::default(),
         }
     }

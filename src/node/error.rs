@@ -14,6 +14,17 @@ pub enum NodeError {
         /// What the system said.
         source: io::Error,
     },
+    /// The port is free for connections only, and the node was told to join others, which takes datagrams.
+    #[error(
+        "cannot receive datagrams (UDP) on {addr}, and --join needs them to gossip: {source}; \
+         choose another port with --listen ADDR:PORT, or leave --join away"
+    )]
+    Datagrams {
+        /// Where.
+        addr: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
     /// Others could reach it, and nothing would keep them out.
     #[error(
         "refusing to listen on {addr}, which others can reach, without a token: \

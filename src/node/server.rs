@@ -43,6 +43,9 @@ const SIGNINGS: usize = 8;
 /// KiB of given pieces in memory: the longest piece, or many short ones.
 const GIVEN_KIB: usize = 64 << 10;
 
+/// Attempts to get one port number for connections and datagrams.
+const ATTEMPTS: usize = 16;
+
 /// What every route can see.
 #[derive(Debug)]
 pub struct Shared {
@@ -115,23 +118,41 @@ impl Reporter {
     }
 }
 
+/// Listens, for datagrams on the same port number. Where any number will do it is one that is free for both, if there is one.
+async fn listen(addr: SocketAddr) -> io::Result<(TcpListener, SocketAddr, io::Result<Echo>)> {
+    for attempt in 1.. {
+        let listener = TcpListener::bind(addr).await?;
+        let local = listener.local_addr()?;
+        let echo = Echo::bind(local).await;
+        if echo.is_ok() || addr.port() != 0 || attempt == ATTEMPTS {
+            return Ok((listener, local, echo));
+        }
+    }
+    unreachable!("the loop returns")
+}
+
 impl Node {
     /// Binds the address. Nothing is answered before [`Self::run`].
     ///
     /// # Errors
-    /// The address is taken, not ours, or open to others without a token.
+    /// The address is taken (of what shall join others: also for datagrams), not ours, or open to others without a token.
     pub async fn bind(config: NodeConfig, services: Services) -> Result<Self, NodeError> {
         let addr = config.listen;
         if config.token.is_none() && !addr.ip().to_canonical().is_loopback() {
             return Err(NodeError::TokenNeeded { addr });
         }
-        let failed = |source| NodeError::Bind { addr, source };
-        let listener = TcpListener::bind(addr).await.map_err(failed)?;
-        let local = listener.local_addr().map_err(failed)?;
-        let echo = Echo::bind(local).await;
-        if let Err(error) = &echo {
-            tracing::warn!(target: "node", "no echo of datagrams on {local}: {error}; others cannot measure loss to here");
-        }
+        let (listener, local, echo) = listen(addr).await.map_err(|source| NodeError::Bind { addr, source })?;
+        let echo = match echo {
+            Ok(echo) => Some(echo),
+            Err(source) if config.joins => return Err(NodeError::Datagrams { addr: local, source }),
+            Err(error) => {
+                tracing::warn!(
+                    target: "node",
+                    "no datagrams on {local}: {error}; others cannot measure loss to here, nor call this node into a pool"
+                );
+                None
+            }
+        };
         let shared = Shared {
             gate: Gate::new(local, config.token.as_ref(), config.public),
             metrics: Arc::new(Metrics::new(services.figures.clone())),
@@ -149,7 +170,7 @@ impl Node {
             config,
             services,
         };
-        Ok(Self { listener, echo: echo.ok(), local, shared: Arc::new(shared) })
+        Ok(Self { listener, echo, local, shared: Arc::new(shared) })
     }
 
     /// Where it listens; the port is the real one.

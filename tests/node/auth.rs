@@ -66,6 +66,23 @@ async fn others_are_not_let_near_without_a_token() {
 }
 
 #[tokio::test]
+async fn who_shall_join_others_needs_the_port_for_datagrams_too() {
+    // Taken for datagrams, free for connections.
+    let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let listen = taken.local_addr().unwrap();
+    let config = |joins| NodeConfig { listen, joins, ..NodeConfig::default() };
+    let mut alone = Node::bind(config(false), Services::default()).await.unwrap();
+    assert!(alone.gossip().is_none());
+    drop(alone);
+    let error = Node::bind(config(true), Services::default()).await.unwrap_err();
+    assert!(matches!(error, NodeError::Datagrams { addr, .. } if addr == listen));
+    let words = error.to_string();
+    assert!(words.contains("UDP") && words.contains("--join") && words.contains("--listen"), "{words}");
+    drop(taken);
+    assert!(Node::bind(config(true), Services::default()).await.unwrap().gossip().is_some());
+}
+
+#[tokio::test]
 async fn a_taken_port_is_named_with_what_to_do() {
     let node = TestNode::start().await;
     let config = NodeConfig { listen: node.addr, ..NodeConfig::default() };

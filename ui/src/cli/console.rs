@@ -46,7 +46,9 @@ pub(super) fn run(cx: &Context) -> Result<Exit, Failure> {
 
 fn port_is_taken(failure: &Failure) -> bool {
     failure.cause::<StartError>().is_some_and(|error| match error {
-        StartError::Node(NodeError::Bind { source, .. }) => source.kind() == io::ErrorKind::AddrInUse,
+        StartError::Node(NodeError::Bind { source, .. } | NodeError::Datagrams { source, .. }) => {
+            source.kind() == io::ErrorKind::AddrInUse
+        }
         _ => false,
     })
 }

@@ -1,7 +1,7 @@
 //! The nodes of the demo and what they are given to do.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -327,8 +327,10 @@ async fn site(folder: &Path, name: &str, profile: Profile, seed: u64, pooling: &
     for attempt in 0.. {
         // The link's address is announced before the node listens, so its port is chosen first. Another
         // process may take it in between; then there is another port.
-        let listen = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let (tcp, udp) = free()?;
+        let listen = tcp.local_addr()?;
         let link = Shaper::start(listen, profile, seed).await?;
+        drop((tcp, udp));
         let advertise = Some(format!("http://{}", link.addr()));
         let config = EngineConfig { listen, advertise, ..pooling.of(config(folder, name)) };
         match Engine::start(config).await {
@@ -338,6 +340,19 @@ async fn site(folder: &Path, name: &str, profile: Profile, seed: u64, pooling: &
         }
     }
     unreachable!("the loop returns")
+}
+
+/// A port of loopback that is free for connections and datagrams: a node without these would be in no pool.
+fn free() -> io::Result<(TcpListener, UdpSocket)> {
+    let mut refused = io::Error::from(io::ErrorKind::AddrInUse);
+    for _ in 0..ATTEMPTS {
+        let tcp = TcpListener::bind("127.0.0.1:0")?;
+        match UdpSocket::bind(tcp.local_addr()?) {
+            Ok(udp) => return Ok((tcp, udp)),
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
 }
 
 fn address(url: &str) -> io::Result<SocketAddr> {
