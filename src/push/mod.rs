@@ -20,6 +20,7 @@
 //!   receiver compares both when it assembles.
 //! - Memory: [`IN_FLIGHT_BYTES`] of segments, however large the source.
 
+mod anew;
 mod answer;
 pub(crate) mod broken;
 mod buffers;

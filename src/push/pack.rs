@@ -2,11 +2,13 @@
 //!
 //! The link says how hard at most (level of zstd). A machine that compresses more slowly than the link carries what comes of it
 //! takes a lower level; data that does not shrink is left as it is, and looked at now and then, since a tree holds files of many
-//! kinds. What is decided holds for the next segment: nothing has to begin anew when the link changes.
+//! kinds. What is decided holds for the next segment, and for those under way that are shorter so ([`anew`](super::anew)).
 
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use tokio::sync::{Semaphore, watch};
 
 use super::fit::{Fit, Guide};
 
@@ -123,24 +125,35 @@ pub(crate) struct Packer {
     /// Level of the last segment; 0: it went as it was.
     level: AtomicI32,
     gains: Mutex<Gains>,
+    /// What the link wanted when the push asked last: who is under way learns that it became something else.
+    wish: watch::Sender<Option<Wish>>,
+    /// One permit: what is under way is compressed after all, one segment at a time.
+    pub(super) again: Semaphore,
 }
 
 impl Packer {
     /// `guide`: what the link wants of segments.
     pub(crate) fn new(guide: Guide) -> Self {
         Self {
+            wish: watch::Sender::new(guide.fit().pack),
             guide,
             taken: AtomicBool::new(false),
             rate: AtomicU64::new(0),
             saved: AtomicU64::new(0),
             level: AtomicI32::new(0),
             gains: Mutex::default(),
+            again: Semaphore::new(1),
         }
     }
 
     /// What the receiver takes, by what it said when the upload was opened.
     pub(super) fn on_opened(&self, accepts: &[String]) {
         self.taken.store(accepts.iter().any(|coding| coding == "zstd"), Ordering::Relaxed);
+    }
+
+    /// Whether the receiver unpacks.
+    pub(super) fn is_understood(&self) -> bool {
+        self.taken.load(Ordering::Relaxed)
     }
 
     /// What the push sends of late, in bytes per second.
@@ -153,9 +166,16 @@ impl Packer {
         self.saved.load(Ordering::Relaxed)
     }
 
-    /// What the link wants now.
+    /// What the link wants now. Those under way hear of it.
     pub(super) fn fit(&self) -> Fit {
-        self.guide.fit()
+        let fit = self.guide.fit();
+        self.wish.send_if_modified(|wish| std::mem::replace(wish, fit.pack) != fit.pack);
+        fit
+    }
+
+    /// Tells when the link wants something else of segments than it did at this moment.
+    pub(super) fn wishes(&self) -> watch::Receiver<Option<Wish>> {
+        self.wish.subscribe()
     }
 
     /// The level of zstd at which the last segment went; none: as it was.
@@ -172,7 +192,7 @@ impl Packer {
 
     fn packed(&self, plain: &[u8]) -> Option<(i32, Vec<u8>)> {
         let fit = self.fit();
-        let most = if self.taken.load(Ordering::Relaxed) { fit.pack } else { None };
+        let most = if self.is_understood() { fit.pack } else { None };
         // What was sent of late says little of a link that has just become another one.
         let rate = Some(self.rate.load(Ordering::Relaxed).min(fit.rate.unwrap_or(u64::MAX)) as f64);
         let level = self.gains.lock().unwrap_or_else(PoisonError::into_inner).next(most, rate)?;
@@ -185,7 +205,7 @@ impl Packer {
         (packed.len() as f64 <= plain.len() as f64 * WORTH).then_some((level, packed))
     }
 
-    /// A compressed segment is there.
+    /// A compressed segment is there; `packed`: what went for it.
     pub(super) fn on_held(&self, plain: u64, packed: u64) {
         self.saved.fetch_add(plain.saturating_sub(packed), Ordering::Relaxed);
     }

@@ -1,7 +1,7 @@
 //! One segment over one path: read and hashed off the async threads, sent while the limits allow, watched
 //! for silence.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
+use super::anew;
 use super::buffers::Buffers;
-use super::pack::Packer;
+use super::pack::{Packer, Wish};
 use super::plan::PathId;
 use super::quiet::{Next, Quiet, SILENCE};
 use super::wire::{Content, Wire, WireError};
@@ -86,92 +87,135 @@ pub(super) async fn send(
     moved: Reporter,
 ) -> Outcome {
     let run = common.reader.layout().piece(segment);
-    let Segment { bytes, digest, content } = match read(&common, run.clone()).await {
+    let wishes = common.packer.wishes();
+    let mut content = match read(&common, run.clone()).await {
         Ok(read) => read,
         Err(error) => return Outcome::Source(error),
     };
-    if known.is_some_and(|known| known != digest) && !common.reader.is_tolerant() {
+    if known.is_some_and(|known| known != content.digest) && !common.reader.is_tolerant() {
         // Same size, time and inode as before, other bytes: never mixed.
         return Outcome::Source(ReadError::Changed { path: format!("segment {segment}") });
     }
-    let (held, gone) = oneshot::channel();
-    let bytes = Bytes::from_owner(Leaving { bytes, _held: held });
-    let start = Instant::now();
-    let size = common.reader.layout().size();
-    let (feed, chunks) = mpsc::channel(1);
-    let on_wire = bytes.len() as u64;
-    let body = reqwest::Body::wrap(Fed { chunks, left: on_wire });
-    let (lane, length) = (wire.lane(), run.end - run.start);
-    let answer = wire.put(&common.upload, segment, (run, size), &digest, (content, body), lane.as_ref());
-    let limits = wire.limits(&common.throttle);
-    let last = Arc::new(std::sync::Mutex::new(Instant::now()));
-    let feeding = async {
-        let step = usize::try_from(throttle::quantum(&limits)).unwrap_or(STEP).min(STEP);
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let chunk = rest.split_to(step.min(rest.len()));
-            let length = chunk.len() as u64;
-            throttle::acquire(&limits, length).await;
-            // Closed: the answer is there, or the connection gone.
-            if feed.send(chunk).await.is_err() {
-                break;
-            }
-            crate::failpoint::step("push:sending");
-            common.sent.fetch_add(length, Ordering::Relaxed);
-            *last.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Instant::now();
-            moved.some(length);
-        }
-        drop((feed, rest));
-        // Ends with the last view of the bytes.
-        let _ = gone.await;
-        if let Some(lane) = &lane {
-            lane.handed();
-        }
-        moved.all().await;
-        std::future::pending::<()>().await;
-    };
-    let silence = async {
-        let mut quiet = Quiet::default();
-        loop {
-            let since = *last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            // A limit of ours is no silence of theirs.
-            let is_limited = limits.iter().any(|throttle| throttle.rate().is_some());
-            match quiet.next(since, is_limited, Instant::now()) {
-                Next::Wait(time) => tokio::time::sleep(time).await,
-                Next::Ask => quiet.on_answer(wire.came(&common.upload).await, Instant::now()),
-                Next::GiveUp => return,
+    let (start, mut in_vain) = (Instant::now(), 0);
+    loop {
+        let request =
+            Request { common: &common, wire: &wire, segment, run: run.clone(), moved: &moved, start, in_vain };
+        match request.send(content, wishes.clone()).await {
+            ControlFlow::Break(outcome) => return outcome,
+            ControlFlow::Continue(anew) => {
+                in_vain += anew.gone;
+                content = anew.segment;
             }
         }
-    };
-    tokio::select! {
-        answer = answer => match answer {
-            Ok(()) => {
-                let took = start.elapsed();
-                if content == Content::Packed {
-                    common.packer.on_held(length, on_wire);
+    }
+}
+
+/// One request of a segment.
+struct Request<'a> {
+    common: &'a Arc<Common>,
+    wire: &'a Wire,
+    segment: u32,
+    run: Range<u64>,
+    moved: &'a Reporter,
+    /// When the first one was sent.
+    start: Instant,
+    /// Bytes that went in requests before it.
+    in_vain: u64,
+}
+
+impl Request<'_> {
+    /// Sends it; goes on with what is to be sent instead, if the link wants that by then.
+    async fn send(self, content: Segment, wishes: watch::Receiver<Option<Wish>>) -> ControlFlow<Outcome, anew::Anew> {
+        let Self { common, wire, segment, run, moved, start, in_vain } = self;
+        let Segment { bytes, digest, content } = content;
+        let (held, gone) = oneshot::channel();
+        let bytes = Bytes::from_owner(Leaving { bytes, _held: held });
+        let begun = Instant::now();
+        let size = common.reader.layout().size();
+        let (feed, chunks) = mpsc::channel(1);
+        let on_wire = bytes.len() as u64;
+        let left = Arc::new(AtomicU64::new(on_wire));
+        let body = reqwest::Body::wrap(Fed { chunks, left: on_wire });
+        let (lane, length) = (wire.lane(), run.end - run.start);
+        let answer = wire.put(&common.upload, segment, (run.clone(), size), &digest, (content, body), lane.as_ref());
+        let limits = wire.limits(&common.throttle);
+        let last = Arc::new(std::sync::Mutex::new(Instant::now()));
+        let feeding = async {
+            let step = usize::try_from(throttle::quantum(&limits)).unwrap_or(STEP).min(STEP);
+            let mut rest = bytes;
+            while !rest.is_empty() {
+                let chunk = rest.split_to(step.min(rest.len()));
+                let length = chunk.len() as u64;
+                let chunk = Bytes::from_owner(Chunk { bytes: chunk, left: left.clone() });
+                throttle::acquire(&limits, length).await;
+                // Closed: the answer is there, or the connection gone.
+                if feed.send(chunk).await.is_err() {
+                    break;
                 }
-                if let Some(lane) = &lane {
-                    lane.moved(length, took);
-                }
-                Outcome::Held(digest, took)
+                crate::failpoint::step("push:sending");
+                common.sent.fetch_add(length, Ordering::Relaxed);
+                *last.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Instant::now();
+                moved.some(length);
             }
-            Err(error) => Outcome::Failed(error),
-        },
-        () = feeding => Outcome::Failed(WireError::Broken("cut off".into())),
-        () = silence => Outcome::Failed(WireError::Broken(format!("nothing moved for {} s", SILENCE.as_secs()))),
+            drop((feed, rest));
+            // Ends with the last view of the bytes.
+            let _ = gone.await;
+            if let Some(lane) = &lane {
+                lane.handed();
+            }
+            moved.all().await;
+            std::future::pending::<()>().await;
+        };
+        let silence = async {
+            let mut quiet = Quiet::default();
+            loop {
+                let since = *last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                // A limit of ours is no silence of theirs.
+                let is_limited = limits.iter().any(|throttle| throttle.rate().is_some());
+                match quiet.next(since, is_limited, Instant::now()) {
+                    Next::Wait(time) => tokio::time::sleep(time).await,
+                    Next::Ask => quiet.on_answer(wire.came(&common.upload).await, Instant::now()),
+                    Next::GiveUp => return,
+                }
+            }
+        };
+        let shorter = anew::shorter(common, &run, (content, digest), &left, wishes);
+        let outcome = tokio::select! {
+            answer = answer => match answer {
+                Ok(()) => {
+                    if content == Content::Packed {
+                        common.packer.on_held(length, on_wire + in_vain);
+                    }
+                    if let Some(lane) = &lane {
+                        lane.moved(length, begun.elapsed());
+                    }
+                    Outcome::Held(digest, start.elapsed())
+                }
+                Err(error) => Outcome::Failed(error),
+            },
+            (segment, left) = shorter => {
+                let gone = on_wire.saturating_sub(left);
+                return ControlFlow::Continue(anew::Anew { segment, gone });
+            }
+            () = feeding => Outcome::Failed(WireError::Broken("cut off".into())),
+            () = silence => Outcome::Failed(WireError::Broken(format!("nothing moved for {} s", SILENCE.as_secs()))),
+        };
+        ControlFlow::Break(outcome)
     }
 }
 
 /// A segment as it is sent.
-struct Segment {
+pub(super) struct Segment {
     /// What goes over the path.
-    bytes: Bytes,
+    pub bytes: Bytes,
     /// Of the segment itself.
-    digest: Digest,
-    content: Content,
+    pub digest: Digest,
+    /// What the bytes are.
+    pub content: Content,
 }
 
-async fn read(common: &Arc<Common>, run: Range<u64>) -> Result<Segment, ReadError> {
+/// Reads and hashes a segment, and compresses it if the link wants that now.
+pub(super) async fn read(common: &Arc<Common>, run: Range<u64>) -> Result<Segment, ReadError> {
     let shared = common.clone();
     let reading = tokio::task::spawn_blocking(move || {
         let length = (run.end - run.start) as usize;
@@ -198,6 +242,24 @@ struct Leaving {
 impl AsRef<[u8]> for Leaving {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
+    }
+}
+
+/// A part of a segment: what is left to be sent becomes less when nobody has it any more, which is when the system took it.
+struct Chunk {
+    bytes: Bytes,
+    left: Arc<AtomicU64>,
+}
+
+impl AsRef<[u8]> for Chunk {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        self.left.fetch_sub(self.bytes.len() as u64, Ordering::Relaxed);
     }
 }
 

@@ -92,6 +92,25 @@ async fn a_running_sync_takes_on_what_its_link_becomes() {
     assert_eq!(listing(&tree), listing(&receiver.root().join("in/tree")));
 }
 
+/// Both of its long chunks are under way when the link becomes a slow one: none is to come that could be sent otherwise.
+#[tokio::test(flavor = "multi_thread")]
+async fn chunks_under_way_begin_anew_where_that_is_shorter() {
+    // Of each some 256 KiB are the system's by then, where it lets us bound that, and 2 MiB where it does not.
+    let (size, segment) = (8 << 20, 4 << 20);
+    let (node, receiver, dir) = (TestNode::start().await, TestNode::start().await, tempfile::tempdir().unwrap());
+    let text = text_file(dir.path(), "text", size);
+    let line = link(&receiver, Profile::new("line", 1.0, 1.0, 2, 0, 50)).await;
+    say(&node, &line.url(), Some(LinkClass::Fiber), None).await;
+    let request = SendRequest { path: text.clone(), dest: format!("{}/in/", line.url()), ..SendRequest::default() };
+    let id = node.added(Command::Send(request)).await;
+    let row = node.wait(id, |row| row.paths.iter().any(|path| path.active == 2) && row.bytes_up > 0).await;
+    assert_eq!((row.segment, row.saved_bytes, row.done), (segment, 0, 0), "{row:#?}");
+    say(&node, &line.url(), Some(LinkClass::Satellite), None).await;
+    let row = node.done(id).await;
+    assert!(row.saved_bytes > size as u64 / 2, "{row:#?}");
+    assert_eq!(std::fs::read(receiver.root().join("in/text")).unwrap(), std::fs::read(&text).unwrap());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_for_a_link_that_comes_and_goes_is_kept_in_the_queue() {
     let (node, receiver, dir) = (TestNode::start().await, TestNode::start().await, tempfile::tempdir().unwrap());

@@ -48,11 +48,18 @@ const BEGINNING: f64 = 0.3;
 /// A rate is taken over so many arrivals and so long, or it tells more of the machine's clocks than of the link.
 const STEP_ARRIVALS: usize = 6;
 const STEP: Duration = Duration::from_millis(4);
+/// … or so many times what round trips deviate by, where they waver: shorter steps tell how packets are pressed together and drawn
+/// apart on their way, and since the bytes are where they are pressed together, too high a rate (by a tenth, where round trips of
+/// 80 ms deviate by 20).
+const STEP_JITTERS: f64 = 6.0;
+/// But no longer than this part of a round trip: a sender that does not keep up pauses once in each, and there would be no step
+/// without a pause.
+const STEP_TRIPS: f64 = 0.75;
 /// The part of the bytes that came more slowly than what is taken for the link's rate.
 const SLOWER: f64 = 0.6;
 
-/// The rate while the sender kept up; none if there is too little to tell.
-pub fn rate(arrivals: &[Arrival], round_trip: Option<Duration>) -> Option<Rate> {
+/// The rate while the sender kept up; none if there is too little to tell. `jitter`: standard deviation of round trips.
+pub fn rate(arrivals: &[Arrival], round_trip: Option<Duration>, jitter: Duration) -> Option<Rate> {
     let last = arrivals.last()?;
     let mut pauses: Vec<Duration> = arrivals.windows(2).map(|pair| pair[1].at.saturating_sub(pair[0].at)).collect();
     pauses.sort_unstable();
@@ -69,10 +76,11 @@ pub fn rate(arrivals: &[Arrival], round_trip: Option<Duration>) -> Option<Rate> 
     let begun = (last.bytes as f64 * BEGINNING) as u64;
     let later = |stretch: &&[Arrival]| stretch.last().is_some_and(|arrival| arrival.bytes > begun);
     let some_late = stretches.iter().any(later);
+    let step = jitter.mul_f64(STEP_JITTERS).min(trip.mul_f64(STEP_TRIPS)).max(STEP);
     let (mut rates, mut over) = (Vec::new(), Duration::ZERO);
     for stretch in stretches.into_iter().filter(|stretch| !some_late || later(stretch)) {
         over += between(stretch, 0, stretch.len() - 1).1;
-        steps(stretch, &mut rates);
+        steps(stretch, step, &mut rates);
     }
     weighed(rates, SLOWER).map(|mbps| Rate { mbps, over })
 }
@@ -95,13 +103,13 @@ fn between(stretch: &[Arrival], from: usize, to: usize) -> (u64, Duration) {
     (to.bytes.saturating_sub(from.bytes), to.at.saturating_sub(from.at))
 }
 
-/// The rates within a stretch, Mbit/s, each with the bytes that it stands for.
-fn steps(stretch: &[Arrival], rates: &mut Vec<(f64, u64)>) {
+/// The rates within a stretch, Mbit/s, each with the bytes that it stands for; one takes `step` at least.
+fn steps(stretch: &[Arrival], step: Duration, rates: &mut Vec<(f64, u64)>) {
     let mbps = |(bytes, time): (u64, Duration)| bytes as f64 * 8.0 / 1e6 / time.as_secs_f64();
     let (before, mut end) = (rates.len(), 0);
     for begin in 0..stretch.len() - 1 {
         end = end.max(begin + STEP_ARRIVALS);
-        while end < stretch.len() && between(stretch, begin, end).1 < STEP {
+        while end < stretch.len() && between(stretch, begin, end).1 < step {
             end += 1;
         }
         if end >= stretch.len() {
@@ -253,7 +261,7 @@ mod tests {
 
     fn measured(mbps: f64, trip_ms: f64, packets: u64) -> f64 {
         let trip = Duration::from_secs_f64(trip_ms / 1e3);
-        rate(&arrivals(mbps, trip_ms, packets, slow_start), Some(trip)).unwrap().mbps
+        rate(&arrivals(mbps, trip_ms, packets, slow_start), Some(trip), Duration::ZERO).unwrap().mbps
     }
 
     #[test]
@@ -278,7 +286,7 @@ mod tests {
         for pause in [600.0, 300.0] {
             let trip = Duration::from_secs_f64(pause / 1e3);
             let few = arrivals(0.3, pause, 48, |round| [4, 1, 1, 1, 1][round as usize % 5]);
-            let found = rate(&few, Some(trip)).unwrap().mbps;
+            let found = rate(&few, Some(trip), Duration::ZERO).unwrap().mbps;
             assert!((found / 0.3 - 1.0).abs() < 0.1, "{found}");
         }
     }
@@ -287,15 +295,15 @@ mod tests {
     #[test]
     fn a_sender_that_only_waits_tells_nothing() {
         let few = arrivals(0.3, 600.0, 40, |_| 2);
-        assert_eq!(rate(&few, Some(Duration::from_millis(600))), None);
+        assert_eq!(rate(&few, Some(Duration::from_millis(600)), Duration::ZERO), None);
     }
 
     #[test]
     fn too_little_tells_nothing() {
-        assert_eq!(rate(&[], None), None);
-        assert_eq!(rate(&arrivals(5.0, 80.0, 2, slow_start), None), None);
+        assert_eq!(rate(&[], None, Duration::ZERO), None);
+        assert_eq!(rate(&arrivals(5.0, 80.0, 2, slow_start), None, Duration::ZERO), None);
         let at_once = [Arrival { at: Duration::from_millis(9), bytes: 60_000 }; 3];
-        assert_eq!(rate(&at_once, None), None);
+        assert_eq!(rate(&at_once, None, Duration::ZERO), None);
     }
 
     #[test]
@@ -306,8 +314,35 @@ mod tests {
         for n in 1..=200u64 {
             all.push(Arrival { at: at + Duration::from_micros(5_792) * n as u32, bytes: bytes + n * PACKET });
         }
-        let found = rate(&all, Some(Duration::from_millis(20))).unwrap().mbps;
+        let found = rate(&all, Some(Duration::from_millis(20)), Duration::ZERO).unwrap().mbps;
         assert!((found - 2.0).abs() < 0.1, "{found}");
+    }
+
+    /// Round trips of 80 ms that deviate by 20, as a radio's: the delay of one way goes up and down within tenths of a second.
+    #[test]
+    fn a_latency_that_wavers_makes_no_link_faster() {
+        let mut rng = fastrand::Rng::with_seed(7);
+        let (mut off, mut far) = (Vec::new(), 0);
+        for _ in 0..100 {
+            let heights: Vec<f64> = (0..40).map(|_| (0..12).map(|_| rng.f64()).sum::<f64>() - 6.0).collect();
+            let mut last = 0.0f64;
+            let all: Vec<_> = arrivals(5.0, 80.0, 500, |_| 1 << 20)
+                .into_iter()
+                .map(|Arrival { at, bytes }| {
+                    let ms = at.as_secs_f64() * 1e3;
+                    let (at, part) = ((ms / 56.0) as usize, (ms / 56.0).fract());
+                    let between = heights[at] * (1.0 - part) + heights[at + 1] * part;
+                    last = last.max(ms + 100.0 + 14.0 * between / (1.0 - part).hypot(part));
+                    Arrival { at: Duration::from_secs_f64(last / 1e3), bytes }
+                })
+                .collect();
+            let found =
+                rate(&all, Some(Duration::from_millis(80)), Duration::from_millis(20)).unwrap().mbps / 5.0 - 1.0;
+            off.push(found);
+            far += usize::from(found.abs() > 0.2);
+        }
+        off.sort_by(f64::total_cmp);
+        assert!(off[50].abs() < 0.05 && far < 5, "{off:?}");
     }
 
     fn grown(mbps: f64, most: u64) -> (Vec<u64>, Option<Rate>) {
@@ -318,7 +353,7 @@ mod tests {
             asked.push(bytes);
             let all = arrivals(mbps, 20.0, bytes / PACKET, |_| 1 << 20);
             time = time.saturating_sub(all.last().unwrap().at);
-            growth.on_rate(bytes, rate(&all, Some(Duration::from_millis(20))));
+            growth.on_rate(bytes, rate(&all, Some(Duration::from_millis(20)), Duration::ZERO));
         }
         (asked, growth.figure())
     }
@@ -357,7 +392,7 @@ mod tests {
                 (at, bytes) = (at + pause, bytes + size);
                 Arrival { at: Duration::from_micros(at), bytes }
             }).collect();
-            if let Some(rate) = rate(&all, Some(Duration::from_millis(trip))) {
+            if let Some(rate) = rate(&all, Some(Duration::from_millis(trip)), Duration::ZERO) {
                 prop_assert!(rate.mbps.is_finite() && rate.mbps > 0.0, "{rate:?}");
             }
         }

@@ -13,6 +13,8 @@ const SILENT: u32 = 3;
 const DEAF: u32 = 2;
 /// Then they are tried again after so many asks.
 const TRY_AGAIN: u32 = 10;
+/// Weight of a new figure of what round trips deviate by.
+const GAIN: f64 = 0.3;
 /// Round trips that differ by this factor, and by more than this, are those of two links.
 const OTHER_TRIP: f64 = 2.0;
 const OTHER_TRIP_BY: Duration = Duration::from_millis(3);
@@ -22,6 +24,8 @@ const OTHER_TRIP_BY: Duration = Duration::from_millis(3);
 pub(super) struct Hearing {
     /// Round trip, as far as known.
     trip: Option<Duration>,
+    /// What round trips deviate by, of the last looks.
+    jitter: Option<Duration>,
     /// The one that connections had when a body came over them last.
     reckoned: Option<Duration>,
     /// Asks without an echo though there was an answer, in a row.
@@ -39,6 +43,16 @@ impl Hearing {
     /// So long took a round trip.
     pub(super) fn on_trip(&mut self, trip: Duration) {
         self.trip = Some(trip);
+    }
+
+    /// What round trips deviate by, as far as known.
+    pub(super) fn jitter(&self) -> Duration {
+        self.jitter.unwrap_or_default()
+    }
+
+    /// By so much deviated the round trips of a look. A few tell little: the last looks count together.
+    pub(super) fn on_jitter(&mut self, jitter: Duration) {
+        self.jitter = Some(self.jitter.map_or(jitter, |before| before.mul_f64(1.0 - GAIN) + jitter.mul_f64(GAIN)));
     }
 
     /// Do no datagrams come back, though the node answers?

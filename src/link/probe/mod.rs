@@ -324,7 +324,7 @@ impl Prober {
             sample.late = limit.saturating_sub(pulled.arrivals.last().map_or(limit, |arrival| arrival.at));
         }
         sample.probe_bytes += HEAD_BYTES * pulled.requests + (came as f64 * OVERHEAD) as u64;
-        Ok((rate(&pulled.arrivals, self.hearing.trip()), pulled.cut))
+        Ok((rate(&pulled.arrivals, self.hearing.trip(), self.hearing.jitter()), pulled.cut))
     }
 
     /// Datagrams, if any; what they say of the loss goes into the sample.
@@ -351,6 +351,9 @@ impl Prober {
     fn latency(&mut self, trips_ms: &[f64], sample: &mut Sample) {
         sample.latency_ms = median(trips_ms.iter().copied());
         sample.jitter_ms = deviation(trips_ms);
+        if let Some(ms) = sample.jitter_ms {
+            self.hearing.on_jitter(Duration::from_secs_f64(ms / 1e3));
+        }
         if let Some(ms) = sample.latency_ms {
             self.hearing.on_trip(Duration::from_secs_f64(ms / 1e3));
         }

@@ -17,8 +17,11 @@ const MOST_ARRIVALS: usize = 8_192;
 /// A body comes in parts over so many connections at most: one by itself begins with ten packets and does with few of them
 /// whenever one is lost, so that it would rarely fill a link that is long, loses packets, or whose latency wavers. …
 const STREAMS: u64 = 4;
-/// … Each part has this many bytes at least.
+/// … Each part has this many bytes at least; …
 const PART: u64 = 16 << 10;
+/// … and where each would have this many there are more of them: a link that carries much takes long to be filled.
+const LONG_PART: u64 = 256 << 10;
+const MOST_STREAMS: u64 = 8;
 
 /// Why an endpoint could not be probed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -102,7 +105,7 @@ impl Wire {
 
     /// A body of `bytes`, and when which of them arrived; what came before `limit` counts.
     pub(super) async fn pull(&self, bytes: u64, limit: Duration) -> Result<Pulled, ProbeError> {
-        let requests = (bytes / PART).clamp(1, STREAMS);
+        let requests = (bytes / PART).clamp(1, STREAMS.max(bytes / LONG_PART).min(MOST_STREAMS));
         let mut parts: Vec<Vec<Arrival>> = vec![Vec::new(); requests as usize];
         let (start, first) = (Instant::now(), bytes - bytes / requests * (requests - 1));
         let pulls = parts.iter_mut().enumerate().map(|(number, part)| {
@@ -159,7 +162,7 @@ fn client(url: &Url) -> Result<reqwest::Client, ProbeError> {
     let mut client = base_client()
         .redirect(reqwest::redirect::Policy::none())
         // So that what an earlier request warmed the next one uses.
-        .pool_max_idle_per_host(STREAMS as usize);
+        .pool_max_idle_per_host(MOST_STREAMS as usize);
     if url.scheme() == "http" {
         client = client.tls_certs_only([]);
     }
