@@ -305,10 +305,10 @@ fn the_demo_does_not_go_quiet() {
         until("all nodes are in the pool", |s| s.pool.nodes.len() == 8).await;
         until("one is drained", |s| s.pool.nodes.iter().any(|row| row.available && row.draining)).await;
         until("one has too much to do", |s| s.pool.nodes.iter().any(|row| row.excluded.is_some())).await;
-        // That each piece is sent once is shown where the machine is quiet: here nodes share it with whatever else is tested,
-        // and one that waits for long is helped.
-        until("three nodes keep what was sent", |s| {
-            s.transfers.iter().any(|row| row.dest == "pool:default" && row.state == TransferState::Done)
+        until("three nodes keep what was sent once", |s| {
+            let is_sent = |row: &TransferRow| row.dest == "pool:default" && row.state == TransferState::Done;
+            // Requests at the end may be sent to two of them, and the pieces are few.
+            s.transfers.iter().any(|row| is_sent(row) && row.bytes_up < row.size * 2)
         })
         .await;
         until("three paths", |s| s.transfers.iter().any(|row| row.paths.len() == 3)).await;
