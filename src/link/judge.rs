@@ -215,6 +215,8 @@ impl Judge {
         let before = self.class();
         if sample.failed {
             self.newest = Some(sample);
+            // It has had its answer, or its time.
+            self.asked_at = Duration::ZERO;
             // What comes of transfers meanwhile shows that it lives: the answer is behind them, by that time at least.
             if sample.behind_ms.is_some() && self.class != LinkClass::Unknown && self.loading(now).is_some() {
                 self.window.push(now, Sample { busy: true, ..sample });

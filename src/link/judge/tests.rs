@@ -480,6 +480,24 @@ fn silence_counts_from_the_last_answer() {
     assert_eq!(judge.falls_silent(), None, "it did");
 }
 
+/// A node that is gone from a machine that is there: each look is refused before the next one begins, and far from here.
+#[test]
+fn looks_that_are_refused_put_no_silence_off() {
+    let mut judge = judge_of(4.0, 1_100.0, 20);
+    for at in 21..=24 {
+        assert_eq!(judge.on_tick(seconds(at)).changed, None, "at {at}");
+        judge.on_asked(seconds(at));
+        let failed = Sample { at: seconds(at), failed: true, ..Sample::default() };
+        let outcome = judge.on_sample(seconds(at) + Duration::from_millis(500), failed);
+        let is_silent = outcome.changed == Some((Satellite, Intermittent));
+        assert_eq!(is_silent, at == 23, "at {at}: {outcome:?}");
+        if is_silent {
+            return;
+        }
+    }
+    panic!("it stays {:?}", judge.class());
+}
+
 /// Of a body that came while the link changed nobody knows what it was measured over.
 #[test]
 fn a_bandwidth_of_the_moment_of_change_is_none() {
